@@ -1,0 +1,19 @@
+"""The one door to TensorFlow and Keras: quiet, and sure that Keras runs on TensorFlow."""
+
+import os
+import sys
+
+__all__ = ["keras", "tf"]
+
+if "keras" not in sys.modules:
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import tensorflow as tf
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"kdlab runs on Keras with the TensorFlow backend, but Keras was already imported with "
+        f"{keras.backend.backend()!r}; import kdlab's models first or set KERAS_BACKEND=tensorflow"
+    )

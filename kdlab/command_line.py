@@ -1,0 +1,114 @@
+"""The command ``kdlab``: serves the dashboards; ``kdlab lab`` opens the notebooks in JupyterLab."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from . import __version__
+
+__all__ = ["main"]
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit code: 0, or 2 after one line on stderr that says what to mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except (ValueError, OSError) as error:
+        print(f"kdlab: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="kdlab", description="Knowledge distillation to play with. Without a command: serve the dashboards."
+    )
+    parser.add_argument("--version", action="version", version=f"kdlab {__version__}")
+    _add_address(parser, 8866)
+    parser.add_argument(
+        "--token",
+        nargs="?",
+        const="",
+        metavar="SECRET",
+        help="ask visitors for a token; without SECRET one is made up and shown",
+    )
+    parser.add_argument("--allow-anonymous", action="store_true", help="let everybody in who can reach --ip")
+    parser.add_argument(
+        "--pool",
+        type=_not_negative,
+        default=1,
+        metavar="N",
+        help="kernels kept ready per page; each is about 100 MB of memory (default: %(default)s)",
+    )
+    parser.set_defaults(run=_serve)
+    commands = parser.add_subparsers(title="commands", metavar="")
+    lab = commands.add_parser("lab", help="open JupyterLab on the notebooks", description="Open JupyterLab on the notebooks.")
+    _add_address(lab, 8888)
+    lab.set_defaults(run=_lab)
+    return parser
+
+
+def _add_address(parser, port):
+    parser.add_argument("--ip", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=port,
+        help="port to listen on; if it is taken, the next free one (default: %(default)s)",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+
+
+def _port(text):
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 65535, got {text!r}")
+    return int(text)
+
+
+def _not_negative(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def _serve(options):
+    from .lab.serving import serve
+
+    serve(
+        ip=options.ip,
+        port=options.port,
+        browser=not options.no_browser,
+        token=options.token,
+        allow_anonymous=options.allow_anonymous,
+        pool=options.pool,
+    )
+
+
+def _lab(options):
+    from jupyterlab.labapp import main as jupyterlab
+
+    folder = working_notebooks()
+    print(f"The notebooks are in {folder}", flush=True)
+    arguments = [f"--ServerApp.root_dir={folder}", f"--ip={options.ip}", f"--port={options.port}"]
+    return jupyterlab([*arguments, "--no-browser"] if options.no_browser else arguments)
+
+
+def working_notebooks(where=None):
+    """Return the folder to work in: the clone's notebooks, or, installed without a clone, a copy in ``where``.
+
+    The copy is made once, in ./kdlab-notebooks, and never written over.
+    """
+    from .lab.pages import notebooks_folder
+
+    source = notebooks_folder()
+    if source.parent != Path(__file__).parent:
+        return source
+    copy = Path(where or Path.cwd()) / "kdlab-notebooks"
+    if not copy.exists():
+        shutil.copytree(source, copy)
+    return copy
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The lab floor: pages, panels (state and view apart), questions and the server of the dashboards."""

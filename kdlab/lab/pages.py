@@ -1,0 +1,111 @@
+"""The pages: which chapters there are, the header and footer that lead from one to the next, and the home page's cards."""
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets import digits_logits
+from ..softening import softmax
+
+__all__ = ["CHAPTERS", "Page", "cards", "footer", "header", "notebooks_folder"]
+
+HOME = "index"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A chapter: the notebook's name without .ipynb, its title, one sentence, minutes to read and play."""
+
+    name: str
+    title: str
+    sentence: str
+    minutes: int
+
+
+CHAPTERS = (
+    Page(
+        "01_temperature_softening",
+        "Temperature softening",
+        "Soften a teacher's answer with your own hand and see what a hard label hides: which 3 looks like an 8.",
+        15,
+    ),
+)
+
+
+def notebooks_folder():
+    """Return the folder of the notebooks: beside the package in a clone, inside it in an installed wheel."""
+    package = Path(__file__).parents[1]
+    inside = package / "notebooks"
+    return inside if inside.is_dir() else package.parent / "notebooks"
+
+
+def header(name):
+    """Return the style and navigation of the page ``name``, to be shown first."""
+    return _html(f"<style>{(Path(__file__).parent / 'static' / 'page.css').read_text('utf-8')}</style>{_navigation(name)}")
+
+
+def footer(name):
+    """Return the navigation that ends the page ``name``."""
+    return _html(_navigation(name))
+
+
+def cards():
+    """Return the home page's cards: one per chapter, with a picture of real softened logits, a sentence and minutes."""
+    return _html(f'<div class="kd-cards">{"".join(_card(page) for page in CHAPTERS)}</div>')
+
+
+def _html(text):
+    from IPython.display import HTML
+
+    return HTML(text)
+
+
+def _navigation(name):
+    names = [HOME, *(page.name for page in CHAPTERS)]
+    if name not in names:
+        raise ValueError(f"name must be one of {', '.join(names)}, got {name!r}")
+    titles = {HOME: "Home", **{page.name: page.title for page in CHAPTERS}}
+    at = names.index(name)
+    links = []
+    if at > 1:
+        links.append(_link(names[at - 1], f"← {titles[names[at - 1]]}", "prev"))
+    if at > 0:
+        links.append(_link(HOME, "Home", "home"))
+    if at + 1 < len(names):
+        links.append(_link(names[at + 1], f"{titles[names[at + 1]]} →", "next"))
+    return f'<nav class="kd-nav" aria-label="Chapters"><span class="kd-brand">kdlab</span>{"".join(links)}</nav>'
+
+
+def _link(name, text, relation):
+    return f'<a class="kd-{relation}" href="{name}.ipynb">{escape(text)}</a>'
+
+
+def _card(page):
+    return (
+        f'<a class="kd-card" href="{page.name}.ipynb">{_PICTURES[page.name]()}'
+        f'<span class="kd-card-title">{escape(page.title)}</span><span>{escape(page.sentence)}</span>'
+        f'<span class="kd-minutes">{page.minutes} minutes</span></a>'
+    )
+
+
+def _bars_picture():
+    """Return an SVG: one ambiguous digit's real probabilities at T = 1, 4 and 16."""
+    teacher = digits_logits()["teacher"]
+    two_best = np.sort(softmax(teacher), axis=1)[:, -2:]
+    logits = teacher[np.argsort(two_best[:, 1] - two_best[:, 0])[0]]
+    groups = []
+    for g, (temperature, colour) in enumerate(((1, "#e69f00"), (4, "#0072b2"), (16, "#56b4e9"))):
+        bars = "".join(
+            f'<rect x="{8 + 104 * g + 9 * k}" y="{92 - 76 * p:.1f}" width="7" height="{76 * p + 1:.1f}" fill="{colour}"/>'
+            for k, p in enumerate(softmax(logits, temperature))
+        )
+        groups.append(f'{bars}<text x="{53 + 104 * g}" y="110" text-anchor="middle">T = {temperature}</text>')
+    return (
+        '<svg viewBox="0 0 312 118" role="img" aria-label="One digit\'s probabilities at three temperatures">'
+        f"{''.join(groups)}</svg>"
+    )
+
+
+_PICTURES = {"01_temperature_softening": _bars_picture}

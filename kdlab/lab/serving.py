@@ -1,0 +1,136 @@
+"""The server of the dashboards: Voila on our notebooks, with what a classroom needs set right."""
+
+import errno
+import ipaddress
+import os
+import secrets
+import socket
+import threading
+import webbrowser
+
+import zmq
+from jupyter_server.utils import url_path_join
+from tornado.web import RedirectHandler
+from traitlets.config import Config
+from voila.app import Voila
+from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+
+from .pages import HOME, notebooks_folder
+
+__all__ = ["Dashboards", "free_port", "is_loopback", "serve"]
+
+# A kernel without a page (a link preview, a crashed browser) goes after five minutes; one whose page is left, at once.
+CULL_AFTER, CULL_EVERY = 300, 30
+
+
+class ShutdownHandler(VoilaShutdownKernelHandler):
+    """Ends the kernel of a page that is left.
+
+    The page says so with a beacon, which cannot carry Voila's cross-site token, so Voila answers 403 and the kernel
+    stays (voila #1458). The kernel's random id in the path is as hard to guess as the token: for this one handler
+    it takes the token's place, and every other one keeps its protection.
+    """
+
+    def check_xsrf_cookie(self):
+        """Accept the beacon."""
+
+
+class Dashboards(Voila):
+    """Voila with a home page instead of a file list, and without the handlers that read files."""
+
+    def init_handlers(self):
+        """Return Voila's handlers less the tree, contents and file ones, with ours for home and for leaving a page."""
+        home = url_path_join(self.server_url, "voila/render", f"{HOME}.ipynb")
+        ours = {r"/voila/api/shutdown/(.*)": (ShutdownHandler, {})}
+        unwanted = ("/voila/tree", "/voila/api/contents", "/voila/files/")
+        handlers = [(self.server_url, RedirectHandler, {"url": url_path_join(self.base_url, home), "permanent": False})]
+        for pattern, handler, *options in super().init_handlers():
+            path = "/" + pattern.removeprefix(self.server_url).lstrip("/")
+            if pattern == self.server_url or path.startswith(unwanted):
+                continue
+            if path in ours:
+                handler, *options = ours[path]
+            handlers.append((pattern, handler, *options))
+        return handlers
+
+    def launch_browser(self):
+        """Open the home page in the browser, without keeping the server waiting."""
+        threading.Thread(target=webbrowser.open, args=(self.address,), daemon=True).start()
+
+    @property
+    def address(self):
+        """The URL to open, with the token where there is one."""
+        host = "127.0.0.1" if self.ip in ("", "0.0.0.0", "::") else self.ip
+        host = f"[{host}]" if ":" in host else host
+        return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
+
+
+def is_loopback(ip):
+    """Return whether only this machine can reach a server bound to ``ip``."""
+    if ip == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(ip).is_loopback
+    except ValueError:
+        return False
+
+
+def free_port(ip, port, tries=50):
+    """Return ``port``, or the next free one after it; raises OSError, saying so, where ``ip`` cannot be used."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    for candidate in range(port, min(port + tries, 65536)):
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            if os.name == "posix":  # as the server itself will: a port in TIME_WAIT is free
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((ip, candidate))
+            except OSError as error:
+                if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    continue
+                raise OSError(f"--ip must be an address of this machine, got {ip!r} ({error.strerror})") from None
+        return candidate
+    raise OSError(f"no free port from {port} to {min(port + tries, 65536) - 1} on {ip}; choose another with --port")
+
+
+def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=False, pool=1):
+    """Serve the home page and every chapter until Ctrl-C, which ends all kernels.
+
+    Another address than loopback needs ``token`` ("" makes one up) or ``allow_anonymous``; ValueError otherwise.
+    ``pool`` kernels per page are started ahead, so that a page opens at once.
+    """
+    loopback = is_loopback(ip)
+    if not loopback and token is None and not allow_anonymous:
+        raise ValueError(
+            f"--ip {ip} can be reached from other machines: give --token (or --token SECRET) to ask visitors for it, "
+            "or --allow-anonymous to let everybody in"
+        )
+    if token == "":
+        token = secrets.token_urlsafe(16)
+    chosen = free_port(ip, port)
+    if chosen != port:
+        print(f"Port {port} is taken; using {chosen}, the next free one.", flush=True)
+    app = Dashboards(ip=ip, port=chosen, open_browser=browser, root_dir=str(notebooks_folder()), log_level="ERROR")
+    app.update_config(
+        Config(
+            Dashboards={
+                "token": token,
+                # A page of another site whose name is bent to this machine (DNS rebinding) is turned away.
+                "tornado_settings": {"allow_remote_access": not loopback, "local_hostnames": ["localhost"]},
+            },
+            VoilaConfiguration={
+                "template": "kdlab",
+                "preheat_kernel": pool > 0,
+                "default_pool_size": pool,
+                # Other programs' JupyterLab extensions have no business on our pages, and cost them time.
+                "extension_allowlist": ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"],
+            },
+            # Other users of this machine cannot listen in between server and kernels (jupyter_client 8.10).
+            KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"},
+            MappingKernelManager={"cull_idle_timeout": CULL_AFTER, "cull_interval": CULL_EVERY},
+        )
+    )
+    app.initialize([])
+    if pool:
+        print("Starting a kernel for every page …", flush=True)
+    print(f"The dashboards are at {app.address}  (Ctrl-C stops them)", flush=True)
+    app.start()
