@@ -12,9 +12,15 @@ __all__ = ["main"]
 
 def main(arguments=None):
     """Run the command line; returns the exit code: 0, or 2 after one line on stderr that says what to mend."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, others = parser.parse_known_args(arguments)
+    if others and options.run is not _lab:
+        parser.error(f"unknown arguments: {' '.join(others)}")
+    options.others = others
     try:
         return options.run(options) or 0
+    except KeyboardInterrupt:  # Ctrl-C while it is still starting
+        return 0
     except (ValueError, OSError) as error:
         print(f"kdlab: {error}", file=sys.stderr)
         return 2
@@ -22,7 +28,8 @@ def main(arguments=None):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="kdlab", description="Knowledge distillation to play with. Without a command: serve the dashboards."
+        prog="kdlab",
+        description="Knowledge distillation to play with. Without a command: serve the dashboards.",
     )
     parser.add_argument("--version", action="version", version=f"kdlab {__version__}")
     _add_address(parser, 8866)
@@ -41,16 +48,23 @@ def _parser():
         metavar="N",
         help="kernels kept ready per page; each is about 100 MB of memory (default: %(default)s)",
     )
+    parser.add_argument("--verbose", action="store_true", help="show what server and kernels log")
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(title="commands", metavar="")
-    lab = commands.add_parser("lab", help="open JupyterLab on the notebooks", description="Open JupyterLab on the notebooks.")
+    lab = commands.add_parser(
+        "lab",
+        help="open JupyterLab on the notebooks",
+        description="Open JupyterLab on the notebooks; options not listed here are handed on to it.",
+    )
     _add_address(lab, 8888)
     lab.set_defaults(run=_lab)
     return parser
 
 
 def _add_address(parser, port):
-    parser.add_argument("--ip", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+    parser.add_argument(
+        "--ip", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
+    )
     parser.add_argument(
         "--port",
         type=_port,
@@ -82,6 +96,7 @@ def _serve(options):
         token=options.token,
         allow_anonymous=options.allow_anonymous,
         pool=options.pool,
+        verbose=options.verbose,
     )
 
 
@@ -90,7 +105,12 @@ def _lab(options):
 
     folder = working_notebooks()
     print(f"The notebooks are in {folder}", flush=True)
-    arguments = [f"--ServerApp.root_dir={folder}", f"--ip={options.ip}", f"--port={options.port}"]
+    arguments = [
+        f"--ServerApp.root_dir={folder}",
+        f"--ip={options.ip}",
+        f"--port={options.port}",
+        *options.others,
+    ]
     return jupyterlab([*arguments, "--no-browser"] if options.no_browser else arguments)
 
 

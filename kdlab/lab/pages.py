@@ -1,4 +1,4 @@
-"""The pages: which chapters there are, the header and footer that lead from one to the next, and the home page's cards."""
+"""The pages: which chapters there are, the navigation from one to the next, and the home page's cards."""
 
 from dataclasses import dataclass
 from html import escape
@@ -43,7 +43,9 @@ def notebooks_folder():
 
 def header(name):
     """Return the style and navigation of the page ``name``, to be shown first."""
-    return _html(f"<style>{(Path(__file__).parent / 'static' / 'page.css').read_text('utf-8')}</style>{_navigation(name)}")
+    return _html(
+        f"<style>{(Path(__file__).parent / 'static' / 'page.css').read_text('utf-8')}</style>{_navigation(name)}"
+    )
 
 
 def footer(name):
@@ -79,12 +81,13 @@ def _navigation(name):
 
 
 def _link(name, text, relation):
-    return f'<a class="kd-{relation}" href="{name}.ipynb">{escape(text)}</a>'
+    # Without a target Jupyter's renderer opens a new tab, and the old page's kernel stays.
+    return f'<a class="kd-{relation}" href="{name}.ipynb" target="_self">{escape(text)}</a>'
 
 
 def _card(page):
     return (
-        f'<a class="kd-card" href="{page.name}.ipynb">{_PICTURES[page.name]()}'
+        f'<a class="kd-card" href="{page.name}.ipynb" target="_self">{_PICTURES[page.name]()}'
         f'<span class="kd-card-title">{escape(page.title)}</span><span>{escape(page.sentence)}</span>'
         f'<span class="kd-minutes">{page.minutes} minutes</span></a>'
     )
@@ -98,10 +101,12 @@ def _bars_picture():
     groups = []
     for g, (temperature, colour) in enumerate(((1, "#e69f00"), (4, "#0072b2"), (16, "#56b4e9"))):
         bars = "".join(
-            f'<rect x="{8 + 104 * g + 9 * k}" y="{92 - 76 * p:.1f}" width="7" height="{76 * p + 1:.1f}" fill="{colour}"/>'
+            f'<rect x="{8 + 104 * g + 9 * k}" y="{92 - 76 * p:.1f}" width="7" height="{76 * p + 1:.1f}"/>'
             for k, p in enumerate(softmax(logits, temperature))
         )
-        groups.append(f'{bars}<text x="{53 + 104 * g}" y="110" text-anchor="middle">T = {temperature}</text>')
+        groups.append(
+            f'<g fill="{colour}">{bars}</g><text x="{53 + 104 * g}" y="110" text-anchor="middle">T = {temperature}</text>'
+        )
     return (
         '<svg viewBox="0 0 312 118" role="img" aria-label="One digit\'s probabilities at three temperatures">'
         f"{''.join(groups)}</svg>"

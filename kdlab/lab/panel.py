@@ -1,4 +1,4 @@
-"""What every panel of a page shares: the ES module made of two files, the style, and the page's values with their URL."""
+"""What every panel shares: the ES module made of two files, the style, and the page's values with their URL."""
 
 from pathlib import Path
 

@@ -56,7 +56,10 @@ def typed(right, message, mistakes=(), tolerance=0.005):
         for slip, explanation in mistakes:
             if abs(value - slip) <= tolerance:
                 return Answer(False, explanation)
-        return Answer(False, f"{value:g} is {'too large' if value > right else 'too small'}. Divide first, then softmax.")
+        return Answer(
+            False,
+            f"{value:g} is {'too large' if value > right else 'too small'}. Divide first, then softmax.",
+        )
 
     return check
 
@@ -86,22 +89,31 @@ class Questions(Panel):
 
 def temperature_questions():
     """Return chapter 1's three questions."""
-    logits = np.array([4.0, 2.0, 0.0])
+    logits = np.array([6.0, 2.0, 0.0])
     at_two, at_one = softmax(logits, 2.0), softmax(logits)
     return Questions(
         [
             Question(
-                "A teacher's logits are (4, 2, 0). What probability does its first class have at T = 2? "
-                "(e⁰ = 1, e⁻¹ ≈ 0.368, e⁻² ≈ 0.135)",
+                "A teacher's logits are (6, 2, 0). What probability does its first class have at T = 2? "
+                "(e⁰ = 1, e⁻² ≈ 0.135, e⁻³ ≈ 0.050)",
                 typed(
                     at_two[0],
-                    f"softmax(2, 1, 0) = ({at_two[0]:.3f}, {at_two[1]:.3f}, {at_two[2]:.3f}): the logits are divided by T "
+                    f"softmax(3, 1, 0) = ({at_two[0]:.3f}, {at_two[1]:.3f}, {at_two[2]:.3f}): T divides the logits "
                     f"before the exponential. At T = 1 it was {at_one[0]:.3f}.",
                     mistakes=(
                         (at_one[0], "That is T = 1: the logits were not divided by 2."),
-                        (softmax(logits, 0.5)[0], "That is T = ½: the logits were multiplied by 2 instead of divided."),
-                        (at_one[0] / 2, "The probability was divided by 2. It is the logits that T divides, before softmax."),
-                        (4 / 6, "Softmax takes exponentials: shares of the logits themselves are not probabilities."),
+                        (
+                            softmax(logits, 0.5)[0],
+                            "That is T = ½: the logits were multiplied by 2 instead of divided.",
+                        ),
+                        (
+                            at_one[0] / 2,
+                            "The probability was divided by 2. It is the logits that T divides, before softmax.",
+                        ),
+                        (
+                            6 / 8,
+                            "Softmax takes exponentials: shares of the logits themselves are not probabilities.",
+                        ),
                     ),
                 ),
             ),
@@ -110,7 +122,7 @@ def temperature_questions():
                 chosen(
                     1,
                     "It does happen: the entropy grows with T, up to log₂ of the number of classes.",
-                    "z / T keeps the order of the logits for every T > 0, so the ranking, and with it every prediction, stays.",
+                    "z / T keeps the order of the logits for every T > 0, so the ranking and every prediction stay.",
                     "It does happen: what the first class loses, the unlikely ones gain.",
                     "It does happen: for T → ∞ every class tends to 1 / C.",
                 ),
@@ -128,7 +140,7 @@ def temperature_questions():
                     "The soft term's gradient carries 1/T and the softened difference shrinks by about another 1/T: "
                     "it becomes smaller, not larger.",
                     "Its minimum stays where it was, but how much it weighs against the hard labels does not.",
-                    "Its gradient falls roughly like 1/T², here by up to 64, so the hard labels take over; T² compensates, "
+                    "Its gradient falls roughly like 1/T², here by up to 64, so the hard labels take over; T² makes up for it, "
                     "exactly only for large T.",
                     "The order of the classes never depends on T, with or without T².",
                 ),

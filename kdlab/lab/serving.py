@@ -1,16 +1,20 @@
 """The server of the dashboards: Voila on our notebooks, with what a classroom needs set right."""
 
+import contextlib
 import errno
 import ipaddress
 import os
 import secrets
 import socket
+import subprocess
 import threading
 import webbrowser
 
+import psutil
 import zmq
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
-from tornado.web import RedirectHandler
+from tornado.web import HTTPError, RedirectHandler
 from traitlets.config import Config
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
@@ -35,6 +39,16 @@ class ShutdownHandler(VoilaShutdownKernelHandler):
         """Accept the beacon."""
 
 
+class QuietKernels(AsyncMappingKernelManager):
+    """Kernels whose logs (TensorFlow greets at length) do not run over the server's own lines."""
+
+    async def _async_start_kernel(self, **options):
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return await super()._async_start_kernel(**quiet, **options)
+
+    start_kernel = _async_start_kernel
+
+
 class Dashboards(Voila):
     """Voila with a home page instead of a file list, and without the handlers that read files."""
 
@@ -43,7 +57,13 @@ class Dashboards(Voila):
         home = url_path_join(self.server_url, "voila/render", f"{HOME}.ipynb")
         ours = {r"/voila/api/shutdown/(.*)": (ShutdownHandler, {})}
         unwanted = ("/voila/tree", "/voila/api/contents", "/voila/files/")
-        handlers = [(self.server_url, RedirectHandler, {"url": url_path_join(self.base_url, home), "permanent": False})]
+        handlers = [
+            (
+                self.server_url,
+                RedirectHandler,
+                {"url": url_path_join(self.base_url, home), "permanent": False},
+            )
+        ]
         for pattern, handler, *options in super().init_handlers():
             path = "/" + pattern.removeprefix(self.server_url).lstrip("/")
             if pattern == self.server_url or path.startswith(unwanted):
@@ -92,11 +112,11 @@ def free_port(ip, port, tries=50):
     raise OSError(f"no free port from {port} to {min(port + tries, 65536) - 1} on {ip}; choose another with --port")
 
 
-def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=False, pool=1):
+def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=False, pool=1, verbose=False):
     """Serve the home page and every chapter until Ctrl-C, which ends all kernels.
 
     Another address than loopback needs ``token`` ("" makes one up) or ``allow_anonymous``; ValueError otherwise.
-    ``pool`` kernels per page are started ahead, so that a page opens at once.
+    ``pool`` kernels per page are started ahead, so that a page opens at once; ``verbose`` shows what they log.
     """
     loopback = is_loopback(ip)
     if not loopback and token is None and not allow_anonymous:
@@ -109,7 +129,8 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
     chosen = free_port(ip, port)
     if chosen != port:
         print(f"Port {port} is taken; using {chosen}, the next free one.", flush=True)
-    app = Dashboards(ip=ip, port=chosen, open_browser=browser, root_dir=str(notebooks_folder()), log_level="ERROR")
+    app = Dashboards(ip=ip, port=chosen, open_browser=browser, root_dir=str(notebooks_folder()))
+    app.log_level = "INFO" if verbose else "ERROR"
     app.update_config(
         Config(
             Dashboards={
@@ -119,10 +140,15 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
             },
             VoilaConfiguration={
                 "template": "kdlab",
+                "multi_kernel_manager_class": AsyncMappingKernelManager if verbose else QuietKernels,
                 "preheat_kernel": pool > 0,
                 "default_pool_size": pool,
                 # Other programs' JupyterLab extensions have no business on our pages, and cost them time.
-                "extension_allowlist": ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"],
+                "extension_allowlist": [
+                    "@jupyter-widgets/jupyterlab-manager",
+                    "@voila-dashboards/widgets-manager8",
+                    "anywidget",
+                ],
             },
             # Other users of this machine cannot listen in between server and kernels (jupyter_client 8.10).
             KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"},
@@ -133,4 +159,10 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
     if pool:
         print("Starting a kernel for every page …", flush=True)
     print(f"The dashboards are at {app.address}  (Ctrl-C stops them)", flush=True)
-    app.start()
+    try:
+        with contextlib.suppress(KeyboardInterrupt, HTTPError):  # HTTPError: a kernel not yet in Voila's books
+            app.start()
+    finally:
+        for kernel in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                kernel.kill()

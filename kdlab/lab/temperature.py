@@ -84,7 +84,10 @@ class Chapter:
     def temperature_squared(self):
         """Return the panel with the gradient's size and direction against T."""
         curves = gradient_curves(
-            self.state.student_logits, self.state.teacher_logits, self.state.test.y, np.geomspace(0.1, 100, 61)
+            self.state.student_logits,
+            self.state.teacher_logits,
+            self.state.test.y,
+            np.geomspace(0.1, 100, 61),
         )
         return self._panel("gradients", curves=curves)
 

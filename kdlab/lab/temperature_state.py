@@ -19,7 +19,7 @@ class TemperatureState(traitlets.HasTraits):
 
     temperature = traitlets.Any(4.0)
     digit = traitlets.Any()
-    logits = traitlets.List()
+    logits = traitlets.Any([])
 
     def __init__(self, **values):
         data, logits = load("digits"), digits_logits()
@@ -44,7 +44,7 @@ class TemperatureState(traitlets.HasTraits):
 
     @traitlets.validate("logits")
     def _check_logits(self, proposal):
-        if len(proposal["value"]) == 0:
+        if np.size(proposal["value"]) == 0:
             return []
         logits = check_logits(proposal["value"], dimensions=1)
         if len(logits) != 10:

@@ -84,15 +84,32 @@ function pageStore(model) {
   return stores.get(id);
 }
 
-// Calls `draw(changed)` now and at every change of the named values; returns what undoes it.
-function follow(store, names, draw) {
+// Calls `draw(changed)` now and at every change of the named values: at once while `root` is on the screen, else when
+// the hand rests, so that a drag pays for what can be seen. Returns what undoes it.
+function follow(store, names, root, draw) {
+  let seen = true, timer;
+  let waiting = new Set();
+  const flush = () => {
+    clearTimeout(timer);
+    if (!waiting.size) return;
+    const changed = [...waiting];
+    waiting = new Set();
+    draw(changed);
+  };
+  const watch = new IntersectionObserver(([entry]) => {
+    seen = entry.isIntersecting;
+    if (seen) flush();
+  });
+  watch.observe(root);
   const listener = (event) => {
-    const changed = event.detail.changed.filter((name) => names.includes(name));
-    if (changed.length) draw(changed);
+    for (const name of event.detail.changed) if (names.includes(name)) waiting.add(name);
+    if (seen) return flush();
+    clearTimeout(timer);
+    timer = setTimeout(flush, 150);
   };
   store.addEventListener("change", listener);
   draw(names);
-  return () => store.removeEventListener("change", listener);
+  return () => { store.removeEventListener("change", listener); watch.disconnect(); clearTimeout(timer); };
 }
 
 // Keeps the kernel's traits and the store in step; towards the kernel only when the hand rests.
@@ -108,12 +125,13 @@ function syncWithKernel(model, store, names) {
     timer = setTimeout(send, 150);
   };
   store.addEventListener("change", toKernel);
-  const fromKernel = () => store.set(Object.fromEntries(names.map((name) => [name, model.get(name)])), "kernel");
-  for (const name of names) model.on(`change:${name}`, fromKernel);
+  // One name at a time: while `send` sets the first, the model still holds the old value of the second.
+  const listeners = names.map((name) => [`change:${name}`, () => store.set({ [name]: model.get(name) }, "kernel")]);
+  for (const [event, listener] of listeners) model.on(event, listener);
   send();
   return () => {
     store.removeEventListener("change", toKernel);
-    for (const name of names) model.off(`change:${name}`, fromKernel);
+    for (const [event, listener] of listeners) model.off(event, listener);
   };
 }
 

@@ -108,7 +108,7 @@ function renderBars(model, store, digits) {
     el("div", {}, el("h3", {}, "A real digit"), grid, more, byHand),
     el("div", {}, el("div", { class: "kd-picked-row" }, picked), control, table, order, summary));
   addDigits(30);
-  return [root, follow(store, ["temperature", "digit", "logits"], draw)];
+  return [root, follow(store, ["temperature", "digit", "logits"], root, draw)];
 }
 
 // Panel 2: the mean softened distribution per true class, and the digits behind one of its cells.
@@ -158,7 +158,7 @@ function renderKnowledge(model, store, digits) {
       pairs.slice(0, 3).map(([value, a, b]) => `${a} as ${b} (${percent(value)})`).join(", ") + ".";
   };
   const root = el("div", {}, control, el("div", { class: "kd-split" }, el("div", {}, table), el("div", {}, heading, alike, summary)));
-  return [root, follow(store, ["temperature"], draw)];
+  return [root, follow(store, ["temperature"], root, draw)];
 }
 
 // Panel 3: why T².
@@ -189,7 +189,8 @@ function renderGradients(model, store) {
     summary.textContent = `At T = ${plain(Math.min(Math.max(T, 0.1), 100))}: with T² ${plain(withSquare)}, without ${plain(without)} ` +
       `(${plain(hard / without)} times smaller than the hard labels' ${plain(hard)}); cosine to logit matching ${direction.toFixed(3)}.`;
   };
-  return [el("div", {}, control, el("div", { class: "kd-split" }, size, cosine), summary), follow(store, ["temperature"], draw)];
+  const root = el("div", {}, control, el("div", { class: "kd-split" }, size, cosine), summary);
+  return [root, follow(store, ["temperature"], root, draw)];
 }
 
 // Panel 4: the two limits, and label smoothing as a teacher that knows nothing.
@@ -233,7 +234,8 @@ function renderLimits(model, store, digits) {
     summary.textContent = `The teacher at T = ${plain(T)} gives its second class, ${second}, ${plain(now[second] / now[third])} times the share of its third; ` +
       `the smoothed label gives every wrong class the same ${percent(store.get("smoothing") / 10)}.`;
   };
-  return [el("div", {}, control, smoothing, match, table, summary), follow(store, ["temperature", "digit", "logits", "smoothing"], draw)];
+  const root = el("div", {}, control, smoothing, match, table, summary);
+  return [root, follow(store, ["temperature", "digit", "logits", "smoothing"], root, draw)];
 }
 
 function render({ model, el: host }) {

@@ -1,0 +1,254 @@
+"""What a result says and how sure it is: accuracy, calibration, fidelity, intervals, comparisons."""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from .checks import check_labels, check_logits, check_same_shape
+
+__all__ = [
+    "BiasSweep",
+    "Interval",
+    "PairedDifference",
+    "Reliability",
+    "accuracy",
+    "agreement",
+    "bias_sweep",
+    "expected_calibration_error",
+    "mcnemar",
+    "mean_interval",
+    "paired_difference",
+    "reliability_diagram",
+    "wilson_interval",
+]
+
+
+class Reliability(NamedTuple):
+    """Per bin, (bins,): mean confidence and accuracy, both NaN in an empty bin, and number of samples."""
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
+
+
+class Interval(NamedTuple):
+    """An estimate with its confidence interval, in the unit of the values it was made from."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The mean of first − second with its confidence interval, in the unit of the values."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self):
+        """What it says of the first: "better", "worse" or, where the interval holds 0, "not told apart"."""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "not told apart"
+
+
+class BiasSweep(NamedTuple):
+    """Wrong predictions per bias, (B,): among all samples, and among those of the biased classes."""
+
+    errors: np.ndarray
+    class_errors: np.ndarray
+
+
+def accuracy(logits, labels):
+    """Return the share of samples whose largest logit is at their label, a float from 0 to 1.
+
+    ``logits`` (N, C), or probabilities; ``labels`` (N,) from 0 to C − 1. Raises ValueError for no samples,
+    for shapes that do not match and for labels out of range.
+    """
+    logits, labels = _check_predictions(logits, labels)
+    return float(np.mean(logits.argmax(axis=1) == labels))
+
+
+def agreement(first_logits, second_logits):
+    """Return the share of samples that two models put in the same class, a float from 0 to 1.
+
+    Both (N, C), logits or probabilities. It is the top-1 fidelity of a student to its teacher, which may be
+    low for an accurate student (Stanton et al. 2021, Does Knowledge Distillation Really Work?, section 3).
+    Raises ValueError for no samples and for shapes that differ.
+    """
+    first = check_logits(first_logits, "first_logits", dimensions=2)
+    second = check_logits(second_logits, "second_logits", dimensions=2)
+    check_same_shape(first, second, "first_logits", "second_logits")
+    _check_some(first, "first_logits")
+    return float(np.mean(first.argmax(axis=1) == second.argmax(axis=1)))
+
+
+def reliability_diagram(probabilities, labels, bins=15):
+    """Return a ``Reliability``: confidence against accuracy in M = ``bins`` equal bins ((m − 1)/M, m/M].
+
+    ``probabilities`` (N, C), rows that sum to 1; confidence is the largest of a row; ``labels`` (N,) from 0
+    to C − 1. Guo et al. 2017, On Calibration of Modern Neural Networks, section 2. Raises ValueError for rows
+    that are no distribution (logits, say), for labels out of range and for fewer than one bin.
+    """
+    probabilities, labels = _check_predictions(probabilities, labels, "probabilities")
+    total = probabilities.sum(axis=1)
+    # Loose enough for half precision, strict enough to catch logits.
+    if probabilities.min() < 0 or np.abs(total - 1).max() > 1e-2:
+        worst = total[np.abs(total - 1).argmax()]
+        raise ValueError(
+            "probabilities must be at least 0 and sum to 1 in every row, as softmax of the logits does, "
+            f"got values from {probabilities.min():.4g} and a row that sums to {worst:.4g}"
+        )
+    bins = _check_whole(bins, "bins", 1)
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    place = np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
+    count = np.bincount(place, minlength=bins)
+    share = np.full((2, bins), np.nan)
+    for row, values in zip(share, (confidence, right), strict=True):
+        np.divide(np.bincount(place, values, bins), count, out=row, where=count > 0)
+    return Reliability(*share, count)
+
+
+def expected_calibration_error(probabilities, labels, bins=15):
+    """Return |accuracy − confidence|, averaged over the bins by their samples, a float from 0 to 1.
+
+    Arguments and errors as of ``reliability_diagram``. It depends on the number of bins: state it with the
+    value. Guo et al. 2017, section 2, equation 3.
+    """
+    confidence, right, count = reliability_diagram(probabilities, labels, bins)
+    return float(np.nansum(count * np.abs(right - confidence)) / count.sum())
+
+
+def bias_sweep(logits, labels, class_indices, biases):
+    """Return a ``BiasSweep``: the errors when each of ``biases`` is added to the logits of the given classes.
+
+    ``logits`` (N, C); ``labels`` (N,); ``class_indices`` at least one of 0 to C − 1; ``biases`` (B,) finite.
+    It shows what a student knows of a class it was never shown, once that class's bias is raised (Hinton,
+    Vinyals & Dean 2015, section 3). Choose the bias on validation data. Raises ValueError for what does not
+    fit.
+    """
+    logits, labels = _check_predictions(logits, labels)
+    biases = _check_values(biases, "biases", 1)
+    chosen = check_labels(class_indices, logits.shape[1], np.size(class_indices), "class_indices")
+    if not len(chosen):
+        raise ValueError("class_indices must have at least one class, got none")
+    concerned = np.isin(labels, chosen)
+    added = np.isin(np.arange(logits.shape[1]), chosen)
+    wrong = np.stack([(logits + bias * added).argmax(axis=1) != labels for bias in biases])
+    return BiasSweep(wrong.sum(axis=1), wrong[:, concerned].sum(axis=1))
+
+
+def wilson_interval(correct, total, confidence=0.95):
+    """Return the ``Interval`` of an accuracy of ``correct`` out of ``total`` samples; mean: correct / total.
+
+    It holds for few samples and near 0 and 1, where mean ± 2 standard errors does not (Wilson 1927). Raises
+    ValueError unless 0 ≤ correct ≤ total, total ≥ 1 and 0 < confidence < 1.
+    """
+    total = _check_whole(total, "total", 1)
+    correct = _check_whole(correct, "correct", 0, total)
+    z = NormalDist().inv_cdf((1 + _check_confidence(confidence)) / 2)
+    share = correct / total
+    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * (share * (1 - share) / total + z**2 / (4 * total**2)) ** 0.5
+    # Exact at the ends, where rounding would leave 1e-17.
+    low = 0.0 if correct == 0 else centre - half
+    high = 1.0 if correct == total else centre + half
+    return Interval(share, low, high)
+
+
+def mean_interval(values, confidence=0.95):
+    """Return the ``Interval`` of the mean of ``values`` (n,), n ≥ 2, one per seed: Student's t.
+
+    It speaks of the seeds alone: another test set would move the mean too. Values that are all equal leave no
+    spread to judge by: the interval is that one value. Raises ValueError for fewer than two values or any
+    that is not finite.
+    """
+    from scipy.stats import t
+
+    values = _check_values(values, "values", 2)
+    confidence = _check_confidence(confidence)
+    mean = float(values.mean())
+    half = float(t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    return Interval(mean, mean - half, mean + half)
+
+
+def paired_difference(first, second, confidence=0.95):
+    """Return a ``PairedDifference``: mean, interval and verdict of first − second, pair by pair.
+
+    ``first`` and ``second`` (n,), n ≥ 2: a larger-is-better score of two methods with the same seed, batches
+    and test samples in each pair, so that what they share cancels. Student's t over the differences;
+    differences that are all equal leave no spread: the interval is that one value. Raises ValueError for
+    shapes that differ, fewer than two values or any that is not finite.
+    """
+    first, second = _check_values(first, "first", 2), _check_values(second, "second", 2)
+    check_same_shape(first, second, "first", "second")
+    return PairedDifference(*mean_interval(first - second, confidence))
+
+
+def mcnemar(first_correct, second_correct):
+    """Return the exact two-sided p value, from 0 to 1, of McNemar's test for two models' equal accuracy.
+
+    ``first_correct`` and ``second_correct`` (N,), booleans: which of the same test samples each got right.
+    Only those that one alone got right count; with none, p is 1 (McNemar 1947; Dietterich 1998, section 3.1).
+    Raises ValueError for anything but booleans, for no samples and for shapes that differ.
+    """
+    from scipy.stats import binomtest
+
+    first = _check_booleans(first_correct, "first_correct")
+    second = _check_booleans(second_correct, "second_correct")
+    check_same_shape(first, second, "first_correct", "second_correct")
+    first_only, second_only = int((first & ~second).sum()), int((second & ~first).sum())
+    if not first_only + second_only:
+        return 1.0
+    return float(binomtest(first_only, first_only + second_only).pvalue)
+
+
+def _check_predictions(logits, labels, name="logits"):
+    logits = check_logits(logits, name, dimensions=2)
+    _check_some(logits, name)
+    return logits, check_labels(labels, logits.shape[1], len(logits))
+
+
+def _check_some(array, name):
+    if not len(array):
+        raise ValueError(f"{name} must have at least one sample, got shape {array.shape}")
+
+
+def _check_values(values, name, least):
+    """Return ``values`` as a float64 array (n,) of at least ``least`` finite numbers."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a list of numbers, got {values!r}") from None
+    if array.ndim != 1 or len(array) < least:
+        raise ValueError(f"{name} must have shape (n,) with n of at least {least}, got shape {array.shape}")
+    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite numbers, got {values!r}")
+    return array.astype(np.float64)
+
+
+def _check_booleans(values, name):
+    array = np.asarray(values)
+    if array.dtype != bool or array.ndim != 1 or not len(array):
+        raise ValueError(f"{name} must be booleans of shape (samples,), got type {array.dtype} and shape {array.shape}")
+    return array
+
+
+def _check_whole(value, name, low, high=None):
+    """Return ``value`` as an int from ``low`` to ``high``."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        limit = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{name} must be a whole number {limit}, got {value!r}")
+    return int(value)
+
+
+def _check_confidence(confidence):
+    if not isinstance(confidence, Real) or isinstance(confidence, bool) or not 0 < confidence < 1:
+        raise ValueError(f"confidence must be a number between 0 and 1, got {confidence!r}")
+    return float(confidence)

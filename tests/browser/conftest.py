@@ -1,0 +1,145 @@
+"""A real server and a real Chromium. Without one the tests skip, unless KDLAB_REQUIRE_BROWSER says they must not."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def find_chromium():
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return os.environ.get("KDLAB_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+class Server:
+    """`kdlab` as a process, with the URL it prints."""
+
+    def __init__(self, *arguments):
+        command = [sys.executable, "-m", "kdlab.command_line", "--no-browser", *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.output = []
+        threading.Thread(target=self._read, daemon=True).start()
+        self.wait(lambda: self.url is not None or self.process.poll() is not None, 40)
+        assert self.url, f"the server did not start: {self.output}"
+        # The line comes before the socket listens.
+        self.wait(self._listens, 20)
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.output.append(line)
+
+    def _listens(self):
+        return any(c.status == psutil.CONN_LISTEN for c in psutil.Process(self.process.pid).net_connections("tcp"))
+
+    @property
+    def url(self):
+        found = re.search(r"dashboards are at (\S+)", "".join(self.output))
+        return found and found[1]
+
+    def page(self, name, query=""):
+        return f"{self.url.split('?')[0]}voila/render/{name}.ipynb{query}"
+
+    def kernels(self):
+        try:
+            children = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return 0
+        return sum("ipykernel_launcher" in " ".join(_command(child)) for child in children)
+
+    @staticmethod
+    def wait(condition, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if condition():
+                return True
+            time.sleep(0.1)
+        return False
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def _command(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@pytest.fixture(scope="session")
+def start_server():
+    servers = []
+
+    def start(*arguments):
+        servers.append(Server(*arguments))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(start_server):
+    return start_server("--port", "8971")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = find_chromium()
+    if path is None:
+        reason = "no Chromium found (Debian: apt-get install chromium; or set KDLAB_CHROMIUM to its path)"
+        if os.environ.get("KDLAB_REQUIRE_BROWSER"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Return a function that opens a URL and waits for `selector`; at the end no page may have logged an error."""
+    contexts, problems = [], []
+
+    def open_(url, selector=".kd-panel", width=1280, height=900):
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: m.type == "error" and problems.append(m.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(url)
+        page.wait_for_selector(selector, timeout=60_000)
+        return page
+
+    yield open_
+    for context in contexts:
+        for page in context.pages:
+            page.close(run_before_unload=True)
+        context.close()
+    assert problems == []

@@ -1,0 +1,64 @@
+"""For every page: no source, no traceback, no error, nothing overflows, accessible, linked, its kernel goes."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from kdlab.lab.pages import CHAPTERS
+
+PAGES = {"index": ".kd-card", **{page.name: ".kd-panel" for page in CHAPTERS}}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_clean_and_fits(server, open_page, name, width):
+    page = open_page(server.page(name), PAGES[name], width=width)
+    page.wait_for_timeout(500)
+    text = page.inner_text("body")
+    assert "Traceback" not in text
+    assert "import " not in text
+    assert page.locator("h1").count() == 1
+    too_wide = page.evaluate(
+        """() => [...document.querySelectorAll('#rendered_cells *')].filter(e => {
+            const box = e.getBoundingClientRect();
+            const scrolls = e.closest('mjx-container') || e.closest('.kd-hidden');
+            return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
+        }).map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert too_wide == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_critical_or_serious(server, open_page, name):
+    page = open_page(server.page(name), PAGES[name])
+    page.wait_for_timeout(500)
+    results = Axe().run(page).response["violations"]
+    bad = {
+        v["id"]: [n["html"][:160] for n in v["nodes"]][:3] for v in results if v["impact"] in ("critical", "serious")
+    }
+    assert bad == {}
+
+
+def test_navigation_leads_through_all_pages_and_home(server, open_page):
+    page = open_page(server.url, ".kd-card")
+    assert page.url.endswith("/voila/render/index.ipynb")
+    for chapter in CHAPTERS:
+        page.locator(".kd-nav .kd-next").first.click()
+        page.wait_for_selector(".kd-panel", timeout=60_000)
+        assert chapter.name in page.url
+        assert chapter.title in page.inner_text("h1")
+    page.locator(".kd-nav .kd-home").first.click()
+    page.wait_for_selector(".kd-card", timeout=60_000)
+    assert page.locator(".kd-card").count() == len(CHAPTERS)
+
+
+def test_the_kernel_is_gone_after_leaving(start_server, open_page):
+    server = start_server("--port", "8981", "--pool", "0")
+    assert server.kernels() == 0
+    page = open_page(server.page(CHAPTERS[0].name))
+    assert server.kernels() == 1
+    page.goto("about:blank")
+    assert server.wait(lambda: server.kernels() == 0, 10)
+    page = open_page(server.page(CHAPTERS[0].name))
+    assert server.kernels() == 1
+    page.close(run_before_unload=True)
+    assert server.wait(lambda: server.kernels() == 0, 10)

@@ -1,0 +1,63 @@
+"""The questions: right answers are accepted, the named wrong ones rejected with their own explanation."""
+
+import math
+
+import pytest
+
+from kdlab.lab.questions import Question, Questions, temperature_questions
+
+
+@pytest.fixture
+def asked():
+    return temperature_questions().asked
+
+
+@pytest.mark.parametrize("answer", ["0.844", "0,844", 0.8438, math.e**3 / (math.e**3 + math.e + 1)])
+def test_the_right_number_is_accepted(asked, answer):
+    assert asked[0].check(answer).correct
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("0.982", "were not divided by 2"),
+        ("1.0", "multiplied by 2 instead of divided"),
+        ("0.491", "It is the logits that T divides"),
+        ("0.75", "shares of the logits themselves are not probabilities"),
+        ("0.2", "too small"),
+        ("1.5", "too large"),
+        ("a lot", "must be a number such as 0.25, got “a lot”"),
+        ("nan", "must be a number"),
+        ("", "must be a number"),
+    ],
+)
+def test_named_mistakes_get_their_explanation(asked, answer, said):
+    result = asked[0].check(answer)
+    assert not result.correct
+    assert said in result.message
+
+
+@pytest.mark.parametrize(("question", "right"), [(1, 1), (2, 2)])
+def test_choices(asked, question, right):
+    results = [asked[question].check(k) for k in range(len(asked[question].choices))]
+    assert [k for k, result in enumerate(results) if result.correct] == [right]
+    assert len({result.message for result in results}) == len(results)
+
+
+@pytest.mark.parametrize("answer", [-1, 4, None, "1", True])
+def test_an_answer_that_is_not_there(asked, answer):
+    assert not asked[1].check(answer).correct
+    assert "Choose one of the 4 answers" in asked[1].check(answer).message
+
+
+def test_the_view_answers_and_survives_a_broken_check():
+    def broken(answer):
+        raise RuntimeError("no luck")
+
+    view = Questions([Question("?", broken)])
+    view.answer = {"question": 0, "answer": 1, "counter": 1}
+    assert view.feedback["correct"] is False
+    assert view.feedback["message"] == "This answer could not be checked: no luck"
+    view = temperature_questions()
+    view.answer = {"question": 1, "answer": 1, "counter": 1}
+    assert view.feedback["correct"] is True
