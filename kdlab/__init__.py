@@ -12,10 +12,13 @@ _HOME = {
     "distillation_loss": "softening",
     "Dataset": "datasets",
     "load": "datasets",
+    "Distiller": "distiller",
+    "distill": "distillation",
+    "LiveTrainer": "live",
 }
 _MODULES = ("models",)
 
-__all__ = ["__version__", *sorted(_HOME), *_MODULES]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME), *_MODULES]
 
 
 def __getattr__(name):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .checks import check_labels
+
 __all__ = ["Dataset", "Split", "digits_logits", "load"]
 
 DATA = Path(__file__).parent / "data"
@@ -33,7 +35,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits that share their classes, with where they come from."""
+    """Three splits that share their classes, with where they come from; −1 in ``train.y`` is "no label"."""
 
     train: Split
     validation: Split
@@ -47,9 +49,7 @@ class Dataset:
             split = getattr(self, name)
             if split.x.shape[1:] != self.train.x.shape[1:]:
                 raise ValueError(f"{name}.x must have samples of shape {self.train.x.shape[1:]}, got {split.x.shape}")
-            wrong = split.y[(split.y < 0) | (split.y >= len(self.class_names))]
-            if wrong.size:
-                raise ValueError(f"{name}.y must lie in 0 to {len(self.class_names) - 1}, got {wrong[0]}")
+            check_labels(split.y, len(self.class_names), len(split), f"{name}.y", unlabelled=name == "train")
 
 
 def load(name_or_path):

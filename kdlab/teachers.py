@@ -19,7 +19,7 @@ def digits_teacher(data=None, seed=0, epochs=60):
 
 
 def begun_student(data=None, seed=1):
-    """Return a student, dense 64-16-10, after three epochs on the hard labels: one that still has something to learn."""
+    """Return a student, dense 64-16-10, after three epochs on the hard labels: it still has much to learn."""
     data = data or load("digits")
     keras.utils.set_random_seed(seed)
     student = mlp(64, (16,), 10, seed=seed, name="student")

@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[1]
 def buildpack(monkeypatch):
     monkeypatch.chdir(ROOT)
     conda = pytest.importorskip("repo2docker.buildpacks.conda")
-    return conda.CondaBuildPack("a base image")
+    pack = conda.CondaBuildPack("a base image")
+    pack.platform = "linux/amd64"
+    return pack
 
 
 def test_conda_with_python_3_11_and_our_post_build(buildpack):

@@ -142,7 +142,10 @@ def test_dataset_refuses_splits_that_do_not_fit():
         with pytest.raises(ValueError, match=rf"{name}\.x must have samples of shape \(3,\), got \(2, 4\)"):
             replace(good, **{name: split(2, (4,))})
     for name in SPLITS:
-        for label in (-1, 2):
-            wrong = replace(getattr(good, name), y=np.array([0, 1, label, 0], np.int32))
-            with pytest.raises(ValueError, match=rf"{name}\.y must lie in 0 to 1, got {label}"):
-                replace(good, **{name: wrong})
+        for label in (-2, -1, 2):
+            odd = replace(getattr(good, name), y=np.array([0, 1, label, 0], np.int32))
+            if (name, label) == ("train", -1):  # "no label"
+                assert replace(good, train=odd).train.y[2] == -1
+                continue
+            with pytest.raises(ValueError, match=rf"{name}\.y must lie in 0 to 1.*, got {label}"):
+                replace(good, **{name: odd})

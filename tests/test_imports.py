@@ -14,14 +14,16 @@ PACKAGE = Path(kdlab.__file__).parent
 
 # Every module of the package, by floor, the lowest first; "lab" stands for the whole folder kdlab/lab.
 FLOORS = {
-    "numpy": ("kdlab", "checks", "softening", "datasets", "evaluation", "conventions"),
+    "numpy": ("kdlab", "checks", "softening", "datasets", "evaluation", "conventions", "scenarios"),
     "training": (
         "backend",
         "models",
         "teachers",
         "losses",
         "distiller",
-        "distill",
+        "batched",
+        "distillation",
+        "transfer_set",
         "live",
         "two_headed",
         "training_checks",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets import digits_logits
-from ..softening import softmax
+from ..datasets import digits_logits, load
+from ..softening import distillation_gradient, softmax
 
 __all__ = ["CHAPTERS", "Page", "cards", "footer", "header", "notebooks_folder"]
 
@@ -30,6 +30,12 @@ CHAPTERS = (
         "Temperature softening",
         "Soften a teacher's answer with your own hand and see what a hard label hides: which 3 looks like an 8.",
         15,
+    ),
+    Page(
+        "02_response_based_kd",
+        "Response-based distillation",
+        "Every position of T and alpha trains ten real students while you look on, with error bars: where it helps, and where not.",
+        40,
     ),
 )
 
@@ -113,4 +119,22 @@ def _bars_picture():
     )
 
 
-_PICTURES = {"01_temperature_softening": _bars_picture}
+def _landscape_picture():
+    """Return an SVG: how large the loss's gradient on real logits is, over temperature and alpha."""
+    logits, labels = digits_logits(), load("digits").test.y
+    cells = []
+    for i, temperature in enumerate(np.geomspace(1, 32, 12)):
+        for j, alpha in enumerate(np.linspace(1, 0, 6)):
+            gradient = distillation_gradient(logits["student"], logits["teacher"], labels, temperature, alpha)
+            size = np.linalg.norm(gradient * len(labels), axis=1).mean()
+            cells.append(
+                f'<rect x="{30 + 21 * i}" y="{6 + 14 * j}" width="20" height="13" opacity="{min(1, size / 3.3):.2f}"/>'
+            )
+    return (
+        '<svg viewBox="0 0 312 118" role="img" aria-label="Size of the gradient over temperature and alpha">'
+        f'<g fill="#0072b2">{"".join(cells)}</g><text x="156" y="108" text-anchor="middle">temperature →</text>'
+        '<text transform="translate(20 48) rotate(-90)" text-anchor="middle">alpha →</text></svg>'
+    )
+
+
+_PICTURES = {"01_temperature_softening": _bars_picture, "02_response_based_kd": _landscape_picture}

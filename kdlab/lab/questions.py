@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import traitlets
 
+from ..conventions import to_ours
 from ..softening import softmax
 from .panel import Panel, module
 
-__all__ = ["Answer", "Question", "Questions", "temperature_questions"]
+__all__ = ["Answer", "Question", "Questions", "response_questions", "temperature_questions"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def chosen(right, *feedback):
     return check
 
 
-def typed(right, message, mistakes=(), tolerance=0.005):
+def typed(right, message, mistakes=(), tolerance=0.005, hint="Divide first, then softmax."):
     """Return the check of a number: ``mistakes`` are pairs (value that a known slip gives, what to say to it)."""
 
     def check(answer):
@@ -149,6 +150,68 @@ def temperature_questions():
                     "Nothing: a constant factor does not move the minimum",
                     "The soft term nearly stops counting against the hard labels",
                     "The student learns another ranking of the classes",
+                ),
+            ),
+        ]
+    )
+
+
+def response_questions():
+    """Return chapter 2's three questions."""
+    temperature, lambda_ = 10.0, 0.5
+    alpha, _ = to_ours("two-headed", temperature, lambda_=lambda_)
+    return Questions(
+        [
+            Question(
+                "A tutorial trains with L = λ · CE(labels) + CE(softened at T), without T², at T = 10 and λ = 0.5. "
+                "Which α is that in L = (1 − α) · CE(labels) + α · T² · CE(softened), up to a scale?",
+                typed(
+                    alpha,
+                    f"α = 1 / (1 + λ T²) = 1 / 51 = {alpha:.4f}: by weight of gradient, 98 % of that “soft” training "
+                    "was hard labels.",
+                    mistakes=(
+                        (
+                            1 / (1 + lambda_),
+                            "That would be right with T² in the loss; without it the soft term weighs 1/T².",
+                        ),
+                        (1 - alpha, "That is the share of the hard labels, 1 − α."),
+                        (0.5, "λ weighs the labels, and the soft term has weight 1 and lacks T²."),
+                    ),
+                    tolerance=0.0005,
+                    hint="Compare what stands before each term: λ = s (1 − α) and 1 = s α T².",
+                ),
+            ),
+            Question(
+                "Ten distilled students are on average 0.2 points better than the same ten alone; the 95 % interval of the "
+                "paired difference is −0.3 to +0.7. What may you say?",
+                chosen(
+                    2,
+                    "The mean alone does not say so: differences of this size come about by chance.",
+                    "Absence of evidence: an effect of up to +0.7 or down to −0.3 would fit as well.",
+                    "The interval holds 0, so this experiment does not tell the two apart; more pairs would narrow it.",
+                    "Trying seeds until it looks right measures the trying, not the method.",
+                ),
+                choices=(
+                    "Distillation helps by 0.2 points",
+                    "Distillation has no effect here",
+                    "This experiment does not tell them apart",
+                    "Drop the worst seeds and look again",
+                ),
+            ),
+            Question(
+                "You compared 88 positions of T and α on the test set and report the best one. What is wrong with it?",
+                chosen(
+                    1,
+                    "More epochs would not mend it: the choice itself used the test set.",
+                    "The best of 88 noisy numbers is partly luck. Choose on validation, then measure once on test.",
+                    "88 positions are fine, if they are chosen among on other data than those reported.",
+                    "Pairing makes each difference sharper, but it does not undo choosing the luckiest of 88.",
+                ),
+                choices=(
+                    "Nothing, if every student was trained for enough epochs",
+                    "The best of many looks better than it is; choose on validation",
+                    "88 positions are too many to compare at all",
+                    "Nothing, because the students were paired",
                 ),
             ),
         ]

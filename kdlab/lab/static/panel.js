@@ -30,7 +30,7 @@ const READERS = {
   positive: (text) => (Number.isFinite(Number(text)) && text.trim() !== "" && Number(text) > 0 ? Number(text) : null),
   fraction: (text) => (text.trim() !== "" && Number(text) >= 0 && Number(text) <= 1 ? Number(text) : null),
   integer: (text, rule) => (/^-?\d+$/.test(text) && Number(text) >= rule.min && Number(text) <= rule.max ? Number(text) : null),
-  choice: (text, rule) => (rule.choices.includes(text) ? text : null),
+  choice: (text, rule) => rule.choices.find((choice) => String(choice) === text) ?? null,
   vector: (text, rule) => {
     const numbers = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
     return numbers.length === rule.length && numbers.every(Number.isFinite) ? numbers : null;
@@ -162,7 +162,7 @@ function numberControl({ label, min, max, step, logarithmic = false, accepts, ac
   const message = el("span", { class: "kd-message kd-inline", role: "alert" });
   const control = el("div", { class: "kd-control" }, el("label", { for: id }, label), slider, box, message);
   control.draw = () => {
-    slider.value = toSlider(Math.min(Math.max(read(), min), max));
+    slider.value = toSlider(Math.max(read(), min));  // the browser keeps it within the slider's own ends
     slider.setAttribute("aria-valuetext", `${label} ${format(read())}`);
     if (document.activeElement !== box || !message.textContent) box.value = format(read());
   };
@@ -266,7 +266,7 @@ function lineChart({ title, x, y, series, logarithmic = false, xLabel, yLabel, y
   const [x0, x1] = [toX(x[0]), toX(x[x.length - 1])];
   const px = (value) => left + ((toX(value) - x0) / (x1 - x0)) * (width - left - right);
   const py = (value) => top + (1 - (value - yMin) / (yMax - yMin)) * (height - top - bottom);
-  const xTicks = logarithmic ? [0.1, 1, 10, 100].filter((t) => t >= x[0] && t <= x[x.length - 1]) : x;
+  const xTicks = logarithmic ? [0.1, 1, 10, 100].filter((t) => t >= x[0] && t <= x[x.length - 1]) : niceTicks(x[0], x[x.length - 1]);
   const yTicks = niceTicks(yMin, yMax);
   const cursor = svg("line", { class: "kd-cursor", y1: top, y2: height - bottom });
   const dots = series.map((one) => svg("circle", { r: 5, fill: `var(--kd-${one.colour})`, class: "kd-dot" }));

@@ -1,0 +1,99 @@
+"""``distill``: from a teacher, a student and data to a distilled student, beside the same student alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .backend import keras
+from .datasets import Dataset
+from .distiller import Distiller
+from .losses import ensemble_logits
+from .softening import cross_entropy
+
+__all__ = ["Result", "distill"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What ``distill`` returns.
+
+    ``history`` maps each of Keras's names ("loss", "accuracy", "val_loss", …) to its value per epoch.
+    ``metrics`` are those on the test split: "accuracy" (0 to 1) and "loss", the cross-entropy with the labels
+    in nats; for the distilled student, the student alone and the teacher alike.
+    """
+
+    student: keras.Model
+    history: dict
+    metrics: dict
+    student_alone: keras.Model
+    student_alone_history: dict
+    student_alone_metrics: dict
+    teacher_metrics: dict
+
+
+def distill(
+    teacher,
+    student,
+    data,
+    temperature=4.0,
+    alpha=0.9,
+    epochs=30,
+    batch_size=64,
+    learning_rate=0.01,
+    seed=0,
+    verbose=0,
+):
+    """Train ``student`` with labels and the teacher's logits, a copy with the labels alone: a ``Result``.
+
+    Both start from the student's present weights and see the same batches in the same order, with Adam at
+    ``learning_rate`` (0.01 suits small dense students, 0.001 larger and convolutional ones): what differs is
+    the loss's doing. ``student`` itself becomes the distilled one; the teacher, a ``keras.Model`` that
+    returns logits or a list of them, is not changed. ``data`` is a ``kdlab.Dataset``; ``temperature``,
+    ``alpha`` and the loss are those of ``kdlab.Distiller``; ``seed`` becomes Keras's global seed; ``verbose``
+    as in ``fit``.
+
+    Raises ValueError and FloatingPointError as ``Distiller`` does.
+    """
+    if not isinstance(data, Dataset):
+        raise ValueError(f"data must be a kdlab.Dataset, as kdlab.load returns, got {type(data).__name__}")
+    distiller = Distiller(teacher=teacher, student=student, temperature=temperature, alpha=alpha)
+    if teacher is None:
+        raise ValueError("teacher must be a keras.Model or a list of them, got None")
+    student(data.train.x[:1], training=False)  # Builds it, if need be: a copy needs weights to start from.
+    alone = keras.models.clone_model(student)
+    alone.set_weights(student.get_weights())
+
+    histories = []
+    hard_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    for model, loss in ((distiller, None), (alone, hard_loss)):
+        keras.utils.set_random_seed(seed)
+        model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss, metrics=["accuracy"])
+        fitted = model.fit(
+            data.train.x,
+            data.train.y,
+            batch_size=batch_size,
+            epochs=epochs,
+            validation_data=(data.validation.x, data.validation.y) if len(data.validation) else None,
+            verbose=verbose,
+        )
+        histories.append(fitted.history)
+
+    teacher_logits = distiller.teacher_logits(data.test.x)
+    if teacher_logits.ndim == 3:
+        teacher_logits = ensemble_logits(teacher_logits, 1.0).numpy()
+    return Result(
+        student=student,
+        history=histories[0],
+        metrics=_metrics(student.predict(data.test.x, verbose=0), data.test.y),
+        student_alone=alone,
+        student_alone_history=histories[1],
+        student_alone_metrics=_metrics(alone.predict(data.test.x, verbose=0), data.test.y),
+        teacher_metrics=_metrics(teacher_logits, data.test.y),
+    )
+
+
+def _metrics(logits, labels):
+    return {
+        "accuracy": float(np.mean(logits.argmax(axis=1) == labels)),
+        "loss": float(np.mean(cross_entropy(labels, logits))),
+    }

@@ -1,0 +1,239 @@
+"""Chapter 2's state: scenarios, teachers and live students, and what a slider position comes to. No view in here.
+
+TensorFlow is imported by the first method that trains, so that a page appears before it.
+"""
+
+import threading
+import time
+
+import numpy as np
+
+from ..checks import check_alpha, check_temperature
+from ..datasets import load
+from ..evaluation import (
+    accuracy,
+    agreement,
+    bias_sweep,
+    expected_calibration_error,
+    mean_interval,
+    paired_difference,
+    reliability_diagram,
+)
+from ..scenarios import SCENARIOS
+from ..softening import softmax
+
+__all__ = ["BIASES", "DEFAULTS", "SEEDS", "WIDTHS", "ResponseState"]
+
+DEFAULTS = {"temperature": 4.0, "alpha": 0.9, "scenario": "few", "width": 16}
+WIDTHS = (4, 8, 16, 32, 64)
+SEEDS = 10
+TEACHERS = 10
+BINS = 10
+BIASES = np.arange(-12, 12.01, 0.5)
+
+
+class ResponseState:
+    """The students of digits at every slider position, trained when asked for, each result as plain Python values."""
+
+    def __init__(self):
+        self.data = load("digits")
+        self._lock, self._made = threading.RLock(), {}
+
+    def check(self, temperature, alpha, scenario, width):
+        """Return the position with numbers as floats; raises ValueError naming what is not accepted."""
+        if scenario not in SCENARIOS:
+            raise ValueError(f"scenario must be one of {', '.join(SCENARIOS)}, got {scenario!r}")
+        if width not in WIDTHS:
+            raise ValueError(f"width must be one of {', '.join(map(str, WIDTHS))}, got {width!r}")
+        return check_temperature(temperature), check_alpha(alpha), scenario, int(width)
+
+    def teachers(self, count):
+        """Return the ``LiveResult`` of ``count`` teachers, dense 64-256-256-10, trained on all labels, and its seconds."""
+        return self._once(("teachers", count), self._train_teachers, count)
+
+    def teacher_logits(self, scenario, x):
+        """Return the logits on ``x`` (N, 64) of the scenario's teacher, (1, N, 10), or teachers, (10, N, 10)."""
+        return self.teachers(TEACHERS if SCENARIOS[scenario].ensemble else 1)[0].logits(x)
+
+    def trainer(self, scenario, width):
+        """Return the ``LiveTrainer`` of a scenario for students 64-width-10."""
+        return self._once(("trainer", scenario, width), self._make_trainer, scenario, width)
+
+    def alone(self, scenario, width):
+        """Return the students alone, alpha = 0: the pairs of every distilled one."""
+        trainer = self.trainer(scenario, width)
+        return self._once(("alone", scenario, width), trainer.train, 1.0, 0.0, SEEDS)
+
+    def train(self, temperature, alpha, scenario, width):
+        """Train ``SEEDS`` students and return what the page shows of them and of their pairs, the students alone."""
+        temperature, alpha, scenario, width = self.check(temperature, alpha, scenario, width)
+        alone = self.alone(scenario, width)
+        started = time.perf_counter()
+        distilled = self.trainer(scenario, width).train(temperature=temperature, alpha=alpha, seeds=SEEDS)
+        seconds = time.perf_counter() - started
+        return {
+            "position": {"temperature": temperature, "alpha": alpha, "scenario": scenario, "width": width},
+            "seconds": seconds,
+            "message": distilled.message,
+            "teacher": self._teacher(scenario),
+            "alone": _students(alone, width),
+            "distilled": _students(distilled, width),
+            "difference": _difference(distilled.test_accuracy, alone.test_accuracy),
+            "errors": self._errors(alone, distilled),
+            "bias": self._bias(scenario, alone, distilled),
+            "fidelity": self._fidelity(scenario, alone, distilled),
+        }
+
+    def landscape(self, scenario, width, temperatures, alphas, seeds, progress, stop):
+        """Train ``seeds`` students at every position; ``progress(done, total, differences)`` gets (T, A) means.
+
+        The difference is to the same seeds' students alone; NaN where none is trained yet.
+        """
+        _, _, scenario, width = self.check(1.0, 0.0, scenario, width)
+        alone = self.alone(scenario, width).test_accuracy[:seeds]
+
+        def report(done, total, sweep):
+            progress(done, total, (sweep.test_accuracy - alone).mean(axis=2))
+
+        self.trainer(scenario, width).sweep(temperatures, alphas, seeds=seeds, progress=report, stop=stop)
+
+    def draw(self, pixels, temperature, alpha, scenario, width):
+        """Return the logits, (10,) each, of teacher, first student alone and first distilled student on one drawing.
+
+        ``pixels``: 64 numbers from 0 to 1. Of an ensemble the log of the mean probability is returned.
+        """
+        x = np.asarray(pixels, np.float32).reshape(1, 64)
+        position = self.check(temperature, alpha, scenario, width)
+        distilled = self.trainer(*position[2:]).train(*position[:2], seeds=SEEDS)
+        teachers = self.teacher_logits(scenario, x)[:, 0]
+        return {
+            "teacher": np.log(softmax(teachers).mean(axis=0) + 1e-30).tolist()
+            if len(teachers) > 1
+            else teachers[0].tolist(),
+            "alone": self.alone(*position[2:]).logits(x)[0, 0].tolist(),
+            "distilled": distilled.logits(x)[0, 0].tolist(),
+        }
+
+    def _once(self, key, make, *arguments):
+        """Return what was made under ``key``, making it now if it was not; panels that want the same wait for it."""
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make(*arguments)
+            return self._made[key]
+
+    def _train_teachers(self, count):
+        from ..live import LiveTrainer
+        from ..models import mlp
+
+        started = time.perf_counter()
+        nothing = np.zeros((len(self.data.train), len(self.data.class_names)), np.float32)
+        teacher = mlp(64, (256, 256), 10, name="teacher")
+        trainer = LiveTrainer(self.data, teacher, nothing, epochs=20, learning_rate=0.002)
+        result = trainer.train(temperature=1.0, alpha=0.0, seeds=count)
+        return result, time.perf_counter() - started
+
+    def _make_trainer(self, scenario, width):
+        from ..live import LiveTrainer
+        from ..models import mlp
+
+        prepared = SCENARIOS[scenario].prepare(self.data, self.teacher_logits(scenario, self.data.train.x))
+        student = mlp(64, (width,), 10, name="student")
+        return LiveTrainer(
+            prepared.data, student, prepared.teacher_logits, epochs=prepared.epochs, batch_size=prepared.batch_size
+        )
+
+    def _teacher(self, scenario):
+        probabilities = softmax(self.teacher_logits(scenario, self.data.test.x)).mean(axis=0)
+        count = TEACHERS if SCENARIOS[scenario].ensemble else 1
+        result, seconds = self.teachers(count)
+        return {
+            "accuracy": float((probabilities.argmax(axis=1) == self.data.test.y).mean()),
+            "parameters": count * sum(w[0].size for w in result.weights),
+            "count": count,
+            "seconds": seconds,
+        }
+
+    def _errors(self, alone, distilled, count=12):
+        """Return the test digits that most distilled students get wrong: place, wrong students of each kind."""
+        wrong = {
+            name: (result.test_logits.argmax(axis=-1) != self.data.test.y).sum(axis=0)
+            for name, result in (("alone", alone), ("distilled", distilled))
+        }
+        worst = np.lexsort((-wrong["alone"], -wrong["distilled"]))[:count]
+        return [
+            {"digit": int(i), "label": int(self.data.test.y[i]), **{name: int(w[i]) for name, w in wrong.items()}}
+            for i in worst
+            if wrong["distilled"][i] or wrong["alone"][i]
+        ]
+
+    def _bias(self, scenario, alone, distilled):
+        """Return mean errors on the test set per bias, and the bias that has the fewest on the validation set."""
+        classes = SCENARIOS[scenario].biased
+        if not classes:
+            return None
+        out = {"classes": list(classes), "values": BIASES.tolist(), "samples": len(self.data.test)}
+        out["class_samples"] = int(np.isin(self.data.test.y, classes).sum())
+        for name, result in (("alone", alone), ("distilled", distilled)):
+            validation = _mean_errors(result.logits(self.data.validation.x), self.data.validation.y, classes)
+            test = _mean_errors(result.test_logits, self.data.test.y, classes)
+            out[name] = {
+                "errors": test[0].tolist(),
+                "class_errors": test[1].tolist(),
+                "chosen": int(np.argmin(validation[0])),
+            }
+        return out
+
+    def _fidelity(self, scenario, alone, distilled):
+        """Return accuracy, agreement with the teacher, calibration error and reliability of all three."""
+        labels = self.data.test.y
+        teacher = softmax(self.teacher_logits(scenario, self.data.test.x)).mean(axis=0)
+        out = {"teacher": _reliability(teacher, labels)}
+        out["teacher"].update(
+            accuracy=[accuracy(teacher, labels)] * 3,
+            agreement=[1.0] * 3,
+            calibration=[expected_calibration_error(teacher, labels, BINS)] * 3,
+        )
+        for name, result in (("alone", alone), ("distilled", distilled)):
+            probabilities = softmax(result.test_logits)
+            out[name] = _reliability(probabilities.reshape(-1, 10), np.tile(labels, SEEDS))
+            out[name].update(
+                accuracy=list(mean_interval(result.test_accuracy)),
+                agreement=list(mean_interval([agreement(p, teacher) for p in probabilities])),
+                calibration=list(mean_interval([expected_calibration_error(p, labels, BINS) for p in probabilities])),
+            )
+        return out
+
+
+def _students(result, width):
+    return {
+        "accuracy": list(mean_interval(result.test_accuracy)),
+        "per_epoch": np.round(result.test_accuracy_per_epoch, 4).tolist(),
+        "loss": np.round(result.train_loss.mean(axis=0), 5).tolist(),
+        "parameters": sum(w[0].size for w in result.weights),
+        "width": width,
+    }
+
+
+def _difference(distilled, alone):
+    difference = paired_difference(distilled, alone)
+    return {
+        "mean": difference.mean,
+        "low": difference.low,
+        "high": difference.high,
+        "verdict": difference.verdict,
+        "each": (distilled - alone).tolist(),
+    }
+
+
+def _mean_errors(logits, labels, classes):
+    sweeps = [bias_sweep(one, labels, classes, BIASES) for one in logits]
+    return np.mean([s.errors for s in sweeps], axis=0), np.mean([s.class_errors for s in sweeps], axis=0)
+
+
+def _reliability(probabilities, labels):
+    diagram = reliability_diagram(probabilities, labels, BINS)
+    return {
+        "confidence": [None if np.isnan(c) else float(c) for c in diagram.confidence],
+        "correct": [None if np.isnan(a) else float(a) for a in diagram.accuracy],
+        "count": diagram.count.tolist(),
+    }

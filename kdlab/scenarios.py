@@ -1,0 +1,142 @@
+"""The situations in which a student of digits is distilled: some in which it helps, some in which it does not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .datasets import Dataset, Split
+
+__all__ = ["SCENARIOS", "Prepared", "Scenario"]
+
+STEPS = 420  # of the optimiser, about, in every scenario: what differs is the data, not the training time
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a student is trained on: the data, the teacher's logits on ``data.train``, (N, C) or (K, N, C), and how long."""
+
+    data: Dataset
+    teacher_logits: np.ndarray
+    batch_size: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``prepare`` makes the training set from all data and the teachers' logits (K, N, C) on ``data.train``.
+
+    ``biased`` are the classes whose logits a bias may correct afterwards (Hinton, Vinyals & Dean 2015, section 3);
+    ``ensemble`` says that all teachers are used, not the first alone.
+    """
+
+    name: str
+    title: str
+    expectation: str
+    prepare: Callable[[Dataset, np.ndarray], Prepared]
+    biased: tuple[int, ...] = ()
+    ensemble: bool = False
+
+
+def _prepared(data, logits, x, y):
+    batch_size = min(64, max(10, len(x) // 4))
+    steps = -(-len(x) // batch_size)
+    train = Split(np.ascontiguousarray(x), np.asarray(y, np.int32))
+    return Prepared(replace(data, train=train), logits, batch_size, max(1, round(STEPS / steps)))
+
+
+def _all_labels(data, logits):
+    return _prepared(data, logits[0], data.train.x, data.train.y)
+
+
+def _ensemble(data, logits):
+    return _prepared(data, logits, data.train.x, data.train.y)
+
+
+def _few(count, rest_unlabelled=False):
+    def prepare(data, logits):
+        # As many of every class as can be: the order of a fixed shuffle, class by class in turn.
+        order = np.random.default_rng(0).permutation(len(data.train))
+        within = np.zeros(len(order), int)
+        for c in range(len(data.class_names)):
+            members = order[data.train.y[order] == c]
+            within[members] = np.arange(len(members))
+        chosen = np.argsort(within, kind="stable")[:count]
+        if not rest_unlabelled:
+            return _prepared(data, logits[0, chosen], data.train.x[chosen], data.train.y[chosen])
+        labels = np.full(len(data.train), -1)
+        labels[chosen] = data.train.y[chosen]
+        return _prepared(data, logits[0], data.train.x, labels)
+
+    return prepare
+
+
+def _wrong_labels(share):
+    def prepare(data, logits):
+        random = np.random.default_rng(0)
+        labels, classes = data.train.y.copy(), len(data.class_names)
+        wrong = random.choice(len(labels), round(share * len(labels)), replace=False)
+        labels[wrong] = (labels[wrong] + random.integers(1, classes, len(wrong))) % classes
+        return _prepared(data, logits[0], data.train.x, labels)
+
+    return prepare
+
+
+def _only(keep):
+    def prepare(data, logits):
+        chosen = np.flatnonzero(np.isin(data.train.y, keep))
+        return _prepared(data, logits[0, chosen], data.train.x[chosen], data.train.y[chosen])
+
+    return prepare
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(
+            "few",
+            "50 labelled digits",
+            "The student sees 50 digits; the teacher saw 898. Each softened answer tells more than a label: expect a clear gain.",
+            _few(50),
+        ),
+        Scenario(
+            "all",
+            "All 898 labels",
+            "There are labels enough, and the student is small. Expect no gain, and with strong softening a loss.",
+            _all_labels,
+        ),
+        Scenario(
+            "unlabelled",
+            "50 labels, and 848 digits without",
+            "The teacher answers for the digits that nobody labelled. The student alone cannot use them: expect the largest gain.",
+            _few(50, rest_unlabelled=True),
+        ),
+        Scenario(
+            "wrong",
+            "Three labels in ten are wrong",
+            "The teacher saw the right labels, so its answers correct the wrong ones. A fair gain only where such a teacher exists.",
+            _wrong_labels(0.3),
+        ),
+        Scenario(
+            "no3",
+            "No 3 in the training set",
+            "The student never sees a 3, yet the teacher's answers for 8s and 2s speak of it. Raise the bias of class 3 and watch.",
+            _only((0, 1, 2, 4, 5, 6, 7, 8, 9)),
+            biased=(3,),
+        ),
+        Scenario(
+            "only78",
+            "Only 7s and 8s",
+            "Eight of ten digits are missing altogether. Lower the bias of 7 and 8, which the student has seen too much of.",
+            _only((7, 8)),
+            biased=(7, 8),
+        ),
+        Scenario(
+            "ensemble",
+            "An ensemble of ten teachers",
+            "All labels, and ten teachers whose softened answers are averaged: a better teacher, the same small student.",
+            _ensemble,
+            ensemble=True,
+        ),
+    )
+}

@@ -1,0 +1,149 @@
+"""Chapter 2 as a person uses it: every number comes from students trained while the page looks on."""
+
+import pytest
+
+from kdlab.lab.response_state import DEFAULTS, ResponseState
+
+NAME = "02_response_based_kd"
+READY = ".kd-verdict:not(:empty)"
+
+
+@pytest.fixture(scope="module")
+def state():
+    return ResponseState()
+
+
+def panel(page, name):
+    return page.locator(f'[data-panel="{name}"]')
+
+
+def verdict(page):
+    return page.locator(".kd-verdict").inner_text()
+
+
+def runs(page):
+    """The accuracies of the dots, ten alone and ten distilled."""
+    return page.locator(".kd-run").evaluate_all("dots => dots.map(d => Number(d.dataset.value))")
+
+
+def settled(page, name="live"):
+    page.wait_for_timeout(150)
+    page.wait_for_function(
+        f"""document.querySelector('[data-panel="{name}"] .kd-status').dataset.status === "idle" """, timeout=60_000
+    )
+
+
+def test_dots_are_the_students_of_the_position(server, open_page, state):
+    page = open_page(server.page(NAME), READY)
+    expected = state.train(**DEFAULTS)
+    shown = runs(page)
+    last = [run[-1] for kind in ("alone", "distilled") for run in expected[kind]["per_epoch"]]
+    assert shown == pytest.approx(last, abs=0.004)  # two processes, float32: a digit or two may fall otherwise
+    assert verdict(page) == "Yes: distillation helps here."
+
+
+def test_keyboard_trains_new_students_and_all_labels_lose(server, open_page):
+    page = open_page(server.page(NAME, "?scenario=all&width=8&alpha=1"), READY)
+    before = runs(page)
+    slider = panel(page, "live").get_by_label("Temperature T", exact=True)
+    slider.focus()
+    for _ in range(6):
+        page.keyboard.press("PageUp")
+    settled(page)
+    assert runs(page)[10:] != before[10:]
+    assert runs(page)[:10] == before[:10]  # the students alone do not depend on T
+    assert verdict(page) == "No: distillation loses here."
+    page.wait_for_function("location.search.includes('scenario=all')")
+    assert "width=8" in page.url
+
+
+def test_replay_goes_back_through_the_training(server, open_page):
+    page = open_page(server.page(NAME), READY)
+    end = runs(page)
+    panel(page, "live").get_by_label("Epoch", exact=True).focus()
+    page.keyboard.press("Home")
+    start = runs(page)
+    assert sum(start) < sum(end) - 5
+    page.keyboard.press("End")
+    assert runs(page) == end
+    page.get_by_role("button", name="Replay the training").click()
+    page.wait_for_timeout(300)
+    assert runs(page) != end
+    page.wait_for_timeout(4500)
+    assert runs(page) == end
+
+
+def test_the_bias_mends_the_missing_three(server, open_page):
+    page = open_page(server.page(NAME, "?scenario=no3&T=8"), READY)
+    settled(page)
+    text = panel(page, "live").get_by_text("With +0.0 on the logit of class 3")
+    assert text.is_visible()
+    page.get_by_role("button", name="Take the bias that is best on the validation set").click()
+    assert not text.is_visible()
+    assert panel(page, "live").get_by_text("on the logit of class 3").is_visible()
+
+
+def test_the_landscape_fills_stops_and_sets_the_sliders(server, open_page):
+    page = open_page(server.page(NAME), READY)
+    land = panel(page, "landscape")
+    land.get_by_role("button", name="Train 440 students").click()
+    page.wait_for_function(
+        "document.querySelectorAll('[data-panel=\"landscape\"] .kd-cell:not([disabled])').length > 3"
+    )
+    page.wait_for_function(
+        "document.querySelectorAll('[data-panel=\"landscape\"] .kd-cell:not([disabled])').length === 88", timeout=60_000
+    )
+    settled(page, "landscape")
+    cell = land.locator(".kd-cell").nth(8 * 8 + 2)  # T = 12, alpha = 0.4
+    cell.click()
+    settled(page)
+    page.wait_for_function("location.search.includes('T=12') && location.search.includes('alpha=0.4')")
+    assert cell.get_attribute("aria-pressed") == "true"
+
+
+def test_regions_drawing_translator_and_fidelity(server, open_page):
+    page = open_page(server.page(NAME), READY)
+    page.wait_for_selector('[data-panel="regions"] .kd-map', timeout=60_000)
+    before = panel(page, "regions").inner_text()
+    panel(page, "regions").get_by_label("Data", exact=True).select_option("spirals")
+    page.wait_for_function(
+        f"document.querySelector('[data-panel=\"regions\"] .kd-maps').innerText !== {before.splitlines()[-3]!r}"
+    )
+    page.get_by_role("button", name="Take a test digit").click()
+    page.wait_for_function("document.querySelector('[data-panel=\"draw\"] .kd-summary').textContent.includes('read')")
+    panel(page, "translator").get_by_label("Write it for").select_option("pytorch")
+    page.wait_for_function("document.querySelector('.kd-code').textContent.includes('torch')")
+    assert "0.006944" in panel(page, "translator").inner_text()
+    assert panel(page, "fidelity").locator("tbody tr").count() == 3
+
+
+def test_drawing_with_the_mouse(server, open_page):
+    page = open_page(server.page(NAME), READY)
+    paper = page.locator(".kd-paper")
+    paper.scroll_into_view_if_needed()
+    box = paper.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 0.15 * box["height"])
+    page.mouse.down()
+    for i in range(20):
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + (0.15 + 0.035 * i) * box["height"])
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('[data-panel=\"draw\"] .kd-summary').textContent.includes('read')")
+    shares = page.locator('[data-panel="draw"] tbody td').evaluate_all("c => c.map(x => Number(x.dataset.value))")
+    assert sum(shares) == pytest.approx(3, abs=1e-6)
+
+
+def test_a_bad_alpha_is_said_and_garbage_in_the_url_noted(server, open_page):
+    page = open_page(server.page(NAME, "?scenario=moon&alpha=7"), READY)
+    note = panel(page, "live").locator("> .kd-message").inner_text()
+    assert "scenario = “moon”; accepted is one of few, all" in note
+    assert "alpha = “7”; accepted is a number from 0 to 1" in note
+    before = runs(page)
+    box = panel(page, "live").get_by_label("Alpha α, typed")
+    box.fill("1.2")
+    box.press("Tab")
+    assert (
+        panel(page, "live")
+        .get_by_text("Alpha α must be a number from 0 to 1, got “1.2”. Still showing 0.9.")
+        .is_visible()
+    )
+    assert runs(page) == before

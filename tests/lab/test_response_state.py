@@ -1,0 +1,117 @@
+"""Chapter 2's state, without a page: what it shows is what was trained."""
+
+import math
+
+import numpy as np
+import pytest
+
+from kdlab.evaluation import paired_difference
+from kdlab.lab.regions_state import SIDE, RegionsState, plane
+from kdlab.lab.response_state import BIASES, DEFAULTS, SEEDS, ResponseState
+
+
+@pytest.fixture(scope="module")
+def state():
+    return ResponseState()
+
+
+@pytest.fixture(scope="module")
+def few(state):
+    return state.train(**DEFAULTS)
+
+
+def test_what_is_shown_is_what_was_trained(state, few):
+    trainer, alone = state.trainer("few", 16), state.alone("few", 16)
+    distilled = trainer.train(temperature=4.0, alpha=0.9, seeds=SEEDS)
+    difference = paired_difference(distilled.test_accuracy, alone.test_accuracy)
+    assert few["difference"]["mean"] == pytest.approx(difference.mean, abs=1e-6)
+    assert few["difference"]["verdict"] == difference.verdict
+    assert few["distilled"]["accuracy"][0] == pytest.approx(distilled.test_accuracy.mean(), abs=1e-6)
+    model = distilled.student(3)
+    predicted = model.predict(state.data.test.x, verbose=0).argmax(axis=1)
+    assert (predicted == state.data.test.y).mean() == pytest.approx(few["distilled"]["per_epoch"][3][-1], abs=2e-3)
+    assert few["distilled"]["parameters"] == model.count_params() == 64 * 16 + 16 + 16 * 10 + 10
+
+
+def test_it_helps_with_few_labels_and_loses_with_all(state, few):
+    assert few["difference"]["verdict"] == "better"
+    everything = state.train(temperature=16.0, alpha=1.0, scenario="all", width=8)
+    assert everything["difference"]["verdict"] == "worse"
+
+
+def test_errors_are_counted_over_the_students(state, few):
+    distilled = state.trainer("few", 16).train(temperature=4.0, alpha=0.9, seeds=SEEDS)
+    wrong = (distilled.test_logits.argmax(axis=-1) != state.data.test.y).sum(axis=0)
+    assert [e["distilled"] for e in few["errors"]] == sorted(wrong, reverse=True)[: len(few["errors"])]
+    assert all(wrong[e["digit"]] == e["distilled"] for e in few["errors"])
+
+
+def test_the_bias_is_chosen_on_validation_and_mends_the_missing_digit(state):
+    bias = state.train(temperature=8.0, alpha=0.9, scenario="no3", width=16)["bias"]
+    students = state.trainer("no3", 16).train(temperature=8.0, alpha=0.9, seeds=SEEDS)
+    logits, labels = students.logits(state.data.validation.x).copy(), state.data.validation.y
+    errors = []
+    for value in BIASES:
+        shifted = logits.copy()
+        shifted[..., 3] += value
+        errors.append((shifted.argmax(axis=-1) != labels).mean())
+    assert bias["distilled"]["chosen"] == int(np.argmin(errors))
+    zero = bias["values"].index(0.0)
+    assert bias["distilled"]["errors"][bias["distilled"]["chosen"]] < bias["distilled"]["errors"][zero]
+    assert bias["alone"]["class_errors"][zero] == bias["class_samples"]  # a student alone misses every 3
+    assert state.train(**DEFAULTS)["bias"] is None
+
+
+def test_an_ensemble_is_one_teacher_of_ten(state):
+    result = state.train(**{**DEFAULTS, "scenario": "ensemble"})
+    assert result["teacher"]["count"] == 10
+    assert result["teacher"]["accuracy"] > 0.96
+
+
+def test_a_drawing_is_answered_by_all_three(state):
+    digit = 17
+    answer = state.draw(state.data.test.x[digit], **DEFAULTS)
+    np.testing.assert_allclose(answer["teacher"], state.teachers(1)[0].test_logits[0, digit], atol=1e-4)
+    np.testing.assert_allclose(answer["alone"], state.alone("few", 16).test_logits[0, digit], atol=1e-4)
+
+
+def test_a_landscape_comes_bit_by_bit_and_stops(state):
+    seen = []
+    state.landscape("few", 16, [1, 4], [0.5, 1.0], 2, lambda *p: seen.append(p), stop=lambda: True)
+    done, total, differences = seen[-1]
+    assert total == 8
+    assert done < total or not np.isnan(differences).any()
+    assert (~np.isnan(differences)).sum() == done / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("temperature", 0, "temperature must be a finite number above 0, got 0"),
+        ("temperature", math.inf, "temperature must be"),
+        ("alpha", 1.5, "alpha must be a number from 0 to 1, got 1.5"),
+        ("scenario", "none", "scenario must be one of few, all"),
+        ("width", 7, "width must be one of 4, 8, 16, 32, 64, got 7"),
+    ],
+)
+def test_a_bad_position_is_refused(state, name, value, said):
+    with pytest.raises(ValueError, match=said):
+        state.train(**{**DEFAULTS, name: value})
+
+
+@pytest.mark.parametrize("shape", ["moons", "spirals"])
+def test_the_plane_is_in_the_unit_square_with_equal_classes(shape):
+    x, y = plane(shape, 400, seed=0)
+    assert x.min() >= 0
+    assert x.max() <= 1
+    assert y.mean() == 0.5
+    assert np.abs(np.corrcoef(x[:, 0], y)[0, 1]) < 0.9
+
+
+def test_regions_are_the_networks_answers():
+    out = RegionsState().train("moons", 4.0, 0.9, seeds=2)
+    assert len(out["distilled"]["map"]) == SIDE**2
+    assert out["teacher"]["accuracy"] > 0.95
+    assert out["teacher"]["accuracy"] > out["alone"]["accuracy"]
+    with pytest.raises(ValueError, match="shape must be one of moons, spirals, got 'star'"):
+        plane("star", 4, seed=0)

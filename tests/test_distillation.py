@@ -1,0 +1,86 @@
+"""``kdlab.distill``: one call, a distilled student and the same student alone."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+import kdlab
+from kdlab.distillation import Result
+from kdlab.models import mlp
+from kdlab.softening import cross_entropy, softmax
+
+
+@pytest.fixture(scope="module")
+def data():
+    """A tenth of digits."""
+    digits = kdlab.load("digits")
+    part = {
+        name: type(split)(split.x[::10], split.y[::10])
+        for name, split in (("train", digits.train), ("validation", digits.validation), ("test", digits.test))
+    }
+    return dataclasses.replace(digits, **part)
+
+
+@pytest.fixture(scope="module")
+def teacher(data):
+    keras.utils.set_random_seed(0)
+    model = mlp(64, (64,), 10, seed=1)
+    model.compile(keras.optimizers.Adam(0.01), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(data.train.x, data.train.y, epochs=20, verbose=0)
+    return model
+
+
+def test_it_returns_both_students_with_their_metrics(data, teacher):
+    student = mlp(seed=2)
+    before = teacher.get_weights()
+    result = kdlab.distill(teacher, student, data, temperature=2.0, alpha=0.5, epochs=12, batch_size=32)
+    assert isinstance(result, Result)
+    assert result.student is student
+    assert result.student_alone is not student
+    for model, metrics in (
+        (result.student, result.metrics),
+        (result.student_alone, result.student_alone_metrics),
+        (teacher, result.teacher_metrics),
+    ):
+        logits = model.predict(data.test.x, verbose=0)
+        assert metrics["accuracy"] == pytest.approx((logits.argmax(axis=1) == data.test.y).mean())
+        assert metrics["loss"] == pytest.approx(cross_entropy(data.test.y, logits).mean(), rel=1e-5)
+        assert metrics["accuracy"] > 0.4
+    for history in (result.history, result.student_alone_history):
+        assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(history)
+        assert {len(values) for values in history.values()} == {12}
+        assert history["loss"][-1] < history["loss"][0]
+    for a, b in zip(before, teacher.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.metrics = {}
+
+
+def test_same_weights_and_batches_for_both(data, teacher):
+    """With alpha = 0 the distilled student is the student alone, dropout and all."""
+    result = kdlab.distill(teacher, mlp(dropout=0.2, seed=2), data, alpha=0.0, epochs=2, batch_size=32, seed=5)
+    for a, b in zip(result.student.get_weights(), result.student_alone.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_an_ensemble_of_teachers(data, teacher):
+    other = mlp(64, (8,), 10, seed=3)
+    nothing = type(data.validation)(data.validation.x[:0], data.validation.y[:0])
+    result = kdlab.distill([teacher, other], mlp(seed=2), dataclasses.replace(data, validation=nothing), epochs=1)
+    p = np.mean([softmax(model.predict(data.test.x, verbose=0)) for model in (teacher, other)], axis=0)
+    assert result.teacher_metrics["loss"] == pytest.approx(-np.log(p)[np.arange(60), data.test.y].mean(), rel=1e-5)
+    assert result.teacher_metrics["accuracy"] == pytest.approx((p.argmax(axis=1) == data.test.y).mean())
+    assert "val_loss" not in result.history
+
+
+def test_bad_input(data, teacher):
+    with pytest.raises(ValueError, match=r"data must be a kdlab\.Dataset, as kdlab\.load returns, got str"):
+        kdlab.distill(teacher, mlp(), "digits")
+    with pytest.raises(ValueError, match=r"teacher must be a keras\.Model or a list of them, got None"):
+        kdlab.distill(None, mlp(), data)
+    with pytest.raises(ValueError, match="alpha must be a number from 0 to 1"):
+        kdlab.distill(teacher, mlp(), data, alpha=2.0)
+    with pytest.raises(ValueError, match="outputs of the same shape"):
+        kdlab.distill(teacher, mlp(classes=7), data)

@@ -1,0 +1,575 @@
+"""Distiller against numpy in float64 and plain Keras; everything a Keras model does; what it refuses."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdlab
+from kdlab import losses
+from kdlab.models import mlp
+from kdlab.softening import distillation_gradient, distillation_loss, softmax
+
+FEATURES, CLASSES = 12, 4
+SPARSE = keras.losses.SparseCategoricalCrossentropy
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, FEATURES)).astype(np.float32)
+    return x, rng.integers(0, CLASSES, 100).astype(np.int32)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return mlp(FEATURES, (8,), CLASSES, seed=1, name="teacher")
+
+
+def new_student(seed=2, **options):
+    return mlp(FEATURES, (6,), CLASSES, seed=seed, **options)
+
+
+def linear_student():
+    """z = x W: its gradient is xᵀ times the logits' gradient."""
+    dense = keras.layers.Dense(CLASSES, use_bias=False, kernel_initializer=keras.initializers.GlorotUniform(3))
+    return keras.Sequential([keras.Input((FEATURES,)), dense])
+
+
+def distiller(teacher=None, student=None, optimizer=None, metrics=("accuracy",), compiled=None, **options):
+    model = kdlab.Distiller(teacher=teacher, student=student or new_student(), **options)
+    model.compile(optimizer or keras.optimizers.Adam(0.01), metrics=list(metrics), **(compiled or {}))
+    return model
+
+
+def fit(model, *arguments, seed=0, **options):
+    """Fit from a seed, so that two models see the same batches; returns the history."""
+    keras.utils.set_random_seed(seed)
+    return model.fit(*arguments, **{"batch_size": 32, "epochs": 2, "verbose": 0, **options}).history
+
+
+def assert_same_weights(first, second, exact=True):
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, **({"rtol": 0} if exact else {"rtol": 1e-4, "atol": 1e-5}))
+
+
+class Counted(kdlab.Distiller):
+    """Counts how often its training step is traced."""
+
+    traces = 0
+
+    def train_step(self, batch):
+        type(self).traces += 1
+        return super().train_step(batch)
+
+
+# The loss.
+
+
+@pytest.mark.parametrize(("temperature", "alpha"), [(1.0, 0.5), (4.0, 0.9), (20.0, 1.0), (3.0, 0.0)])
+def test_loss_and_step_against_numpy(data, teacher, temperature, alpha):
+    """One step of gradient descent on one batch, with unlabelled samples in it."""
+    x, y = data
+    y = np.where(np.arange(len(y)) % 3 == 0, -1, y)
+    student = linear_student()
+    w = student.get_weights()[0].astype(np.float64)
+    model = distiller(teacher, student, keras.optimizers.SGD(0.1), temperature=temperature, alpha=alpha)
+    history = fit(model, x, y, batch_size=len(x), epochs=1)
+    z_s, z_t = x @ w, teacher(x).numpy().astype(np.float64)
+    np.testing.assert_allclose(history["loss"], distillation_loss(z_s, z_t, y, temperature, alpha), rtol=1e-5)
+    step = x.T @ distillation_gradient(z_s, z_t, y, temperature, alpha)
+    np.testing.assert_allclose(student.get_weights()[0], w - 0.1 * step, atol=1e-6)
+    terms = (1 - alpha) * history["student_loss"][0] + alpha * history["distillation_loss"][0]
+    np.testing.assert_allclose(history["loss"], terms, rtol=1e-5)
+
+
+def test_sample_weights_weigh_both_terms_and_divide_by_the_batch_size(data, teacher):
+    x, y = data
+    weight = np.random.default_rng(1).random(len(x))
+    student = linear_student()
+    w = student.get_weights()[0].astype(np.float64)
+    fit(
+        distiller(teacher, student, keras.optimizers.SGD(0.1)),
+        x,
+        y,
+        sample_weight=weight,
+        batch_size=100,
+        epochs=1,
+    )
+    gradient = distillation_gradient(x @ w, teacher(x).numpy(), y, 4.0, 0.9)
+    np.testing.assert_allclose(student.get_weights()[0], w - 0.1 * x.T @ (weight[:, None] * gradient), atol=1e-6)
+
+
+@pytest.mark.parametrize("option", ["sample_weight", "class_weight", "regularised"])
+def test_alpha_zero_is_plain_keras(data, teacher, option):
+    x, y = data
+    fitting, compiling, student = {"validation_split": 0.2}, {}, new_student(dropout=0.2)
+    if option == "sample_weight":
+        fitting["sample_weight"] = np.random.default_rng(1).random(len(x)).astype(np.float32)
+    elif option == "class_weight":
+        fitting["class_weight"] = {0: 2.0, 2: 0.5}
+        compiling["steps_per_execution"] = 2
+    else:
+        student = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Dense(CLASSES, kernel_regularizer="l2")])
+    alone = keras.models.clone_model(student)
+    alone.set_weights(student.get_weights())
+    keras.utils.set_random_seed(0)
+    alone.compile(keras.optimizers.Adam(0.01), loss=SPARSE(from_logits=True), metrics=["accuracy"], **compiling)
+    plain = fit(alone, x, y, **fitting)
+    ours = fit(distiller(teacher, student, alpha=0.0, compiled=compiling), x, y, **fitting)
+    assert_same_weights(student, alone, exact=False)
+    for name in ("accuracy", "loss", "val_accuracy"):
+        np.testing.assert_allclose(ours[name], plain[name], rtol=1e-5)
+    if option != "regularised":  # "val_loss" is the student's loss on the labels, without the penalty.
+        np.testing.assert_allclose(ours["val_loss"], plain["val_loss"], rtol=1e-5)
+
+
+def test_every_way_to_bring_the_teacher_trains_the_same(data, teacher):
+    x, y = data
+    logits = teacher(x).numpy()
+    students = {}
+
+    def trained(name, teacher=None, **options):
+        students[name] = new_student()
+        fit(distiller(teacher, students[name]), shuffle=False, **options)
+
+    trained("arrays", teacher, x=x, y=y)
+    trained("tensors", teacher, x=tf.constant(x), y=tf.constant(y)[:, None])
+    trained("kept logits", x=x, y=y, teacher_logits=logits)
+    trained("kept logits beside labels", x=x, y=(y, logits))
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    trained("data set", teacher, x=batches, batch_size=None)
+    kept = tf.data.Dataset.from_tensor_slices((x, (y, logits))).batch(32)
+    trained("data set with logits", x=kept, batch_size=None)
+    weighted = tf.data.Dataset.from_tensor_slices((x, (y, logits), np.ones(100))).batch(32)
+    trained("data set with logits and weights", x=weighted, batch_size=None)
+    generator = ((x[i : i + 32], y[i : i + 32]) for _ in range(2) for i in range(0, 100, 32))
+    trained("generator", teacher, x=generator, batch_size=None, steps_per_epoch=4)
+    for student in students.values():
+        assert_same_weights(student, students["arrays"], exact=False)
+
+
+def test_an_ensemble_teaches_the_mean_of_its_softened_probabilities(data):
+    x, y = data
+    teachers = [mlp(FEATURES, (8,), CLASSES, seed=seed) for seed in range(3)]
+    for model in teachers:
+        model.set_weights([3 * w for w in model.get_weights()])
+    student = linear_student()
+    model = distiller(teachers, student, keras.optimizers.SGD(0.0), alpha=1.0)
+    kept = model.teacher_logits(x)
+    assert kept.shape == (100, 3, CLASSES)
+    assert kept.dtype == np.float32
+    for temperature in (1.0, 6.0):
+        model.temperature = temperature
+        p = np.mean([softmax(teacher(x).numpy(), temperature) for teacher in teachers], axis=0)
+        log_q = np.log(softmax(student(x).numpy(), temperature))
+        expected = -(temperature**2) * (p * log_q).sum(axis=1).mean()
+        batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(50)
+        for history in (
+            fit(model, x, y, epochs=1),
+            fit(model, x, y, epochs=1, teacher_logits=kept),
+            fit(model, batches, epochs=1, batch_size=None, shuffle=False),
+        ):
+            np.testing.assert_allclose(history["loss"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [losses.SoftKLDivergence(), losses.LogitMatching(), losses.DecoupledKnowledgeDistillation(beta=2.0)],
+)
+def test_other_distillation_losses(data, teacher, loss):
+    x, y = data
+    student = linear_student()
+    model = distiller(teacher, student, keras.optimizers.SGD(0.0), temperature=2.0, distillation_loss=loss)
+    history = fit(model, x, y, epochs=1)
+    values = loss.per_sample(teacher_logits=teacher(x), student_logits=student(x), labels=y, temperature=2.0)
+    np.testing.assert_allclose(history["distillation_loss"], np.mean(values), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_class_weights_with_a_data_set(data, teacher, kept):
+    x, y = data
+    y = np.where(np.arange(len(y)) % 3 == 0, -1, y)
+    students, options = [new_student(), new_student()], {"class_weight": {0: 2.0, 3: 0.5}, "shuffle": False}
+    targets = (y, teacher(x).numpy()) if kept else y
+    batches = tf.data.Dataset.from_tensor_slices((x, targets)).batch(32)
+    fit(distiller(teacher, students[0]), batches, batch_size=None, **options)
+    fit(distiller(teacher, students[1]), x, y, **options)
+    assert_same_weights(*students, exact=False)
+    weighted = tf.data.Dataset.from_tensor_slices((x, y, np.ones(100))).batch(32)
+    with pytest.raises(ValueError, match="class_weight or sample weights, not both"):
+        fit(distiller(teacher), weighted, batch_size=None, **options)
+
+
+# Temperature and alpha.
+
+
+def test_temperature_and_alpha_take_effect_without_a_retrace(data, teacher):
+    x, y = data
+    student = linear_student()
+    model = Counted(teacher=teacher, student=student)
+    model.compile(keras.optimizers.SGD(0.0))
+    fit(model, x, y, batch_size=50)
+    traces = Counted.traces
+    assert traces > 0
+    for temperature, alpha in ((1.5, 0.3), (10, 1)):
+        model.temperature, model.alpha = temperature, alpha
+        assert (model.temperature, model.alpha) == (temperature, alpha)
+        expected = distillation_loss(student(x).numpy(), teacher(x).numpy(), y, temperature, alpha)
+        np.testing.assert_allclose(fit(model, x, y, batch_size=50)["loss"], expected, rtol=1e-5)
+    assert Counted.traces == traces
+
+
+def test_a_callback_may_set_the_temperature_while_it_trains(data, teacher):
+    x, y = data
+    model = distiller(teacher, linear_student(), keras.optimizers.SGD(0.0), alpha=1.0)
+    anneal = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: setattr(model, "temperature", 1.0 + epoch)
+    )
+    history = fit(model, x, y, epochs=3, callbacks=anneal)
+    z_s, z_t = model.predict(x, verbose=0), teacher(x).numpy()
+    expected = [distillation_loss(z_s, z_t, y, 1.0 + epoch, 1.0) for epoch in range(3)]
+    np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
+
+
+def test_temperature_and_alpha_are_checked(teacher):
+    model = kdlab.Distiller(teacher=teacher, student=new_student())
+    for value in (0, -1, float("nan"), "4"):
+        with pytest.raises(ValueError, match="temperature must be a finite number above 0, got"):
+            model.temperature = value
+        with pytest.raises(ValueError, match="temperature must be a finite number above 0, got"):
+            kdlab.Distiller(teacher=teacher, student=new_student(), temperature=value)
+    for value in (-0.1, 1.1, float("nan"), None):
+        with pytest.raises(ValueError, match="alpha must be a number from 0 to 1, got"):
+            model.alpha = value
+        with pytest.raises(ValueError, match="alpha must be a number from 0 to 1, got"):
+            kdlab.Distiller(teacher=teacher, student=new_student(), alpha=value)
+    assert (model.temperature, model.alpha) == (4.0, 0.9)
+
+
+# The teacher.
+
+
+def test_the_teacher_is_never_changed(data):
+    x, y = data
+    layers = [keras.layers.Dense(8), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
+    teacher = keras.Sequential([keras.Input((FEATURES,)), *layers, keras.layers.Dense(CLASSES)])
+    teacher.compile("adam", loss=SPARSE(from_logits=True))
+    fit(teacher, x, y, epochs=1)
+    layers[0].trainable = False
+    state = [variable.numpy() for variable in (*teacher.variables, *teacher.optimizer.variables)]
+    flags = [layer.trainable for layer in teacher.layers]
+    model = distiller(teacher)
+    fit(model, x, y)
+    fit(model, tf.data.Dataset.from_tensor_slices((x, y)).batch(50), batch_size=None, shuffle=False)
+    model.evaluate(x, y, verbose=0)
+    model.trainable = False
+    after = [variable.numpy() for variable in (*teacher.variables, *teacher.optimizer.variables)]
+    for a, b in zip(state, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [layer.trainable for layer in teacher.layers] == flags
+    assert teacher.trainable
+    assert teacher.predict_function is None
+    model.trainable = True
+    mine = {id(variable) for variable in model.variables}
+    assert not mine & {id(variable) for variable in teacher.variables}
+    assert [v.path for v in model.trainable_variables] == [v.path for v in model.student.trainable_variables]
+
+
+def test_teacher_and_student_are_keyword_only(teacher):
+    with pytest.raises(TypeError, match="positional"):
+        kdlab.Distiller(teacher, new_student())
+
+
+# Unlabelled samples, evaluation.
+
+
+def test_unlabelled_samples_count_in_no_metric(data, teacher):
+    x, y = data
+    some = np.where(np.arange(len(y)) < 40, -1, y)  # The first whole batch has no label.
+    student = linear_student()
+    metric = keras.metrics.SparseCategoricalCrossentropy
+    metrics = ["accuracy", metric("entropy", from_logits=True)]
+    weighted = metric("weighted", from_logits=True)
+    model = distiller(teacher, student, keras.optimizers.SGD(0.0), metrics, compiled={"weighted_metrics": [weighted]})
+    history = fit(model, x, some, epochs=1, shuffle=False)
+    labelled = model.evaluate(x[40:], y[40:], verbose=0, return_dict=True)
+    z = student(x[40:]).numpy()
+    assert labelled["accuracy"] == pytest.approx((z.argmax(axis=1) == y[40:]).mean())
+    assert labelled["loss"] == pytest.approx(distillation_loss(z, z, y[40:], alpha=0.0), rel=1e-5)
+    for name in ("accuracy", "entropy", "weighted"):
+        assert history[name][0] == pytest.approx(labelled[name], rel=1e-5)
+    every = model.evaluate(x, some, batch_size=32, verbose=0, return_dict=True)
+    assert every == pytest.approx(labelled, rel=1e-5)
+    assert set(every) == {"loss", "accuracy", "entropy", "weighted"}
+
+
+def test_no_labels_at_all(data, teacher):
+    x, y = data
+    students = [new_student(), new_student()]
+    fit(distiller(teacher, students[0]), x)
+    fit(distiller(teacher, students[1]), x, np.full(len(y), -1))
+    assert_same_weights(*students)
+
+
+def test_evaluate_is_the_students_own_and_needs_no_teacher(data):
+    x, y = data
+    student = new_student()
+    alone = keras.models.clone_model(student)
+    alone.set_weights(student.get_weights())
+    alone.compile("adam", loss=SPARSE(from_logits=True), metrics=["accuracy"])
+    model = distiller(student=student)
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), alone.evaluate(x, y, verbose=0), rtol=1e-5)
+    weight = np.random.default_rng(1).random(len(x))
+    np.testing.assert_allclose(
+        model.evaluate(x, y, sample_weight=weight, verbose=0),
+        alone.evaluate(x, y, sample_weight=weight, verbose=0),
+        rtol=1e-5,
+    )
+    np.testing.assert_array_equal(model.predict(x, verbose=0), student.predict(x, verbose=0))
+
+
+# What Keras models do.
+
+
+def test_callbacks_and_validation(data, teacher, tmp_path):
+    x, y = data
+    model = distiller(teacher)
+    path = tmp_path / "best.keras"
+    callbacks = [
+        keras.callbacks.EarlyStopping(monitor="val_loss", patience=1, min_delta=100.0, restore_best_weights=True),
+        keras.callbacks.ModelCheckpoint(path, monitor="val_accuracy", save_best_only=True),
+    ]
+    history = fit(model, x, y, epochs=10, callbacks=callbacks, validation_data=(x[:20], y[:20]))
+    assert len(history["val_loss"]) == 2  # It stopped.
+    names = ["loss", "student_loss", "distillation_loss", "accuracy"]
+    assert set(history) == {*names, "val_loss", "val_accuracy"}
+    best = keras.models.load_model(path)
+    assert best.evaluate(x[:20], y[:20], verbose=0)[1] == pytest.approx(max(history["val_accuracy"]))
+
+
+def test_validation_split_takes_the_last_samples(data, teacher):
+    x, y = data
+    weight = np.random.default_rng(1).random(len(x)).astype(np.float32)
+    students = [new_student(), new_student()]
+    split = fit(distiller(teacher, students[0]), x, y, sample_weight=weight, validation_split=0.25)
+    apart = fit(
+        distiller(teacher, students[1]),
+        x[:75],
+        y[:75],
+        sample_weight=weight[:75],
+        validation_data=(x[75:], y[75:], weight[75:]),
+    )
+    assert_same_weights(*students)
+    assert split == apart
+
+
+@pytest.mark.parametrize("teachers", [0, 1, 2])
+def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(data, tmp_path, teachers):
+    x, y = data
+    models = [mlp(FEATURES, (8,), CLASSES, seed=seed, name=f"teacher_{seed}") for seed in range(teachers)]
+    loss = losses.DecoupledKnowledgeDistillation(beta=2.0)
+    model = distiller([None, models and models[0], models][teachers], distillation_loss=loss)
+    kept = {} if teachers else {"teacher_logits": np.random.default_rng(2).normal(size=(100, CLASSES))}
+    fit(model, x, y, **kept)
+    model.temperature, model.alpha = 7.0, 0.3
+    model.save(tmp_path / "x.keras")
+    loaded = keras.models.load_model(tmp_path / "x.keras")
+    assert (loaded.temperature, loaded.alpha) == (7.0, 0.3)
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert fit(loaded, x, y, seed=1, **kept) == fit(model, x, y, seed=1, **kept)
+    assert_same_weights(loaded, model)
+    if teachers:
+        np.testing.assert_array_equal(loaded.teacher_logits(x), model.teacher_logits(x))
+
+
+def test_loading_in_another_process(data, teacher, tmp_path):
+    x, y = data
+    model = distiller(teacher)
+    fit(model, x, y, epochs=1)
+    model.save(tmp_path / "x.keras")
+    np.save(tmp_path / "x.npy", x)
+    program = (
+        "import kdlab.distiller, keras, numpy as np; model = keras.models.load_model('x.keras'); "
+        "x = np.load('x.npy'); model.fit(x, np.arange(100) % 4, epochs=1, verbose=0); "
+        "print(type(model).__name__, model.temperature)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split() == ["Distiller", "4.0"], done.stderr
+
+
+def test_one_batch_at_a_time(data, teacher):
+    x, y = data
+    students = [new_student(), new_student()]
+    model = distiller(teacher, students[0])
+    logs = model.train_on_batch(x, y, return_dict=True)
+    history = fit(distiller(teacher, students[1]), x, y, batch_size=100, epochs=1, shuffle=False)
+    assert logs["loss"] == pytest.approx(history["loss"][0], rel=1e-6)
+    assert_same_weights(*students, exact=False)
+    assert model.test_on_batch(x, y, return_dict=True).keys() == {"loss", "accuracy"}
+
+
+@pytest.mark.parametrize("compiled", [{"jit_compile": True}, {"run_eagerly": True}])
+def test_compiled_otherwise_it_trains_the_same(data, teacher, compiled):
+    x, y = data
+    y = np.where(np.arange(len(y)) % 3 == 0, -1, y)
+    students = [new_student(), new_student()]
+    options = {"batch_size": 50, "shuffle": False}
+    plain = fit(distiller(teacher, students[0]), x, y, **options)
+    other = fit(distiller(teacher, students[1], compiled=compiled), x, y, **options)
+    assert_same_weights(*students, exact=False)
+    assert other["accuracy"] == pytest.approx(plain["accuracy"])
+
+
+def test_mixed_precision_student(data, teacher):
+    x, y = data
+    policy = keras.DTypePolicy("mixed_float16")
+    student = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Dense(CLASSES, dtype=policy)])
+    history = fit(distiller(teacher, student), x, y)
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_several_inputs(data):
+    x, y = data
+
+    def model():
+        inputs = {"a": keras.Input((5,), name="a"), "b": keras.Input((7,), name="b")}
+        return keras.Model(inputs, keras.layers.Dense(CLASSES)(keras.layers.Concatenate()(list(inputs.values()))))
+
+    history = fit(distiller(model(), model()), {"a": x[:, :5], "b": x[:, 5:]}, y, validation_split=0.2)
+    assert np.isfinite(history["val_loss"]).all()
+
+
+def test_a_student_that_is_not_built_yet(data, teacher):
+    x, y = data
+    student = keras.Sequential([keras.layers.Dense(CLASSES)])
+    model = distiller(teacher, student)
+    fit(model, x, y)
+    assert model.predict(x, verbose=0).shape == (100, CLASSES)
+
+
+# What it refuses.
+
+
+def probabilities(features=FEATURES):
+    return keras.Sequential([keras.Input((features,)), keras.layers.Dense(CLASSES, activation="softmax")])
+
+
+BAD_MODELS = {
+    "classes": (dict(teacher=mlp(FEATURES, (), 5)), r"outputs of the same shape, got \(5,\) and \(4,\)"),
+    "inputs": (dict(teacher=mlp(9, (), CLASSES)), r"inputs of the same shape, got \(9,\) and \(12,\)"),
+    "one of an ensemble": (
+        dict(teacher=[mlp(FEATURES, (), CLASSES), mlp(FEATURES, (), 5)]),
+        r"outputs of the same shape, got \(5,\) and \(4,\)",
+    ),
+    "softmax student": (dict(student=probabilities()), "the student's outputs look like probabilities"),
+    "softmax teacher": (dict(teacher=probabilities()), "the teacher's outputs look like probabilities"),
+    "no model": (dict(teacher="resnet"), "teacher must be a keras.Model, got 'resnet'"),
+    "no student": (dict(student=None), "student must be a keras.Model, got None"),
+    "no teachers": (dict(teacher=[]), "got an empty list"),
+    "one class": (dict(student=mlp(FEATURES, (), 1)), "student must return logits of shape"),
+    "loss": (dict(distillation_loss="kl"), "distillation_loss must be one of kdlab.losses, got 'kl'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MODELS)
+def test_models_that_do_not_go_together(case):
+    arguments, message = BAD_MODELS[case]
+    with pytest.raises(ValueError, match=message):
+        kdlab.Distiller(**{"student": new_student(), **arguments})
+
+
+def test_the_same_model_twice(teacher):
+    with pytest.raises(ValueError, match="two models, got the same one twice"):
+        kdlab.Distiller(teacher=teacher, student=teacher)
+
+
+@pytest.mark.parametrize(
+    "loss", ["sparse_categorical_crossentropy", SPARSE(), SPARSE(from_logits=True, reduction="sum")]
+)
+def test_losses_it_cannot_use(teacher, loss):
+    with pytest.raises(ValueError, match="loss must"):
+        kdlab.Distiller(teacher=teacher, student=new_student()).compile(loss=loss)
+
+
+def with_nan(shape):
+    logits = np.zeros(shape)
+    logits[3, 1] = np.nan
+    return logits
+
+
+BAD_DATA = {
+    "NaN": (dict(teacher_logits=with_nan((100, CLASSES))), "teacher_logits must be finite"),
+    "classes": (dict(teacher_logits=np.zeros((100, 5))), r"shape \(100, 4\).*got \(100, 5\)"),
+    "rows": (dict(teacher_logits=np.zeros((99, CLASSES))), r"shape \(100, 4\).*got \(99, 4\)"),
+    "probabilities": (
+        dict(teacher_logits=np.full((100, 4), 0.25)),
+        "teacher's outputs look like probabilities",
+    ),
+    "empty": (dict(x=np.zeros((0, FEATURES), np.float32), y=np.zeros(0)), "transfer set is empty"),
+    "nothing left": (dict(validation_split=0.999), "validation_split=0.999 leaves no samples"),
+    "one class": (dict(y=np.full(100, 2)), "at least two classes, got only class 2"),
+    "labels": (dict(y=np.full(100, CLASSES)), r"y must lie in 0 to 3 \(or -1 .*got 4"),
+    "one-hot": (dict(y=np.eye(4)[np.zeros(100, int)]), "one label per sample"),
+    "weights": (dict(sample_weight=np.ones(100), class_weight={0: 2.0}), "not both"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_data_it_cannot_train_on(data, teacher, case):
+    arguments, message = BAD_DATA[case]
+    model = distiller(teacher)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message):
+        model.fit(**{"x": data[0], "y": data[1], "verbose": 0, **arguments})
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_no_teacher_and_no_logits(data):
+    x, y = data
+    model = distiller()
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(50)
+    with pytest.raises(ValueError, match="there is no teacher"):
+        model.fit(x, y, verbose=0)
+    with pytest.raises(ValueError, match="neither a teacher nor teacher logits"):
+        model.fit(batches, shuffle=False, verbose=0)
+    with pytest.raises(ValueError, match="teacher_logits go with arrays"):
+        model.fit(batches, teacher_logits=np.zeros((100, CLASSES)), verbose=0)
+
+
+def test_a_student_found_to_return_probabilities_only_when_it_meets_data(data, teacher):
+    student = keras.Sequential([keras.layers.Dense(CLASSES), keras.layers.Softmax()])
+    with pytest.raises(ValueError, match="the student's outputs look like probabilities"):
+        distiller(teacher, student).fit(*data, verbose=0)
+
+
+# Divergence.
+
+
+def test_divergence_names_the_epoch_and_leaves_the_last_finite_student(data, teacher, tmp_path):
+    x, y = data
+    model = distiller(teacher)
+    expected = distiller(teacher)
+    fit(expected, x, y, epochs=2)
+    fatal = keras.callbacks.LearningRateScheduler(lambda epoch, rate: np.inf if epoch == 2 else rate)
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    with pytest.raises(FloatingPointError, match=r"diverged in epoch 3: .* as it was after epoch 2"):
+        fit(model, x, y, epochs=10, callbacks=[fatal, checkpoint])
+    assert_same_weights(model.student, expected.student)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.keras", "2.keras"]
+    assert len(model.history.history["loss"]) == 2
+    assert np.isfinite(fit(model, x, y, epochs=1)["loss"]).all()  # The optimizer is sound as well.
+
+
+def test_divergence_in_the_first_epoch_leaves_the_student_untouched(data, teacher):
+    model = distiller(teacher, optimizer=keras.optimizers.SGD(1e38))
+    before = model.get_weights()
+    with pytest.raises(FloatingPointError, match=r"diverged in epoch 1: .* as it was before this training"):
+        fit(model, *data)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
