@@ -35,12 +35,13 @@ class DenseStudent:
     """
 
     def __init__(self, student, x):
-        if not isinstance(student, keras.Model) or not student.built:
-            raise ValueError(f"student must be a keras.Model that knows its input shape, got {student!r}")
-        if student.input_shape[1:] != x.shape[1:]:
+        shape = getattr(student, "input_shape", None)
+        if not isinstance(student, keras.Model) or not isinstance(shape, tuple):
             raise ValueError(
-                f"student and data must have inputs of the same shape, got {student.input_shape[1:]} and {x.shape[1:]}"
+                f"student must be a Sequential or functional keras.Model with one input of known shape, got {student!r}"
             )
+        if shape[1:] != x.shape[1:]:
+            raise ValueError(f"student and data must have inputs of the same shape, got {shape[1:]} and {x.shape[1:]}")
         check_not_probabilities(student(x[:8], training=False), "student")
         self.keras_student = student
         self.before, self.dense, steps = [], [], []

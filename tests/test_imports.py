@@ -14,7 +14,7 @@ PACKAGE = Path(kdlab.__file__).parent
 
 # Every module of the package, by floor, the lowest first; "lab" stands for the whole folder kdlab/lab.
 FLOORS = {
-    "numpy": ("kdlab", "checks", "softening", "datasets", "evaluation", "conventions", "scenarios"),
+    "numpy": ("kdlab", "checks", "softening", "datasets", "evaluation", "conventions", "mistakes", "scenarios"),
     "training": (
         "backend",
         "models",

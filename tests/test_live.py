@@ -410,6 +410,11 @@ def shared():
     return keras.Model(inputs, keras.layers.Dense(10)(layer(layer(inputs))))
 
 
+class Subclassed(keras.Model):
+    def call(self, x):
+        return x
+
+
 def untrainable():
     student = models.mlp()
     student.layers[0].trainable = False
@@ -454,8 +459,9 @@ def untrainable():
             lambda: models.mlp(features=60),
             r"student and data must have inputs of the same shape, got \(60,\) and \(64,\)",
         ),
-        (lambda: keras.Sequential([dense()]), "student must be a keras.Model that knows its input shape"),
-        (lambda: "mlp", "student must be a keras.Model"),
+        (lambda: keras.Sequential([dense()]), "keras.Model with one input of known shape, got <Sequential"),
+        (Subclassed, "keras.Model with one input of known shape, got <Subclassed"),
+        (lambda: "mlp", "keras.Model with one input of known shape, got 'mlp'"),
     ],
 )
 def test_a_student_that_cannot_be_batched_is_refused(data, teacher_logits, build, message):

@@ -7,6 +7,7 @@ import numpy as np
 import traitlets
 
 from ..conventions import CONVENTIONS, code, from_ours
+from ..mistakes import MISTAKES
 from ..scenarios import SCENARIOS
 from .panel import Panel, module
 from .regions_state import SHAPES, RegionsState
@@ -35,6 +36,7 @@ class ResponsePanel(Panel):
     axes = traitlets.Dict().tag(sync=True)
     shapes = traitlets.List().tag(sync=True)
     targets = traitlets.List().tag(sync=True)
+    mistakes = traitlets.List().tag(sync=True)
     image_bytes = traitlets.Bytes().tag(sync=True)
 
     def say(self, status, message):
@@ -134,6 +136,22 @@ class Chapter:
     def fidelity(self):
         """Return the panel of accuracy, agreement with the teacher and calibration."""
         return self._follower("fidelity")
+
+    def mistakes(self):
+        """Return the panel of wrong losses: what each does to the gradient and to ten students."""
+        words = [{"name": m.name, "title": m.title, "what": m.what, "found": m.found} for m in MISTAKES.values()]
+        panel = self._panel("mistakes", mistakes=words)
+
+        def train(request):
+            position = _position(request)
+            if request.get("keras_default"):
+                row = self.state.keras_default(**position)
+                rows = [r | row if r["name"] == "keras_default" else r for r in panel.result["rows"]]
+                panel.result = panel.result | {"rows": rows}
+            else:
+                panel.result = {"position": position, "rows": self.state.mistakes(**position)}
+
+        return _working(panel, train)
 
     def translator(self):
         """Return the panel that says the position in other sources' weights and in code."""

@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from ..checks import check_alpha, check_temperature
-from ..datasets import load
+from ..datasets import digits_logits, load
 from ..evaluation import (
     accuracy,
     agreement,
@@ -19,6 +19,7 @@ from ..evaluation import (
     paired_difference,
     reliability_diagram,
 )
+from ..mistakes import MISTAKES, equivalent_alpha, mistaken_gradient
 from ..scenarios import SCENARIOS
 from ..softening import softmax
 
@@ -97,6 +98,69 @@ class ResponseState:
 
         self.trainer(scenario, width).sweep(temperatures, alphas, seeds=seeds, progress=report, stop=stop)
 
+    def mistakes(self, temperature, alpha, scenario, width):
+        """Return, per mistake, what it does to the gradient and to ten students trained with it.
+
+        ``size`` and ``cosine`` compare its gradient on the shipped logits with the right one. "keras_default" is
+        not trained here: see ``keras_default``.
+        """
+        temperature, alpha, scenario, width = self.check(temperature, alpha, scenario, width)
+        logits, labels = digits_logits(), self.data.test.y
+        gradients = {
+            name: mistaken_gradient(name, logits["student"], logits["teacher"], labels, temperature, alpha)
+            for name in MISTAKES
+        }
+        right = self.trainer(scenario, width).train(temperature, alpha, seeds=SEEDS, keep_epochs=True)
+        rows = []
+        for name, gradient in gradients.items():
+            accuracies = self._mistaken(name, right, temperature, alpha, scenario, width)
+            norms = np.linalg.norm(gradient), np.linalg.norm(gradients["none"])
+            rows.append(
+                {
+                    "name": name,
+                    "size": float(norms[0] / norms[1]),
+                    "cosine": float((gradient * gradients["none"]).sum() / norms[0] / norms[1]) if norms[0] else None,
+                    "accuracy": None if accuracies is None else list(mean_interval(accuracies)),
+                    "difference": None if accuracies is None else _difference(accuracies, right.test_accuracy),
+                }
+            )
+        return rows
+
+    def keras_default(self, temperature, alpha, scenario, width, seeds=3):
+        """Train ``seeds`` students with Keras's own Distiller and its default loss; return their row, as above.
+
+        They begin where our students begin; samples without a label are left out, for Keras has no use for them.
+        """
+        from ..backend import keras
+
+        temperature, alpha, scenario, width = self.check(temperature, alpha, scenario, width)
+        trainer = self.trainer(scenario, width)
+        right = trainer.train(temperature, alpha, seeds=SEEDS, keep_epochs=True)
+        train = SCENARIOS[scenario].prepare(self.data, self.teacher_logits(scenario, self.data.train.x)).data.train
+        labelled = train.y >= 0
+        accuracies = []
+        for seed in range(seeds):
+            student = right.student(seed, epoch=0)
+            distiller = keras.distillation.Distiller(
+                teacher=self.teachers(1)[0].student(0),
+                student=student,
+                distillation_losses=keras.distillation.LogitsDistillation(temperature=temperature),
+                student_loss_weight=1 - alpha,
+            )
+            distiller.compile(
+                optimizer=keras.optimizers.Adam(trainer.learning_rate),
+                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            )
+            distiller.fit(
+                train.x[labelled], train.y[labelled], batch_size=trainer.batch_size, epochs=trainer.epochs, verbose=0
+            )
+            accuracies.append(accuracy(student.predict(self.data.test.x, verbose=0), self.data.test.y))
+        accuracies = np.array(accuracies)
+        return {
+            "accuracy": list(mean_interval(accuracies)),
+            "difference": _difference(accuracies, right.test_accuracy[:seeds]),
+        }
+
     def draw(self, pixels, temperature, alpha, scenario, width):
         """Return the logits, (10,) each, of teacher, first student alone and first distilled student on one drawing.
 
@@ -132,15 +196,35 @@ class ResponseState:
         result = trainer.train(temperature=1.0, alpha=0.0, seeds=count)
         return result, time.perf_counter() - started
 
-    def _make_trainer(self, scenario, width):
+    def _make_trainer(self, scenario, width, change=lambda logits: logits):
         from ..live import LiveTrainer
         from ..models import mlp
 
         prepared = SCENARIOS[scenario].prepare(self.data, self.teacher_logits(scenario, self.data.train.x))
         student = mlp(64, (width,), 10, name="student")
         return LiveTrainer(
-            prepared.data, student, prepared.teacher_logits, epochs=prepared.epochs, batch_size=prepared.batch_size
+            prepared.data,
+            student,
+            change(prepared.teacher_logits),
+            epochs=prepared.epochs,
+            batch_size=prepared.batch_size,
         )
+
+    def _mistaken(self, name, right, temperature, alpha, scenario, width):
+        """Return the test accuracies of ten students trained with a mistake, (SEEDS,), or None where it takes long."""
+        if name == "none":
+            return right.test_accuracy
+        if name == "keras_default":
+            return None
+        if name == "swapped":  # they stay as they began
+            predicted = right.logits(self.data.test.x, epoch=0).argmax(axis=-1)
+            return (predicted == self.data.test.y).mean(axis=1)
+        if name == "probabilities":
+            trainer = self._once(("probabilities", scenario, width), self._make_trainer, scenario, width, _softmaxed)
+            return trainer.train(temperature, alpha, seeds=SEEDS).test_accuracy
+        # A factor on the whole loss hardly matters to Adam, so the right loss with another alpha is the same training.
+        alpha = equivalent_alpha(name, temperature, alpha)
+        return self.trainer(scenario, width).train(temperature, alpha, seeds=SEEDS).test_accuracy
 
     def _teacher(self, scenario):
         probabilities = softmax(self.teacher_logits(scenario, self.data.test.x)).mean(axis=0)
@@ -202,6 +286,11 @@ class ResponseState:
                 calibration=list(mean_interval([expected_calibration_error(p, labels, BINS) for p in probabilities])),
             )
         return out
+
+
+def _softmaxed(logits):
+    """Return the teacher's probabilities, to be taken for logits; less 1, which softmax does not see."""
+    return softmax(logits) - 1
 
 
 def _students(result, width):

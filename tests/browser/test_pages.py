@@ -15,16 +15,19 @@ def test_page_is_clean_and_fits(server, open_page, name, width):
     page.wait_for_timeout(500)
     text = page.inner_text("body")
     assert "Traceback" not in text
-    assert "import " not in text
+    assert "from kdlab" not in text
+    assert page.locator(".jp-InputArea-editor, .cm-editor").count() == 0
     assert page.locator("h1").count() == 1
     too_wide = page.evaluate(
         """() => [...document.querySelectorAll('#rendered_cells *')].filter(e => {
             const box = e.getBoundingClientRect();
-            const scrolls = e.closest('mjx-container') || e.closest('.kd-hidden');
+            const scrolls = e.closest('mjx-container, .kd-hidden, .kd-scroll, .kd-code');
             return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
         }).map(e => e.outerHTML.slice(0, 120))"""
     )
     assert too_wide == []
+    ids = page.locator("[id]").evaluate_all("all => all.map(e => e.id)")
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -65,11 +65,12 @@ def test_replay_goes_back_through_the_training(server, open_page):
     start = runs(page)
     assert sum(start) < sum(end) - 5
     page.keyboard.press("End")
+    page.wait_for_function(f"Number(document.querySelector('.kd-run').dataset.value) === {end[0]}")
     assert runs(page) == end
     page.get_by_role("button", name="Replay the training").click()
     page.wait_for_timeout(300)
     assert runs(page) != end
-    page.wait_for_timeout(4500)
+    page.get_by_role("button", name="▶ Replay the training").wait_for(timeout=20_000)
     assert runs(page) == end
 
 
@@ -104,17 +105,36 @@ def test_the_landscape_fills_stops_and_sets_the_sliders(server, open_page):
 def test_regions_drawing_translator_and_fidelity(server, open_page):
     page = open_page(server.page(NAME), READY)
     page.wait_for_selector('[data-panel="regions"] .kd-map', timeout=60_000)
-    before = panel(page, "regions").inner_text()
+    before = panel(page, "regions").locator("figcaption").all_inner_texts()
     panel(page, "regions").get_by_label("Data", exact=True).select_option("spirals")
-    page.wait_for_function(
-        f"document.querySelector('[data-panel=\"regions\"] .kd-maps').innerText !== {before.splitlines()[-3]!r}"
-    )
+    page.wait_for_timeout(300)
+    settled(page, "regions")
+    after = panel(page, "regions").locator("figcaption").all_inner_texts()
+    assert len(before) == len(after) == 3
+    assert all(a != b for a, b in zip(before, after, strict=True))
     page.get_by_role("button", name="Take a test digit").click()
     page.wait_for_function("document.querySelector('[data-panel=\"draw\"] .kd-summary').textContent.includes('read')")
     panel(page, "translator").get_by_label("Write it for").select_option("pytorch")
     page.wait_for_function("document.querySelector('.kd-code').textContent.includes('torch')")
     assert "0.006944" in panel(page, "translator").inner_text()
     assert panel(page, "fidelity").locator("tbody tr").count() == 3
+
+
+def test_mistakes_are_trained_beside_the_right_loss(server, open_page):
+    page = open_page(server.page(NAME, "?T=8"), READY)
+    page.wait_for_selector("[data-mistake]", timeout=60_000)
+    settled(page, "mistakes")
+    rows = dict(page.locator("[data-mistake]").evaluate_all("rows => rows.map(r => [r.dataset.mistake, r.innerText])"))
+    assert "no gradient" in rows["swapped"]
+    assert "1 ×" in rows["none"]
+    accuracy = {name: float(text.split("\t")[3].split(" %")[0]) for name, text in rows.items() if "%" in text}
+    assert accuracy["swapped"] < 30 < accuracy["probabilities"] < accuracy["none"]
+    assert "not trained yet" in rows["keras_default"]
+    panel(page, "mistakes").get_by_label("Mistake", exact=True).select_option("keras_default")
+    page.get_by_role("button", name="Train three students with Keras's own Distiller").click()
+    page.wait_for_function(
+        "!document.querySelector('[data-mistake=keras_default]').innerText.includes('not trained')", timeout=120_000
+    )
 
 
 def test_drawing_with_the_mouse(server, open_page):

@@ -132,6 +132,7 @@ def test_a_bad_temperature_is_said_beside_the_control_and_changes_nothing(server
     np.testing.assert_array_equal(bars(page), before)
     box.fill("2,5")
     box.press("Tab")
+    page.wait_for_timeout(300)
     np.testing.assert_allclose(bars(page), softmax(TEACHER[TemperatureState().digit], 2.5), atol=1e-6)
     assert page.locator('[data-panel="bars"] .kd-control .kd-message').inner_text() == ""
 

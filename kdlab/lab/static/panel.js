@@ -139,8 +139,8 @@ const linkNotes = (store) =>
   store.notes.length ? el("p", { class: "kd-message", role: "status" }, store.notes.join(" ")) : null;
 
 // ---- controls ----
-let serial = 0;
-const unique = (stem) => `kd-${stem}-${++serial}`;
+// Every panel is a module of its own, so the count is kept where all of them see it.
+const unique = (stem) => `kd-${stem}-${(globalThis.kdlabSerial = (globalThis.kdlabSerial ?? 0) + 1)}`;
 
 // A number as a slider and as a box for typing; what is not accepted is said beside it and changes nothing.
 function numberControl({ label, min, max, step, logarithmic = false, accepts, accept, format = plain, read, write }) {

@@ -141,6 +141,7 @@ function renderLive(model, store) {
     }, Math.max(40, 2500 / epochs()));
   } }, "▶ Replay the training");
   const drawEpoch = () => {
+    if (!result().alone) return epochControl.draw();
     const last = epochs() - 1;
     if (epoch !== null && epoch >= last) epoch = null;
     epochControl.querySelector("input[type=range]").max = epochs();
@@ -218,7 +219,7 @@ function renderLandscape(model, store) {
   } });
   const bar = el("progress", { max: total, value: 0, "aria-label": "students trained" });
   const cells = temperatures.map((t) => alphas.map((a) => el("button", {
-    type: "button", class: "kd-cell", "data-rove": true, tabindex: -1, disabled: true, onclick: () => store.set({ temperature: t, alpha: a }),
+    type: "button", class: "kd-cell", "data-rove": true, tabindex: -1, disabled: true, "aria-label": `T ${t}, alpha ${a}: not trained yet`, onclick: () => store.set({ temperature: t, alpha: a }),
   })));
   cells[0][0].tabIndex = 0;
   const body = el("tbody", {}, temperatures.map((t, r) => el("tr", {}, el("th", { scope: "row" }, `${t}`), cells[r].map((cell) => el("td", {}, cell)))));
@@ -248,7 +249,7 @@ function renderLandscape(model, store) {
       cell.style.setProperty("--kd-strength", `${Math.round(100 * strength)}%`);
       cell.classList.toggle("kd-worse", value < 0);
       cell.classList.toggle("kd-strong", value > 0 && strength > 0.55);
-      cell.setAttribute("aria-label", value === null ? "not trained" : `T ${temperatures[i]}, alpha ${alphas[j]}: ${points(value)} points`);
+      cell.setAttribute("aria-label", value === null ? `T ${temperatures[i]}, alpha ${alphas[j]}: not trained yet` : `T ${temperatures[i]}, alpha ${alphas[j]}: ${points(value)} points`);
     }));
     const made = model.get("scenarios").find((s) => s.name === r.scenario).title;
     const changed = r.scenario !== store.get("scenario") || r.width !== store.get("width");
@@ -424,7 +425,42 @@ function renderFidelity(model) {
   return [el("div", {}, el("div", { class: "kd-scroll" }, table), pictures), () => {}];
 }
 
-// Panel 7: the same position in the words of others.
+// Panel 7: the loss with a mistake in it.
+function renderMistakes(model, store) {
+  const words = Object.fromEntries(model.get("mistakes").map((m) => [m.name, m]));
+  const [temperature, alpha] = [temperatureControl(store), alphaControl(store)];
+  const choice = choiceControl("Mistake", model.get("mistakes").filter((m) => m.name !== "none").map((m) => [m.name, m.title]), () => chosen, (value) => { chosen = value; drawChoice(); });
+  let chosen = "no_square";
+  const explain = el("div", { class: "kd-note" });
+  const keras = el("button", { type: "button", class: "kd-button", onclick: () => ask(model, { keras_default: true, ...position(store) }) }, "Train three students with Keras's own Distiller (takes some seconds)");
+  const table = el("table", { class: "kd-plain" });
+  const status = statusLine(model, { idle: () => "", computing: () => "Training students with every mistake …" });
+  const interval = (a) => (a ? `${share(a[0])} (${share(a[1])} to ${share(a[2])})` : "not trained yet");
+  const drawChoice = () => {
+    choice.draw();
+    const m = words[chosen];
+    const row = model.get("result").rows?.find((r) => r.name === chosen);
+    keras.hidden = chosen !== "keras_default";
+    explain.replaceChildren(el("p", {}, m.what), row?.difference
+      ? el("p", {}, `Against the right loss at this position: ${points(row.difference.mean)} points (95 % interval ${points(row.difference.low)} to ${points(row.difference.high)}), ${row.difference.verdict}.`) : "",
+      el("p", { class: "kd-order" }, `Found in: ${m.found}.`));
+  };
+  const draw = () => {
+    const rows = model.get("result").rows;
+    if (!rows) return;
+    table.replaceChildren(el("caption", { class: "kd-hidden" }, "What each mistake does"),
+      el("thead", {}, el("tr", {}, ["", "gradient’s size", "its cosine to the right one", "test accuracy"].map((h) => el("th", { scope: "col" }, h)))),
+      el("tbody", {}, rows.map((r) => el("tr", { "data-mistake": r.name }, el("th", { scope: "row" }, words[r.name].title),
+        el("td", {}, `${plain(r.size)} ×`), el("td", {}, r.cosine === null ? "no gradient" : r.cosine.toFixed(3)), el("td", {}, interval(r.accuracy))))));
+    drawChoice();
+  };
+  model.on("change:result", draw);
+  drawChoice();
+  const root = el("div", {}, temperature, alpha, el("div", { class: "kd-scroll" }, table), status, choice, explain, keras);
+  return [root, follow(store, POSITION, root, () => { temperature.draw(); alpha.draw(); ask(model, position(store)); })];
+}
+
+// Panel 8: the same position in the words of others.
 function renderTranslator(model, store) {
   const target = choiceControl("Write it for", model.get("targets").map((name) => [name, name]), () => chosen, (value) => { chosen = value; request(); });
   let chosen = model.get("targets")[0];
@@ -455,7 +491,7 @@ export default {
     const store = pageStore(model);
     const panel = {
       models: renderModels, live: renderLive, landscape: renderLandscape, regions: renderRegions, draw: renderDraw,
-      fidelity: renderFidelity, translator: renderTranslator,
+      fidelity: renderFidelity, mistakes: renderMistakes, translator: renderTranslator,
     }[model.get("panel")];
     const [root, undo] = panel(model, store);
     host.classList.add("kd-panel");
