@@ -38,7 +38,7 @@ class ResponseState:
 
     def __init__(self):
         self.data = load("digits")
-        self._lock, self._made = threading.RLock(), {}
+        self._lock, self._locks, self._made = threading.Lock(), {}, {}
 
     def check(self, temperature, alpha, scenario, width):
         """Return the position with numbers as floats; raises ValueError naming what is not accepted."""
@@ -62,27 +62,34 @@ class ResponseState:
 
     def alone(self, scenario, width):
         """Return the students alone, alpha = 0: the pairs of every distilled one."""
-        trainer = self.trainer(scenario, width)
-        return self._once(("alone", scenario, width), trainer.train, 1.0, 0.0, SEEDS)
+        return self._once(("alone", scenario, width), self._train_alone, scenario, width)
 
     def train(self, temperature, alpha, scenario, width):
         """Train ``SEEDS`` students and return what the page shows of them and of their pairs, the students alone."""
         temperature, alpha, scenario, width = self.check(temperature, alpha, scenario, width)
-        alone = self.alone(scenario, width)
+        # The students alone need no teacher, so the two compile and train at the same time, the first time.
+        threading.Thread(target=self._teacher, args=(scenario,), daemon=True).start()
+        alone = self._once(("picture", scenario, width), self._picture_alone, scenario, width)
+        trainer = self.trainer(scenario, width)
         started = time.perf_counter()
-        distilled = self.trainer(scenario, width).train(temperature=temperature, alpha=alpha, seeds=SEEDS)
+        distilled = trainer.train(temperature=temperature, alpha=alpha, seeds=SEEDS)
         seconds = time.perf_counter() - started
+        picture = self._picture(scenario, width, distilled)
         return {
             "position": {"temperature": temperature, "alpha": alpha, "scenario": scenario, "width": width},
             "seconds": seconds,
             "message": distilled.message,
             "teacher": self._teacher(scenario),
-            "alone": _students(alone, width),
-            "distilled": _students(distilled, width),
-            "difference": _difference(distilled.test_accuracy, alone.test_accuracy),
-            "errors": self._errors(alone, distilled),
-            "bias": self._bias(scenario, alone, distilled),
-            "fidelity": self._fidelity(scenario, alone, distilled),
+            "alone": alone["students"],
+            "distilled": picture["students"],
+            "difference": _difference(distilled.test_accuracy, self.alone(scenario, width).test_accuracy),
+            "errors": self._errors(alone["wrong"], picture["wrong"]),
+            "bias": self._bias(scenario, alone["bias"], picture["bias"]),
+            "fidelity": {
+                "teacher": self._teacher(scenario)["fidelity"],
+                "alone": alone["fidelity"],
+                "distilled": picture["fidelity"],
+            },
         }
 
     def landscape(self, scenario, width, temperatures, alphas, seeds, progress, stop):
@@ -181,6 +188,8 @@ class ResponseState:
     def _once(self, key, make, *arguments):
         """Return what was made under ``key``, making it now if it was not; panels that want the same wait for it."""
         with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
             if key not in self._made:
                 self._made[key] = make(*arguments)
             return self._made[key]
@@ -197,17 +206,17 @@ class ResponseState:
         return result, time.perf_counter() - started
 
     def _make_trainer(self, scenario, width, change=lambda logits: logits):
+        logits = self.teacher_logits(scenario, self.data.train.x)
+        return self._live(SCENARIOS[scenario].prepare(self.data, change(logits)), width)
+
+    @staticmethod
+    def _live(prepared, width):
         from ..live import LiveTrainer
         from ..models import mlp
 
-        prepared = SCENARIOS[scenario].prepare(self.data, self.teacher_logits(scenario, self.data.train.x))
         student = mlp(64, (width,), 10, name="student")
         return LiveTrainer(
-            prepared.data,
-            student,
-            change(prepared.teacher_logits),
-            epochs=prepared.epochs,
-            batch_size=prepared.batch_size,
+            prepared.data, student, prepared.teacher_logits, epochs=prepared.epochs, batch_size=prepared.batch_size
         )
 
     def _mistaken(self, name, right, temperature, alpha, scenario, width):
@@ -227,27 +236,77 @@ class ResponseState:
         return self.trainer(scenario, width).train(temperature, alpha, seeds=SEEDS).test_accuracy
 
     def _teacher(self, scenario):
-        probabilities = softmax(self.teacher_logits(scenario, self.data.test.x)).mean(axis=0)
+        """Return what the page shows of the scenario's teacher or teachers."""
+        return self._once(("teacher", scenario), self._describe_teacher, scenario)
+
+    def _describe_teacher(self, scenario):
+        probabilities, labels = self._teacher_probabilities(scenario), self.data.test.y
         count = TEACHERS if SCENARIOS[scenario].ensemble else 1
         result, seconds = self.teachers(count)
+        right = float((probabilities.argmax(axis=1) == labels).mean())
         return {
-            "accuracy": float((probabilities.argmax(axis=1) == self.data.test.y).mean()),
+            "accuracy": right,
             "parameters": count * sum(w[0].size for w in result.weights),
             "count": count,
             "seconds": seconds,
+            "fidelity": _reliability(probabilities, labels)
+            | {
+                "accuracy": [right] * 3,
+                "agreement": [1.0] * 3,
+                "calibration": [expected_calibration_error(probabilities, labels, BINS)] * 3,
+            },
+        }
+
+    def _teacher_probabilities(self, scenario):
+        return softmax(self.teacher_logits(scenario, self.data.test.x)).mean(axis=0)
+
+    def _train_alone(self, scenario, width):
+        nothing = np.zeros((TEACHERS, len(self.data.train), len(self.data.class_names)), np.float32)
+        return self._live(SCENARIOS[scenario].prepare(self.data, nothing), width).train(1.0, 0.0, seeds=SEEDS)
+
+    def _picture_alone(self, scenario, width):
+        return self._picture(scenario, width, self.alone(scenario, width))
+
+    def _picture(self, scenario, width, result):
+        """Return what the page shows of ten students of one kind."""
+        labels, probabilities = self.data.test.y, softmax(result.test_logits)
+        teacher = self._once(("probabilities", scenario), self._teacher_probabilities, scenario)
+        classes = SCENARIOS[scenario].biased
+        bias = None
+        if classes:
+            validation = _mean_errors(result.logits(self.data.validation.x), self.data.validation.y, classes)
+            test = _mean_errors(result.test_logits, labels, classes)
+            bias = {
+                "errors": test[0].tolist(),
+                "class_errors": test[1].tolist(),
+                "chosen": int(np.argmin(validation[0])),
+            }
+        return {
+            "students": _students(result, width),
+            "wrong": (result.test_logits.argmax(axis=-1) != labels).sum(axis=0),
+            "bias": bias,
+            "fidelity": _reliability(probabilities.reshape(-1, probabilities.shape[-1]), np.tile(labels, SEEDS))
+            | {
+                "accuracy": list(mean_interval(result.test_accuracy)),
+                "agreement": list(mean_interval([agreement(p, teacher) for p in probabilities])),
+                "calibration": list(
+                    mean_interval([expected_calibration_error(p, labels, BINS) for p in probabilities])
+                ),
+            },
         }
 
     def _errors(self, alone, distilled, count=12):
         """Return the test digits that most distilled students get wrong: place, wrong students of each kind."""
-        wrong = {
-            name: (result.test_logits.argmax(axis=-1) != self.data.test.y).sum(axis=0)
-            for name, result in (("alone", alone), ("distilled", distilled))
-        }
-        worst = np.lexsort((-wrong["alone"], -wrong["distilled"]))[:count]
+        worst = np.lexsort((-alone, -distilled))[:count]
         return [
-            {"digit": int(i), "label": int(self.data.test.y[i]), **{name: int(w[i]) for name, w in wrong.items()}}
+            {
+                "digit": int(i),
+                "label": int(self.data.test.y[i]),
+                "alone": int(alone[i]),
+                "distilled": int(distilled[i]),
+            }
             for i in worst
-            if wrong["distilled"][i] or wrong["alone"][i]
+            if alone[i] or distilled[i]
         ]
 
     def _bias(self, scenario, alone, distilled):
@@ -255,37 +314,14 @@ class ResponseState:
         classes = SCENARIOS[scenario].biased
         if not classes:
             return None
-        out = {"classes": list(classes), "values": BIASES.tolist(), "samples": len(self.data.test)}
-        out["class_samples"] = int(np.isin(self.data.test.y, classes).sum())
-        for name, result in (("alone", alone), ("distilled", distilled)):
-            validation = _mean_errors(result.logits(self.data.validation.x), self.data.validation.y, classes)
-            test = _mean_errors(result.test_logits, self.data.test.y, classes)
-            out[name] = {
-                "errors": test[0].tolist(),
-                "class_errors": test[1].tolist(),
-                "chosen": int(np.argmin(validation[0])),
-            }
-        return out
-
-    def _fidelity(self, scenario, alone, distilled):
-        """Return accuracy, agreement with the teacher, calibration error and reliability of all three."""
-        labels = self.data.test.y
-        teacher = softmax(self.teacher_logits(scenario, self.data.test.x)).mean(axis=0)
-        out = {"teacher": _reliability(teacher, labels)}
-        out["teacher"].update(
-            accuracy=[accuracy(teacher, labels)] * 3,
-            agreement=[1.0] * 3,
-            calibration=[expected_calibration_error(teacher, labels, BINS)] * 3,
-        )
-        for name, result in (("alone", alone), ("distilled", distilled)):
-            probabilities = softmax(result.test_logits)
-            out[name] = _reliability(probabilities.reshape(-1, 10), np.tile(labels, SEEDS))
-            out[name].update(
-                accuracy=list(mean_interval(result.test_accuracy)),
-                agreement=list(mean_interval([agreement(p, teacher) for p in probabilities])),
-                calibration=list(mean_interval([expected_calibration_error(p, labels, BINS) for p in probabilities])),
-            )
-        return out
+        return {
+            "classes": list(classes),
+            "values": BIASES.tolist(),
+            "samples": len(self.data.test),
+            "class_samples": int(np.isin(self.data.test.y, classes).sum()),
+            "alone": alone,
+            "distilled": distilled,
+        }
 
 
 def _softmaxed(logits):

@@ -1,4 +1,6 @@
-"""Chapter 1 in a real browser against the same bars drawn by the kernel: `python tests/benchmarks/pages.py`.
+"""The pages in a real browser: `python tests/benchmarks/pages.py`.
+
+Chapter 1 against the same bars drawn by the kernel, and chapter 2, where every update is ten trained students.
 
 Prints a table: page open → first control; key → bars changed (median, p95); updates per second under a 60 Hz drag.
 The rival is what a notebook does without a module of its own: an ipywidgets slider whose observer computes softmax in
@@ -62,7 +64,7 @@ WATCH = """watched => {
 }"""
 
 
-def measure(browser, url, handle, watched, visits=7, keys=60):
+def measure(browser, url, handle, watched, visits=7, keys=60, rest=60):
     """Return (first control s, [key → changed ms], updates per second)."""
     opened = []
     for _ in range(visits):
@@ -76,12 +78,14 @@ def measure(browser, url, handle, watched, visits=7, keys=60):
             page.close(run_before_unload=True)
             context.close()
             time.sleep(4)
+    page.wait_for_selector(watched, timeout=60_000)
+    page.wait_for_timeout(3000)
     page.evaluate(WATCH, watched)
     knob = page.locator(handle).first
     knob.focus()
     for k in range(keys):
         page.keyboard.press("ArrowRight" if k % 20 < 10 else "ArrowLeft")
-        page.wait_for_timeout(60)
+        page.wait_for_timeout(rest)
     times = page.evaluate("keyTimes")
     box = knob.bounding_box()
     y = box["y"] + box["height"] / 2
@@ -103,6 +107,17 @@ def measure(browser, url, handle, watched, visits=7, keys=60):
     return np.median(opened), np.array(times), rate
 
 
+def first_result(browser, url, watched):
+    """Return the seconds from opening the page to its first trained students."""
+    page = browser.new_page()
+    start = time.perf_counter()
+    page.goto(url)
+    page.wait_for_selector(watched, timeout=60_000)
+    seconds = time.perf_counter() - start
+    page.close(run_before_unload=True)
+    return seconds
+
+
 def main():
     """Measure both and print the table."""
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
@@ -111,6 +126,12 @@ def main():
         time.sleep(6)
         bars = '[data-panel="bars"] tbody'
         ours = measure(browser, server.page("01_temperature_softening"), '[data-panel="bars"] input[type=range]', bars)
+        time.sleep(4)
+        live = server.page("02_response_based_kd")
+        first = first_result(browser, live, ".kd-strip svg")
+        time.sleep(6)
+        knob = '[data-panel="live"] input[type=range]'
+        trained = measure(browser, live, knob, ".kd-strip", visits=3, rest=400)
         server.stop()
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(RIVAL)])
         nbformat.write(book, Path(folder) / "rival.ipynb")
@@ -131,6 +152,13 @@ def main():
         a, b = np.percentile(ours[1], share), np.percentile(theirs[1], share)
         print(f"| key → bars changed, {name}, ms | {a:.1f} | {b:.1f} | {b / a:.1f} |")
     print(f"| updates/s under a 60 Hz drag | {ours[2]:.0f} | {theirs[2]:.0f} | {ours[2] / theirs[2]:.1f} |")
+    print("\n| chapter 2, ten students trained per update | |")
+    print("|---|---|")
+    print(f"| open → first control, s | {trained[0]:.2f} |")
+    print(f"| open → first trained students, s | {first:.2f} |")
+    print(f"| key → new accuracies drawn, median, ms | {np.percentile(trained[1], 50):.0f} |")
+    print(f"| key → new accuracies drawn, p95, ms | {np.percentile(trained[1], 95):.0f} |")
+    print(f"| updates/s under a 60 Hz drag | {trained[2]:.1f} |")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def test_the_landscape_fills_stops_and_sets_the_sliders(server, open_page):
 
 def test_regions_drawing_translator_and_fidelity(server, open_page):
     page = open_page(server.page(NAME), READY)
+    panel(page, "regions").scroll_into_view_if_needed()
     page.wait_for_selector('[data-panel="regions"] .kd-map', timeout=60_000)
     before = panel(page, "regions").locator("figcaption").all_inner_texts()
     panel(page, "regions").get_by_label("Data", exact=True).select_option("spirals")
@@ -114,6 +115,7 @@ def test_regions_drawing_translator_and_fidelity(server, open_page):
     assert all(a != b for a, b in zip(before, after, strict=True))
     page.get_by_role("button", name="Take a test digit").click()
     page.wait_for_function("document.querySelector('[data-panel=\"draw\"] .kd-summary').textContent.includes('read')")
+    panel(page, "translator").scroll_into_view_if_needed()
     panel(page, "translator").get_by_label("Write it for").select_option("pytorch")
     page.wait_for_function("document.querySelector('.kd-code').textContent.includes('torch')")
     assert "0.006944" in panel(page, "translator").inner_text()
@@ -122,6 +124,7 @@ def test_regions_drawing_translator_and_fidelity(server, open_page):
 
 def test_mistakes_are_trained_beside_the_right_loss(server, open_page):
     page = open_page(server.page(NAME, "?T=8"), READY)
+    panel(page, "mistakes").scroll_into_view_if_needed()
     page.wait_for_selector("[data-mistake]", timeout=60_000)
     settled(page, "mistakes")
     rows = dict(page.locator("[data-mistake]").evaluate_all("rows => rows.map(r => [r.dataset.mistake, r.innerText])"))

@@ -85,10 +85,11 @@ function pageStore(model) {
 }
 
 // Calls `draw(changed)` now and at every change of the named values: at once while `root` is on the screen, else when
-// the hand rests, so that a drag pays for what can be seen. Returns what undoes it.
-function follow(store, names, root, draw) {
-  let seen = true, timer;
-  let waiting = new Set();
+// the hand rests, so that a drag pays for what can be seen. With `trains`, drawing means training: then only once it
+// is on the screen. Returns what undoes it.
+function follow(store, names, root, draw, trains = false) {
+  let seen = !trains, timer;
+  let waiting = new Set(trains ? names : []);
   const flush = () => {
     clearTimeout(timer);
     if (!waiting.size) return;
@@ -105,10 +106,10 @@ function follow(store, names, root, draw) {
     for (const name of event.detail.changed) if (names.includes(name)) waiting.add(name);
     if (seen) return flush();
     clearTimeout(timer);
-    timer = setTimeout(flush, 150);
+    if (!trains) timer = setTimeout(flush, 150);
   };
   store.addEventListener("change", listener);
-  draw(names);
+  if (!trains) draw(names);
   return () => { store.removeEventListener("change", listener); watch.disconnect(); clearTimeout(timer); };
 }
 
@@ -261,7 +262,7 @@ function niceTicks(low, high) {
 
 // ---- line charts: x may be logarithmic; each series has a colour, a dash and a label at its end ----
 function lineChart({ title, x, y, series, logarithmic = false, xLabel, yLabel, yMin, yMax, height = 260 }) {
-  const width = 560, left = 68, right = 14, top = 14, bottom = 44;
+  const width = 560, left = 78, right = 14, top = 14, bottom = 44;
   const toX = logarithmic ? Math.log10 : (value) => value;
   const [x0, x1] = [toX(x[0]), toX(x[x.length - 1])];
   const px = (value) => left + ((toX(value) - x0) / (x1 - x0)) * (width - left - right);

@@ -48,7 +48,7 @@ function ask(model, request) {
 
 // Ten students of each kind on one accuracy axis, with mean and 95 % interval; the teacher as a diamond.
 function stripChart(result, epoch) {
-  const width = 560, left = 130, right = 22, rows = [34, 84, 134], height = 186;
+  const width = 560, left = 158, right = 26, rows = [34, 84, 134], height = 186;
   const kinds = [["student alone", result.alone, "orange"], ["distilled", result.distilled, "blue"]];
   const finals = kinds.flatMap(([, kind]) => kind.per_epoch.map((run) => run[run.length - 1]));
   const low = Math.max(0, Math.floor((Math.min(...finals) - 0.02) * 20) / 20);
@@ -104,7 +104,7 @@ function renderModels(model, store) {
   };
   model.on("change:result", draw);
   draw();
-  return [el("div", {}, status, el("div", { class: "kd-scroll" }, table)), () => {}];
+  return [el("div", {}, status, el("div", { class: "kd-scroll", tabindex: 0, role: "group", "aria-label": "table" }, table)), () => {}];
 }
 
 // Panel 2: the sliders.
@@ -121,7 +121,7 @@ function renderLive(model, store) {
     idle: () => (model.get("result").alone ? `Ten students trained in ${(1000 * model.get("result").seconds).toFixed(0)} ms.` : ""),
     computing: () => (model.get("result").alone ? "Training ten students …" : "Loading TensorFlow and training the teacher; the first time this takes some seconds …"),
   });
-  const strip = el("div"), curves = el("div"), errors = el("div", { class: "kd-errors" }), bias = el("div");
+  const strip = el("div", { class: "kd-strip" }), curves = el("div"), errors = el("div", { class: "kd-errors" }), bias = el("div");
   let epoch = null, playing = null, chart = null;
   const result = () => model.get("result");
   const epochs = () => result().distilled.per_epoch[0].length;
@@ -136,7 +136,8 @@ function renderLive(model, store) {
     epoch = 0;
     play.textContent = "■ Stop";
     playing = setInterval(() => {
-      if (epoch >= epochs() - 1) { epoch = null; stop(); } else epoch += 1;
+      epoch += 1;
+      if (epoch >= epochs() - 1) stop();
       drawEpoch();
     }, Math.max(40, 2500 / epochs()));
   } }, "▶ Replay the training");
@@ -248,7 +249,7 @@ function renderLandscape(model, store) {
       const strength = value === null ? 0 : Math.abs(value) / most;
       cell.style.setProperty("--kd-strength", `${Math.round(100 * strength)}%`);
       cell.classList.toggle("kd-worse", value < 0);
-      cell.classList.toggle("kd-strong", value > 0 && strength > 0.55);
+      cell.classList.toggle("kd-strong", value > 0 && strength > 0.7);
       cell.setAttribute("aria-label", value === null ? `T ${temperatures[i]}, alpha ${alphas[j]}: not trained yet` : `T ${temperatures[i]}, alpha ${alphas[j]}: ${points(value)} points`);
     }));
     const made = model.get("scenarios").find((s) => s.name === r.scenario).title;
@@ -261,7 +262,7 @@ function renderLandscape(model, store) {
     String(temperatures[i] === store.get("temperature") && alphas[j] === store.get("alpha")))));
   model.on("change:result change:status", draw);
   draw();
-  const root = el("div", {}, start, bar, status, el("div", { class: "kd-scroll" }, table), summary);
+  const root = el("div", {}, start, bar, status, el("div", { class: "kd-scroll", tabindex: 0, role: "group", "aria-label": "table" }, table), summary);
   return [root, follow(store, POSITION, root, () => { mark(); draw(); })];
 }
 
@@ -301,7 +302,7 @@ function renderRegions(model, store) {
   };
   const root = el("div", {}, shape, temperature, alpha, maps, status);
   drawResult();
-  return [root, follow(store, ["shape", "temperature", "alpha"], root, draw)];
+  return [root, follow(store, ["shape", "temperature", "alpha"], root, draw, true)];
 }
 
 // Panel 5: draw a digit.
@@ -389,7 +390,7 @@ function renderDraw(model, store) {
   paint();
   const root = el("div", { class: "kd-split kd-drawing" }, el("div", {}, canvas, clear, example, small), el("div", {}, temperature, table, summary, status));
   const undoDraw = follow(store, ["temperature"], root, draw);
-  const undoSend = follow(store, POSITION, root, send);
+  const undoSend = follow(store, POSITION, root, send, true);
   return [root, () => { undoDraw(); undoSend(); }];
 }
 
@@ -422,7 +423,7 @@ function renderFidelity(model) {
   };
   model.on("change:result", draw);
   draw();
-  return [el("div", {}, el("div", { class: "kd-scroll" }, table), pictures), () => {}];
+  return [el("div", {}, el("div", { class: "kd-scroll", tabindex: 0, role: "group", "aria-label": "table" }, table), pictures), () => {}];
 }
 
 // Panel 7: the loss with a mistake in it.
@@ -456,8 +457,8 @@ function renderMistakes(model, store) {
   };
   model.on("change:result", draw);
   drawChoice();
-  const root = el("div", {}, temperature, alpha, el("div", { class: "kd-scroll" }, table), status, choice, explain, keras);
-  return [root, follow(store, POSITION, root, () => { temperature.draw(); alpha.draw(); ask(model, position(store)); })];
+  const root = el("div", {}, temperature, alpha, el("div", { class: "kd-scroll", tabindex: 0, role: "group", "aria-label": "table" }, table), status, choice, explain, keras);
+  return [root, follow(store, POSITION, root, () => { temperature.draw(); alpha.draw(); ask(model, position(store)); }, true)];
 }
 
 // Panel 8: the same position in the words of others.
@@ -481,7 +482,7 @@ function renderTranslator(model, store) {
   };
   const status = statusLine(model, { idle: () => "", computing: () => "" });
   model.on("change:result", drawResult);
-  const root = el("div", {}, el("div", { class: "kd-scroll" }, table), target, code, copy, status);
+  const root = el("div", {}, el("div", { class: "kd-scroll", tabindex: 0, role: "group", "aria-label": "table" }, table), target, code, copy, status);
   drawResult();
   return [root, follow(store, ["temperature", "alpha"], root, () => { target.draw(); request(); })];
 }

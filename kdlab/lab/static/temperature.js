@@ -140,7 +140,7 @@ function renderKnowledge(model, store, digits) {
       const strength = r === c ? 0 : value / off;
       cell.textContent = value < 0.0005 ? "·" : value < 0.0995 ? (100 * value).toFixed(1) : (100 * value).toFixed(0);
       cell.style.setProperty("--kd-strength", `${Math.round(100 * strength)}%`);
-      cell.classList.toggle("kd-strong", strength > 0.55);
+      cell.classList.toggle("kd-strong", strength > 0.7);
       cell.dataset.value = value;
       cell.setAttribute("aria-label", `true ${r}, share of class ${c}: ${percent(value)}`);
       cell.setAttribute("aria-pressed", String(r === chosen[0] && c === chosen[1]));
