@@ -10,27 +10,18 @@ import numpy as np
 
 from ..checks import check_alpha, check_temperature
 from ..datasets import digits_logits, load
-from ..evaluation import (
-    accuracy,
-    agreement,
-    bias_sweep,
-    expected_calibration_error,
-    mean_interval,
-    paired_difference,
-    reliability_diagram,
-)
+from ..evaluation import accuracy, expected_calibration_error, mean_interval
 from ..mistakes import MISTAKES, equivalent_alpha, mistaken_gradient
 from ..scenarios import SCENARIOS
 from ..softening import softmax
+from .response_summary import BIASES, BINS, compare, describe_reliability, describe_students, summarise
 
-__all__ = ["BIASES", "DEFAULTS", "SEEDS", "WIDTHS", "ResponseState"]
+__all__ = ["DEFAULTS", "SEEDS", "WIDTHS", "ResponseState"]
 
 DEFAULTS = {"temperature": 4.0, "alpha": 0.9, "scenario": "few", "width": 16}
 WIDTHS = (4, 8, 16, 32, 64)
 SEEDS = 10
 TEACHERS = 10
-BINS = 10
-BIASES = np.arange(-12, 12.01, 0.5)
 
 
 class ResponseState:
@@ -82,7 +73,7 @@ class ResponseState:
             "teacher": self._teacher(scenario),
             "alone": alone["students"],
             "distilled": picture["students"],
-            "difference": _difference(distilled.test_accuracy, self.alone(scenario, width).test_accuracy),
+            "difference": compare(distilled.test_accuracy, self.alone(scenario, width).test_accuracy),
             "errors": self._errors(alone["wrong"], picture["wrong"]),
             "bias": self._bias(scenario, alone["bias"], picture["bias"]),
             "fidelity": {
@@ -128,7 +119,7 @@ class ResponseState:
                     "size": float(norms[0] / norms[1]),
                     "cosine": float((gradient * gradients["none"]).sum() / norms[0] / norms[1]) if norms[0] else None,
                     "accuracy": None if accuracies is None else list(mean_interval(accuracies)),
-                    "difference": None if accuracies is None else _difference(accuracies, right.test_accuracy),
+                    "difference": None if accuracies is None else compare(accuracies, right.test_accuracy),
                 }
             )
         return rows
@@ -165,7 +156,7 @@ class ResponseState:
         accuracies = np.array(accuracies)
         return {
             "accuracy": list(mean_interval(accuracies)),
-            "difference": _difference(accuracies, right.test_accuracy[:seeds]),
+            "difference": compare(accuracies, right.test_accuracy[:seeds]),
         }
 
     def draw(self, pixels, temperature, alpha, scenario, width):
@@ -249,7 +240,7 @@ class ResponseState:
             "parameters": count * sum(w[0].size for w in result.weights),
             "count": count,
             "seconds": seconds,
-            "fidelity": _reliability(probabilities, labels)
+            "fidelity": describe_reliability(probabilities, labels)
             | {
                 "accuracy": [right] * 3,
                 "agreement": [1.0] * 3,
@@ -269,30 +260,9 @@ class ResponseState:
 
     def _picture(self, scenario, width, result):
         """Return what the page shows of ten students of one kind."""
-        labels, probabilities = self.data.test.y, softmax(result.test_logits)
         teacher = self._once(("probabilities", scenario), self._teacher_probabilities, scenario)
-        classes = SCENARIOS[scenario].biased
-        bias = None
-        if classes:
-            validation = _mean_errors(result.logits(self.data.validation.x), self.data.validation.y, classes)
-            test = _mean_errors(result.test_logits, labels, classes)
-            bias = {
-                "errors": test[0].tolist(),
-                "class_errors": test[1].tolist(),
-                "chosen": int(np.argmin(validation[0])),
-            }
-        return {
-            "students": _students(result, width),
-            "wrong": (result.test_logits.argmax(axis=-1) != labels).sum(axis=0),
-            "bias": bias,
-            "fidelity": _reliability(probabilities.reshape(-1, probabilities.shape[-1]), np.tile(labels, SEEDS))
-            | {
-                "accuracy": list(mean_interval(result.test_accuracy)),
-                "agreement": list(mean_interval([agreement(p, teacher) for p in probabilities])),
-                "calibration": list(
-                    mean_interval([expected_calibration_error(p, labels, BINS) for p in probabilities])
-                ),
-            },
+        return summarise(result, self.data, teacher, SCENARIOS[scenario].biased) | {
+            "students": describe_students(result, width)
         }
 
     def _errors(self, alone, distilled, count=12):
@@ -327,38 +297,3 @@ class ResponseState:
 def _softmaxed(logits):
     """Return the teacher's probabilities, to be taken for logits; less 1, which softmax does not see."""
     return softmax(logits) - 1
-
-
-def _students(result, width):
-    return {
-        "accuracy": list(mean_interval(result.test_accuracy)),
-        "per_epoch": np.round(result.test_accuracy_per_epoch, 4).tolist(),
-        "loss": np.round(result.train_loss.mean(axis=0), 5).tolist(),
-        "parameters": sum(w[0].size for w in result.weights),
-        "width": width,
-    }
-
-
-def _difference(distilled, alone):
-    difference = paired_difference(distilled, alone)
-    return {
-        "mean": difference.mean,
-        "low": difference.low,
-        "high": difference.high,
-        "verdict": difference.verdict,
-        "each": (distilled - alone).tolist(),
-    }
-
-
-def _mean_errors(logits, labels, classes):
-    sweeps = [bias_sweep(one, labels, classes, BIASES) for one in logits]
-    return np.mean([s.errors for s in sweeps], axis=0), np.mean([s.class_errors for s in sweeps], axis=0)
-
-
-def _reliability(probabilities, labels):
-    diagram = reliability_diagram(probabilities, labels, BINS)
-    return {
-        "confidence": [None if np.isnan(c) else float(c) for c in diagram.confidence],
-        "correct": [None if np.isnan(a) else float(a) for a in diagram.accuracy],
-        "count": diagram.count.tolist(),
-    }

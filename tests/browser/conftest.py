@@ -89,6 +89,12 @@ def _command(process):
 
 
 @pytest.fixture(scope="session")
+def wait():
+    """The function that waits until a condition holds, and says whether it came to."""
+    return Server.wait
+
+
+@pytest.fixture(scope="session")
 def start_server():
     servers = []
 

@@ -26,15 +26,6 @@ def get(url, headers=None, method="GET"):
         return error.code, error.read().decode(errors="replace")
 
 
-def wait(condition, seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
-
-
 def listens(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -104,7 +95,7 @@ def test_a_taken_port_is_said_plainly(start_server):
 @pytest.mark.parametrize("seconds", [0, 1.5, 5])
 def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, seconds):
     server = start_server("--port", "8995")
-    assert wait(lambda: server.kernels() == 1 + len(CHAPTERS), 30)
+    assert server.wait(lambda: server.kernels() == 1 + len(CHAPTERS), 30)
     time.sleep(seconds)
     children = psutil.Process(server.process.pid).children(recursive=True)
     server.stop()
@@ -148,7 +139,7 @@ def test_help_everywhere(arguments):
     assert "--no-browser" in result.stdout
 
 
-def test_lab_serves_the_notebooks(start_server):
+def test_lab_serves_the_notebooks(wait):
     process = subprocess.Popen(
         [sys.executable, "-m", "kdlab.command_line", "lab", "--no-browser", "--port", "8997", "--allow-root"],
         stdout=subprocess.PIPE,

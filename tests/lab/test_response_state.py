@@ -7,7 +7,8 @@ import pytest
 
 from kdlab.evaluation import paired_difference
 from kdlab.lab.regions_state import SIDE, RegionsState, plane
-from kdlab.lab.response_state import BIASES, DEFAULTS, SEEDS, ResponseState
+from kdlab.lab.response_state import DEFAULTS, SEEDS, ResponseState
+from kdlab.lab.response_summary import BIASES
 
 
 @pytest.fixture(scope="module")
