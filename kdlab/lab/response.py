@@ -133,6 +133,15 @@ class Chapter:
 
         return _working(panel, answer)
 
+    def from_ten_to_one(self):
+        """Return the panel that distils ten networks into one of the same size."""
+        panel = self._panel("ten")
+
+        def train(request):
+            panel.result = self.state.from_ten_to_one(**_position(request))
+
+        return _working(panel, train)
+
     def fidelity(self):
         """Return the panel of accuracy, agreement with the teacher and calibration."""
         return self._follower("fidelity")

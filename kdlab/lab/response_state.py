@@ -5,6 +5,7 @@ TensorFlow is imported by the first method that trains, so that a page appears b
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -159,6 +160,25 @@ class ResponseState:
             "difference": compare(accuracies, right.test_accuracy[:seeds]),
         }
 
+    def from_ten_to_one(self, temperature, alpha, scenario, width):
+        """Return accuracies of one network, of ten like it together and of ten distilled from those ten.
+
+        All have the same size, as in Hinton, Vinyals & Dean 2015, section 4. Whatever the scenario, the ten learn from
+        50 labelled digits, and their answers to all 898 images are distilled; ``share`` of the ten's gain comes through.
+        """
+        temperature, alpha, _, width = self.check(temperature, alpha, scenario, width)
+        ten = self.alone("few", width)
+        trainer = self._once(("ten", width), self._make_trainer_of_ten, ten, width)
+        one = trainer.train(temperature, alpha, seeds=SEEDS)
+        together = softmax(ten.test_logits).mean(axis=0)
+        gain = accuracy(together, self.data.test.y) - ten.test_accuracy.mean()
+        return {
+            "one": list(mean_interval(ten.test_accuracy)),
+            "together": accuracy(together, self.data.test.y),
+            "distilled": list(mean_interval(one.test_accuracy)),
+            "share": float((one.test_accuracy.mean() - ten.test_accuracy.mean()) / gain) if gain > 0.001 else None,
+        }
+
     def draw(self, pixels, temperature, alpha, scenario, width):
         """Return the logits, (10,) each, of teacher, first student alone and first distilled student on one drawing.
 
@@ -199,6 +219,11 @@ class ResponseState:
     def _make_trainer(self, scenario, width, change=lambda logits: logits):
         logits = self.teacher_logits(scenario, self.data.train.x)
         return self._live(SCENARIOS[scenario].prepare(self.data, change(logits)), width)
+
+    def _make_trainer_of_ten(self, ten, width):
+        logits = ten.logits(self.data.train.x)
+        prepared = SCENARIOS["unlabelled"].prepare(self.data, logits)
+        return self._live(replace(prepared, teacher_logits=logits), width)
 
     @staticmethod
     def _live(prepared, width):

@@ -140,6 +140,15 @@ def test_mistakes_are_trained_beside_the_right_loss(server, open_page):
     )
 
 
+def test_ten_are_distilled_into_one_beside_the_speech_table(server, open_page):
+    page = open_page(server.page(NAME), READY)
+    panel(page, "ten").scroll_into_view_if_needed()
+    page.wait_for_function(
+        "document.querySelector('[data-panel=ten] .kd-summary').textContent.includes('comes through')"
+    )
+    assert "60.8 %" in panel(page, "ten").inner_text()
+
+
 def test_drawing_with_the_mouse(server, open_page):
     page = open_page(server.page(NAME), READY)
     paper = page.locator(".kd-paper")

@@ -9,6 +9,7 @@ from kdlab.evaluation import paired_difference
 from kdlab.lab.regions_state import SIDE, RegionsState, plane
 from kdlab.lab.response_state import DEFAULTS, SEEDS, ResponseState
 from kdlab.lab.response_summary import BIASES
+from kdlab.softening import softmax
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,17 @@ def test_an_ensemble_is_one_teacher_of_ten(state):
     result = state.train(**{**DEFAULTS, "scenario": "ensemble"})
     assert result["teacher"]["count"] == 10
     assert result["teacher"]["accuracy"] > 0.96
+
+
+def test_ten_are_distilled_into_one(state):
+    out = state.from_ten_to_one(**DEFAULTS)
+    ten = state.alone("few", 16)
+    votes = softmax(ten.test_logits).mean(axis=0).argmax(axis=1)
+    assert out["together"] == pytest.approx((votes == state.data.test.y).mean())
+    assert out["one"][0] == pytest.approx(ten.test_accuracy.mean(), abs=1e-6)
+    assert out["together"] > out["one"][0]
+    share = (out["distilled"][0] - out["one"][0]) / (out["together"] - out["one"][0])
+    assert out["share"] == pytest.approx(share, abs=1e-4)
 
 
 def test_a_drawing_is_answered_by_all_three(state):

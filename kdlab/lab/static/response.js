@@ -394,6 +394,30 @@ function renderDraw(model, store) {
   return [root, () => { undoDraw(); undoSend(); }];
 }
 
+// Panel 5, second part: ten networks into one.
+function renderTen(model, store) {
+  const [temperature, alpha] = [temperatureControl(store), alphaControl(store)];
+  const table = el("table", { class: "kd-plain" });
+  const summary = el("p", { class: "kd-summary", role: "status" });
+  const status = statusLine(model, { idle: () => "", computing: () => "Training the ten, and from them the one …" });
+  const draw = () => {
+    const r = model.get("result");
+    if (!r.one) return;
+    const interval = ([mean, low, high]) => `${share(mean)} (${share(low)} to ${share(high)})`;
+    const row = (name, here, frames, words) => el("tr", {}, el("th", { scope: "row" }, name), [here, frames, words].map((cell) => el("td", {}, cell)));
+    table.replaceChildren(el("caption", {}, "Digits: trained just now. Speech: Hinton, Vinyals & Dean 2015, table 1."),
+      el("thead", {}, el("tr", {}, ["", "digits, test accuracy", "speech, frame accuracy", "speech, word errors"].map((h) => el("th", { scope: "col" }, h)))),
+      el("tbody", {}, row("one network", interval(r.one), "58.9 %", "10.9 %"), row("ten together", share(r.together), "61.1 %", "10.7 %"),
+        row("one, distilled from the ten", interval(r.distilled), "60.8 %", "10.7 %")));
+    summary.textContent = r.share === null ? "Here the ten together gain nothing over one, so there is nothing to hand on."
+      : `On digits ${Math.round(100 * r.share)} % of what the ten gain over one comes through to the distilled one; in speech it was over 80 % of the frames’ gain.`;
+  };
+  model.on("change:result", draw);
+  const root = el("div", {}, temperature, alpha, el("div", { class: "kd-scroll", tabindex: 0, role: "group", "aria-label": "table" }, table), summary, status);
+  draw();
+  return [root, follow(store, POSITION, root, () => { temperature.draw(); alpha.draw(); ask(model, position(store)); }, true)];
+}
+
 // Panel 6: accuracy, fidelity, calibration.
 function renderFidelity(model) {
   const table = el("table", { class: "kd-plain" });
@@ -492,7 +516,7 @@ export default {
     const store = pageStore(model);
     const panel = {
       models: renderModels, live: renderLive, landscape: renderLandscape, regions: renderRegions, draw: renderDraw,
-      fidelity: renderFidelity, mistakes: renderMistakes, translator: renderTranslator,
+      ten: renderTen, fidelity: renderFidelity, mistakes: renderMistakes, translator: renderTranslator,
     }[model.get("panel")];
     const [root, undo] = panel(model, store);
     host.classList.add("kd-panel");
