@@ -35,15 +35,17 @@ class Server:
         command = [sys.executable, "-m", "kdlab.command_line", "--no-browser", *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.output = []
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
         self.wait(lambda: self.url is not None or self.process.poll() is not None, 40)
         assert self.url, f"the server did not start: {self.output}"
         # The line comes before the socket listens.
         self.wait(self._listens, 20)
 
     def _read(self):
-        for line in self.process.stdout:
-            self.output.append(line)
+        with self.process.stdout:
+            for line in self.process.stdout:
+                self.output.append(line)
 
     def _listens(self):
         return any(c.status == psutil.CONN_LISTEN for c in psutil.Process(self.process.pid).net_connections("tcp"))
@@ -79,6 +81,7 @@ class Server:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
+        self.reader.join()
 
 
 def _command(process):
