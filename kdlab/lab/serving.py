@@ -25,6 +25,7 @@ __all__ = ["Dashboards", "free_port", "is_loopback", "serve"]
 
 # A kernel without a page (a link preview, a crashed browser) goes after five minutes; one whose page is left, at once.
 CULL_AFTER, CULL_EVERY = 300, 30
+EVERY_ADDRESS = ("", "0.0.0.0", "::")
 
 
 class ShutdownHandler(VoilaShutdownKernelHandler):
@@ -79,8 +80,11 @@ class Dashboards(Voila):
 
     @property
     def address(self):
-        """The URL to open, with the token where there is one."""
-        host = "127.0.0.1" if self.ip in ("", "0.0.0.0", "::") else self.ip
+        """The URL to open here, with the token where there is one."""
+        return self.address_as("127.0.0.1" if self.ip in EVERY_ADDRESS else self.ip)
+
+    def address_as(self, host):
+        """Return the URL for a browser that knows this machine as ``host``."""
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
@@ -159,6 +163,8 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
     if pool:
         print("Starting a kernel for every page …", flush=True)
     print(f"The dashboards are at {app.address}  (Ctrl-C stops them)", flush=True)
+    if ip in EVERY_ADDRESS:
+        print(f"From other machines: {app.address_as(socket.gethostname())}", flush=True)
     try:
         with contextlib.suppress(KeyboardInterrupt, HTTPError):  # HTTPError: a kernel not yet in Voila's books
             app.start()
