@@ -9,6 +9,8 @@ from . import __version__
 
 __all__ = ["main"]
 
+SERVE_PORT, LAB_PORT = 8866, 8888
+
 
 def main(arguments=None):
     """Run the command line; returns the exit code: 0, or 2 after one line on stderr that says what to mend."""
@@ -32,7 +34,7 @@ def _parser():
         description="Knowledge distillation to play with. Without a command: serve the dashboards.",
     )
     parser.add_argument("--version", action="version", version=f"kdlab {__version__}")
-    _add_address(parser, 8866)
+    _add_address(parser, SERVE_PORT)
     parser.add_argument(
         "--token",
         nargs="?",
@@ -40,7 +42,11 @@ def _parser():
         metavar="SECRET",
         help="ask visitors for a token; without SECRET one is made up and shown",
     )
-    parser.add_argument("--allow-anonymous", action="store_true", help="let everybody in who can reach --ip")
+    parser.add_argument(
+        "--allow-anonymous",
+        action="store_true",
+        help="let everybody in who can reach --ip, under any name of this machine",
+    )
     parser.add_argument(
         "--pool",
         type=_not_negative,
@@ -56,22 +62,28 @@ def _parser():
         help="open JupyterLab on the notebooks",
         description="Open JupyterLab on the notebooks; options not listed here are handed on to it.",
     )
-    _add_address(lab, 8888)
+    _add_address(lab, LAB_PORT)
     lab.set_defaults(run=_lab)
     return parser
 
 
 def _add_address(parser, port):
+    # Without a default, an address before the command is not written over by the command's own.
     parser.add_argument(
-        "--ip", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
+        "--ip", default=argparse.SUPPRESS, help="address to listen on (default: 127.0.0.1, this machine only)"
     )
     parser.add_argument(
         "--port",
         type=_port,
-        default=port,
-        help="port to listen on; if it is taken, the next free one (default: %(default)s)",
+        default=argparse.SUPPRESS,
+        help=f"port to listen on; if it is taken, the next free one (default: {port})",
     )
-    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument("--no-browser", action="store_true", default=argparse.SUPPRESS, help="do not open a browser")
+
+
+def _address(options, port):
+    """Return the --ip, --port and --no-browser that were given, else their defaults."""
+    return getattr(options, "ip", "127.0.0.1"), getattr(options, "port", port), hasattr(options, "no_browser")
 
 
 def _port(text):
@@ -89,10 +101,11 @@ def _not_negative(text):
 def _serve(options):
     from .lab.serving import serve
 
+    ip, port, no_browser = _address(options, SERVE_PORT)
     serve(
-        ip=options.ip,
-        port=options.port,
-        browser=not options.no_browser,
+        ip=ip,
+        port=port,
+        browser=not no_browser,
         token=options.token,
         allow_anonymous=options.allow_anonymous,
         pool=options.pool,
@@ -103,15 +116,18 @@ def _serve(options):
 def _lab(options):
     from jupyterlab.labapp import main as jupyterlab
 
+    if options.token is not None or options.allow_anonymous:
+        raise ValueError("--token and --allow-anonymous are of the dashboards; JupyterLab asks for a token of its own")
+    ip, port, no_browser = _address(options, LAB_PORT)
     folder = working_notebooks()
     print(f"The notebooks are in {folder}", flush=True)
     arguments = [
         f"--ServerApp.root_dir={folder}",
-        f"--ip={options.ip}",
-        f"--port={options.port}",
+        f"--ip={ip}",
+        f"--port={port}",
         *options.others,
     ]
-    return jupyterlab([*arguments, "--no-browser"] if options.no_browser else arguments)
+    return jupyterlab([*arguments, "--no-browser"] if no_browser else arguments)
 
 
 def working_notebooks(where=None):

@@ -29,7 +29,7 @@ MISTAKES = {
         Mistake(
             "no_square",
             "T² is missing",
-            "The soft term shrinks like 1/T², so the labels decide; at T = 1 nothing is wrong.",
+            "The soft term is T² times too small, so the labels decide. At T = 1 or α = 1 nothing is wrong.",
             "keras-io #869, Intel Distiller #122",
         ),
         Mistake(

@@ -7,7 +7,7 @@ import numpy as np
 
 from .datasets import Dataset, Split
 
-__all__ = ["SCENARIOS", "Prepared", "Scenario"]
+__all__ = ["SCENARIOS", "STEPS", "Prepared", "Scenario"]
 
 STEPS = 420  # of the optimiser, about, in every scenario: what differs is the data, not the training time
 
@@ -102,7 +102,7 @@ SCENARIOS = {
         Scenario(
             "all",
             "All 898 labels",
-            "There are labels enough, and the student is small. Expect no gain, and with strong softening a loss.",
+            "Labels enough, and a small student. Expect little or no gain, and with strong softening (T = 16, α = 1) a loss.",
             _all_labels,
         ),
         Scenario(
@@ -120,7 +120,7 @@ SCENARIOS = {
         Scenario(
             "no3",
             "No 3 in the training set",
-            "The student never sees a 3, yet the teacher's answers for 8s and 2s speak of it. Raise the bias of class 3 and watch.",
+            "The student never sees a 3, yet the teacher's answers for 2s, 5s and 8s speak of it. Raise its bias and watch.",
             _only((0, 1, 2, 4, 5, 6, 7, 8, 9)),
             biased=(3,),
         ),

@@ -42,7 +42,7 @@ def chosen(right, *feedback):
     return check
 
 
-def typed(right, message, mistakes=(), tolerance=0.005, hint="Divide first, then softmax."):
+def typed(right, message, mistakes=(), tolerance=0.005, hint="{hint}"):
     """Return the check of a number: ``mistakes`` are pairs (value that a known slip gives, what to say to it)."""
 
     def check(answer):
@@ -59,7 +59,7 @@ def typed(right, message, mistakes=(), tolerance=0.005, hint="Divide first, then
                 return Answer(False, explanation)
         return Answer(
             False,
-            f"{value:g} is {'too large' if value > right else 'too small'}. Divide first, then softmax.",
+            f"{value:g} is {'too large' if value > right else 'too small'}. {hint}",
         )
 
     return check

@@ -11,7 +11,7 @@ from ..mistakes import MISTAKES
 from ..scenarios import SCENARIOS
 from .panel import Panel, module
 from .regions_state import SHAPES, RegionsState
-from .response_state import DEFAULTS, WIDTHS, ResponseState
+from .response_state import DEFAULTS, HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, WIDTHS, ResponseState
 from .worker import Worker
 
 __all__ = ["Chapter"]
@@ -40,9 +40,9 @@ class ResponsePanel(Panel):
     image_bytes = traitlets.Bytes().tag(sync=True)
 
     def say(self, status, message):
-        """Show what the worker is doing."""
-        with self.hold_trait_notifications():
-            self.status, self.message = status, message.rstrip(".")
+        """Show what the worker is doing; the words first, for the status makes the page read them."""
+        self.message = message.rstrip(".")
+        self.status = status
 
 
 class Chapter:
@@ -55,7 +55,14 @@ class Chapter:
         self._shared = {
             "page_id": uuid.uuid4().hex,
             "rules": {
-                "temperature": {"key": "T", "kind": "positive", "accepts": "a finite number above 0", "default": 4.0},
+                "temperature": {
+                    "key": "T",
+                    "kind": "positive",
+                    "min": LOWEST_TEMPERATURE,
+                    "max": HIGHEST_TEMPERATURE,
+                    "accepts": f"a number from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}",
+                    "default": DEFAULTS["temperature"],
+                },
                 "alpha": {"key": "alpha", **rule, "default": DEFAULTS["alpha"]},
                 "scenario": _choice("scenario", list(SCENARIOS), DEFAULTS["scenario"]),
                 "width": _choice("width", list(WIDTHS), DEFAULTS["width"]),
@@ -96,7 +103,6 @@ class Chapter:
                 return
             started = time.perf_counter()
             scenario, width = request["scenario"], request["width"]
-            panel.result = {}
 
             def progress(done, total, differences):
                 panel.result = {
@@ -153,12 +159,12 @@ class Chapter:
 
         def train(request):
             position = _position(request)
+            if panel.result.get("position") != position:
+                panel.result = {"position": position, "rows": self.state.mistakes(**position)}
             if request.get("keras_default"):
                 row = self.state.keras_default(**position)
                 rows = [r | row if r["name"] == "keras_default" else r for r in panel.result["rows"]]
                 panel.result = panel.result | {"rows": rows}
-            else:
-                panel.result = {"position": position, "rows": self.state.mistakes(**position)}
 
         return _working(panel, train)
 

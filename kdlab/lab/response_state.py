@@ -13,13 +13,14 @@ from ..checks import check_alpha, check_temperature
 from ..datasets import digits_logits, load
 from ..evaluation import accuracy, expected_calibration_error, mean_interval
 from ..mistakes import MISTAKES, equivalent_alpha, mistaken_gradient
-from ..scenarios import SCENARIOS
+from ..scenarios import SCENARIOS, STEPS
 from ..softening import softmax
 from .response_summary import BIASES, BINS, compare, describe_reliability, describe_students, summarise
 
 __all__ = ["DEFAULTS", "SEEDS", "WIDTHS", "ResponseState"]
 
 DEFAULTS = {"temperature": 4.0, "alpha": 0.9, "scenario": "few", "width": 16}
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 10_000.0  # beyond, float32 rounds the softened differences away
 WIDTHS = (4, 8, 16, 32, 64)
 SEEDS = 10
 TEACHERS = 10
@@ -38,7 +39,11 @@ class ResponseState:
             raise ValueError(f"scenario must be one of {', '.join(SCENARIOS)}, got {scenario!r}")
         if width not in WIDTHS:
             raise ValueError(f"width must be one of {', '.join(map(str, WIDTHS))}, got {width!r}")
-        return check_temperature(temperature), check_alpha(alpha), scenario, int(width)
+        temperature = check_temperature(temperature)
+        if not LOWEST_TEMPERATURE <= temperature <= HIGHEST_TEMPERATURE:
+            accepted = f"from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
+            raise ValueError(f"temperature must be {accepted} to train in single precision, got {temperature:g}")
+        return temperature, check_alpha(alpha), scenario, int(width)
 
     def teachers(self, count):
         """Return the ``LiveResult`` of ``count`` teachers, dense 64-256-256-10, trained on all labels, and its seconds."""
@@ -66,11 +71,11 @@ class ResponseState:
         started = time.perf_counter()
         distilled = trainer.train(temperature=temperature, alpha=alpha, seeds=SEEDS)
         seconds = time.perf_counter() - started
+        _check_converged(distilled)
         picture = self._picture(scenario, width, distilled)
         return {
             "position": {"temperature": temperature, "alpha": alpha, "scenario": scenario, "width": width},
             "seconds": seconds,
-            "message": distilled.message,
             "teacher": self._teacher(scenario),
             "alone": alone["students"],
             "distilled": picture["students"],
@@ -150,8 +155,13 @@ class ResponseState:
                 optimizer=keras.optimizers.Adam(trainer.learning_rate),
                 loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             )
+            steps = -(-int(labelled.sum()) // trainer.batch_size)
             distiller.fit(
-                train.x[labelled], train.y[labelled], batch_size=trainer.batch_size, epochs=trainer.epochs, verbose=0
+                train.x[labelled],
+                train.y[labelled],
+                batch_size=trainer.batch_size,
+                epochs=max(1, round(STEPS / steps)),
+                verbose=0,
             )
             accuracies.append(accuracy(student.predict(self.data.test.x, verbose=0), self.data.test.y))
         accuracies = np.array(accuracies)
@@ -170,6 +180,7 @@ class ResponseState:
         ten = self.alone("few", width)
         trainer = self._once(("ten", width), self._make_trainer_of_ten, ten, width)
         one = trainer.train(temperature, alpha, seeds=SEEDS)
+        _check_converged(one)
         together = softmax(ten.test_logits).mean(axis=0)
         gain = accuracy(together, self.data.test.y) - ten.test_accuracy.mean()
         return {
@@ -317,6 +328,12 @@ class ResponseState:
             "alone": alone,
             "distilled": distilled,
         }
+
+
+def _check_converged(result):
+    """Raise ValueError, with the epoch, where students diverged: the page says it and keeps the last good view."""
+    if result.message:
+        raise ValueError(result.message)
 
 
 def _softmaxed(logits):

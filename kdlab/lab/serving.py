@@ -156,6 +156,8 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
             },
             # Other users of this machine cannot listen in between server and kernels (jupyter_client 8.10).
             KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"},
+            # A page just opened has the processors to itself before the pool is filled again.
+            VoilaKernelManager={"fill_delay": 8},
             MappingKernelManager={"cull_idle_timeout": CULL_AFTER, "cull_interval": CULL_EVERY},
         )
     )

@@ -119,6 +119,7 @@ def test_other_addresses_need_a_token_or_a_word():
         (["--port", "abc"], "must be a whole number from 1 to 65535, got 'abc'"),
         (["--port", "70000"], "must be a whole number from 1 to 65535, got '70000'"),
         (["--pool", "-1"], "must be a whole number of at least 0, got '-1'"),
+        (["--token", "x", "lab"], "--token and --allow-anonymous are of the dashboards"),
         (["--nonsense"], "unknown arguments: --nonsense"),
         (
             ["--ip", "203.0.113.7", "--token", "x"],

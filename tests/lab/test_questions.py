@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from kdlab.lab.questions import Question, Questions, temperature_questions
+from kdlab.lab.questions import Question, Questions, response_questions, temperature_questions
 
 
 @pytest.fixture
@@ -61,3 +61,24 @@ def test_the_view_answers_and_survives_a_broken_check():
     view = temperature_questions()
     view.answer = {"question": 1, "answer": 1, "counter": 1}
     assert view.feedback["correct"] is True
+
+
+@pytest.mark.parametrize(
+    ("answer", "correct", "said"),
+    [
+        ("0.0196", True, "1 / 51"),
+        ("0.667", False, "without it the soft term weighs 1/T²"),
+        ("0.98", False, "share of the hard labels"),
+        ("0.3", False, "too large. Compare what stands before each term"),
+    ],
+)
+def test_the_conversion_question(answer, correct, said):
+    result = response_questions().asked[0].check(answer)
+    assert result.correct is correct
+    assert said in result.message
+
+
+@pytest.mark.parametrize(("question", "right"), [(1, 2), (2, 1)])
+def test_chapter_two_choices(question, right):
+    asked = response_questions().asked[question]
+    assert [k for k in range(len(asked.choices)) if asked.check(k).correct] == [right]

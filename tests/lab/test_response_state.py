@@ -90,11 +90,12 @@ def test_a_drawing_is_answered_by_all_three(state):
 
 def test_a_landscape_comes_bit_by_bit_and_stops(state):
     seen = []
-    state.landscape("few", 16, [1, 4], [0.5, 1.0], 2, lambda *p: seen.append(p), stop=lambda: True)
+    temperatures, alphas = [1, 2, 4, 8, 16], [0.25, 0.5, 0.75, 1.0]
+    state.landscape("few", 16, temperatures, alphas, 5, lambda *p: seen.append(p), stop=lambda: True)
     done, total, differences = seen[-1]
-    assert total == 8
-    assert done < total or not np.isnan(differences).any()
-    assert (~np.isnan(differences)).sum() == done / 2
+    assert len(seen) == 1
+    assert 0 < done < total == 100
+    assert (~np.isnan(differences)).sum() == done / 5
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,7 @@ def test_a_landscape_comes_bit_by_bit_and_stops(state):
     [
         ("temperature", 0, "temperature must be a finite number above 0, got 0"),
         ("temperature", math.inf, "temperature must be"),
+        ("temperature", 1e8, "temperature must be from 0.01 to 10000 to train in single precision, got 1e.08"),
         ("alpha", 1.5, "alpha must be a number from 0 to 1, got 1.5"),
         ("scenario", "none", "scenario must be one of few, all"),
         ("width", 7, "width must be one of 4, 8, 16, 32, 64, got 7"),
@@ -110,6 +112,22 @@ def test_a_landscape_comes_bit_by_bit_and_stops(state):
 def test_a_bad_position_is_refused(state, name, value, said):
     with pytest.raises(ValueError, match=said):
         state.train(**{**DEFAULTS, name: value})
+
+
+def test_divergence_is_said_with_its_epoch(state):
+    trainer = state.trainer("few", 4)
+    state.alone("few", 4)
+    rate, trainer.learning_rate = trainer.learning_rate, 1e30
+    try:
+        with pytest.raises(ValueError, match=r"students diverged .* the first in epoch \d+"):
+            state.train(**{**DEFAULTS, "width": 4})
+    finally:
+        trainer.learning_rate = rate
+
+
+def test_keras_gets_as_many_steps_as_the_others(state):
+    row = state.keras_default(**{**DEFAULTS, "scenario": "unlabelled"}, seeds=1 + 1)
+    assert row["accuracy"][0] > 0.4  # with 28 steps instead of 420 it is .24
 
 
 @pytest.mark.parametrize("shape", ["moons", "spirals"])

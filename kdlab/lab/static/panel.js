@@ -26,8 +26,9 @@ const percent = (p) => {
 const plain = (x) => (Math.abs(x) >= 1e4 || (x !== 0 && Math.abs(x) < 1e-3) ? x.toExponential(1) : String(Number(x.toPrecision(3))));
 
 // ---- the page's store: one set of values per page, shared by its panels, kept in the URL of a dashboard ----
+const isPositive = (value, rule) => Number.isFinite(value) && value > 0 && value >= (rule.min ?? 0) && value <= (rule.max ?? Infinity);
 const READERS = {
-  positive: (text) => (Number.isFinite(Number(text)) && text.trim() !== "" && Number(text) > 0 ? Number(text) : null),
+  positive: (text, rule) => (text.trim() !== "" && isPositive(Number(text), rule) ? Number(text) : null),
   fraction: (text) => (text.trim() !== "" && Number(text) >= 0 && Number(text) <= 1 ? Number(text) : null),
   integer: (text, rule) => (/^-?\d+$/.test(text) && Number(text) >= rule.min && Number(text) <= rule.max ? Number(text) : null),
   choice: (text, rule) => rule.choices.find((choice) => String(choice) === text) ?? null,
@@ -97,8 +98,8 @@ function follow(store, names, root, draw, trains = false) {
     waiting = new Set();
     draw(changed);
   };
-  const watch = new IntersectionObserver(([entry]) => {
-    seen = entry.isIntersecting;
+  const watch = new IntersectionObserver((entries) => {
+    seen = entries.at(-1).isIntersecting;
     if (seen) flush();
   });
   watch.observe(root);
@@ -173,7 +174,7 @@ function numberControl({ label, min, max, step, logarithmic = false, accepts, ac
 const temperatureControl = (store) =>
   numberControl({
     label: "Temperature T", min: 0.1, max: 100, step: 0.01, logarithmic: true,
-    accepts: "a finite number above 0", accept: (value) => Number.isFinite(value) && value > 0,
+    accepts: store.rules.temperature.accepts, accept: (value) => isPositive(value, store.rules.temperature),
     read: () => store.get("temperature"), write: (temperature) => store.set({ temperature }),
   });
 

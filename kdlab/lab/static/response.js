@@ -1,7 +1,10 @@
 // Chapter 2's panels; `panel` says which. The students are trained by the kernel; this draws what comes back.
 
 const POSITION = ["temperature", "alpha", "scenario", "width"];
-const points = (x) => `${x >= 0 ? "+" : "−"}${(100 * Math.abs(x)).toFixed(1)}`;
+const points = (x) => {
+  const rounded = Math.round(1000 * x) / 10;
+  return `${rounded < 0 ? "−" : "+"}${Math.abs(rounded).toFixed(1)}`;
+};
 const share = (x) => `${(100 * x).toFixed(1)} %`;
 const VERDICTS = {
   better: ["yes", "Yes: distillation helps here."],
@@ -51,7 +54,7 @@ function stripChart(result, epoch) {
   const width = 560, left = 158, right = 26, rows = [34, 84, 134], height = 186;
   const kinds = [["student alone", result.alone, "orange"], ["distilled", result.distilled, "blue"]];
   const finals = kinds.flatMap(([, kind]) => kind.per_epoch.map((run) => run[run.length - 1]));
-  const low = Math.max(0, Math.floor((Math.min(...finals) - 0.02) * 20) / 20);
+  const low = Math.max(0, Math.floor((Math.min(...finals, result.teacher.accuracy) - 0.02) * 20) / 20);
   const high = Math.min(1, Math.ceil((Math.max(...finals, result.teacher.accuracy) + 0.005) * 20) / 20);
   const px = (value) => left + ((Math.min(Math.max(value, low), high) - low) / (high - low)) * (width - left - right);
   const teacher = px(result.teacher.accuracy);
@@ -62,6 +65,7 @@ function stripChart(result, epoch) {
     const [mean, from, to] = last ? kind.accuracy : [now.reduce((a, b) => a + b, 0) / now.length, null, null];
     return [
       svg("text", { x: left - 12, y: y + 5, "text-anchor": "end" }, label),
+      now.some((value) => value < low) ? svg("text", { x: left - 2, y: y + 5, "text-anchor": "start" }, "◂") : null,  // off the axis, in a replay
       now.map((value, i) => svg("circle", { cx: px(value), cy: y + 12 - (i % 5) * 6, r: 4, fill: `var(--kd-${colour})`, opacity: 0.75, class: "kd-run", "data-value": value })),
       last ? svg("line", { x1: px(from), x2: px(to), y1: y - 18, y2: y - 18, stroke: "var(--kd-text)", "stroke-width": 3 }) : null,
       svg("line", { x1: px(mean), x2: px(mean), y1: y - 24, y2: y + 18, stroke: "var(--kd-text)", "stroke-width": 2 }),
@@ -150,7 +154,7 @@ function renderLive(model, store) {
     strip.replaceChildren(stripChart(result(), epoch ?? last));
     chart?.at((epoch ?? last) + 1);
   };
-  const biasValue = { at: null };
+  const biasValue = { at: null, scenario: null };
   const biasSlider = el("input", { type: "range", class: "kd-slider", id: unique("bias"), oninput: () => { biasValue.at = Number(biasSlider.value); drawBias(); } });
   const biasText = el("p", { class: "kd-summary", role: "status" });
   const biasChosen = el("button", { type: "button", class: "kd-button", onclick: () => { biasValue.at = result().bias.distilled.chosen; drawBias(); } }, "Take the bias that is best on the validation set");
@@ -158,7 +162,8 @@ function renderLive(model, store) {
   const drawBias = () => {
     const b = result().bias;
     bias.hidden = !b;
-    if (!b) { biasValue.at = null; return; }
+    if (biasValue.scenario !== result().position.scenario) Object.assign(biasValue, { at: null, scenario: result().position.scenario });
+    if (!b) return;
     biasSlider.max = b.values.length - 1;
     biasValue.at ??= b.values.indexOf(0);
     biasSlider.value = biasValue.at;
@@ -173,12 +178,14 @@ function renderLive(model, store) {
     const r = result();
     if (!r.alone) return;
     stop();
+    epoch = null;
     const [tone, sentence] = VERDICTS[r.difference.verdict];
     verdict.className = `kd-verdict kd-${tone}`;
     verdict.textContent = sentence;
     const d = r.difference;
-    difference.textContent = `Distilled minus alone, the same ten beginnings and batches: ${points(d.mean)} points ` +
-      `(95 % interval ${points(d.low)} to ${points(d.high)}).${r.message ? ` ${r.message}.` : ""}`;
+    const made = model.get("scenarios").find((s) => s.name === r.position.scenario).title;
+    difference.textContent = `“${made}”, T = ${plain(r.position.temperature)}, α = ${plain(r.position.alpha)}: distilled minus alone, the same ten ` +
+      `beginnings and batches, is ${points(d.mean)} points (95 % interval ${points(d.low)} to ${points(d.high)}).`;
     const [a, b] = [meanCurve(r.alone), meanCurve(r.distilled)];
     const low = Math.max(0, Math.floor(10 * Math.min(a[0], b[0])) / 10);
     chart = lineChart({
@@ -309,7 +316,7 @@ function renderRegions(model, store) {
 function renderDraw(model, store) {
   const side = 32;
   const ink = new Uint8Array(side * side);
-  const canvas = el("canvas", { width: side, height: side, class: "kd-pixels kd-paper", tabindex: 0, role: "img", "aria-label": "Paper to draw a digit on with mouse, pen or finger" });
+  const canvas = el("canvas", { width: side, height: side, class: "kd-pixels kd-paper", role: "img", "aria-label": "Paper to draw a digit on with mouse, pen or finger" });
   const context = canvas.getContext("2d");
   const small = el("div", { class: "kd-small" });
   const temperature = temperatureControl(store);
@@ -363,8 +370,9 @@ function renderDraw(model, store) {
   };
   canvas.addEventListener("pointerdown", (event) => { event.preventDefault(); canvas.setPointerCapture(event.pointerId); last = null; stroke(event); });
   canvas.addEventListener("pointermove", (event) => event.buttons && stroke(event));
+  canvas.addEventListener("pointercancel", () => { last = null; });
   canvas.addEventListener("pointerup", () => { last = null; pixels = shrink(); send(); });
-  const clear = el("button", { type: "button", class: "kd-button", onclick: () => { ink.fill(0); paint(); pixels = null; small.replaceChildren(); } }, "Clear");
+  const clear = el("button", { type: "button", class: "kd-button", onclick: () => { ink.fill(0); paint(); pixels = null; small.replaceChildren(); draw(); } }, "Clear");
   let next = 0;
   const example = el("button", { type: "button", class: "kd-button", onclick: () => {
     ink.fill(0);
@@ -379,7 +387,8 @@ function renderDraw(model, store) {
   const draw = () => {
     temperature.draw();
     const r = model.get("result");
-    if (!r.teacher) { summary.textContent = "Draw with mouse, pen or finger, or take a test digit."; return; }
+    table.hidden = !pixels || !r.teacher;
+    if (table.hidden) { summary.textContent = "Draw with mouse, pen or finger, or take a test digit."; return; }
     const T = store.get("temperature");
     const [teacher, alone, distilled] = ["teacher", "alone", "distilled"].map((name) => softmax(r[name], T));
     table.draw([{ title: "teacher", values: teacher }, { title: "alone", values: alone }, { title: "distilled", values: distilled }]);
@@ -410,7 +419,7 @@ function renderTen(model, store) {
       el("tbody", {}, row("one network", interval(r.one), "58.9 %", "10.9 %"), row("ten together", share(r.together), "61.1 %", "10.7 %"),
         row("one, distilled from the ten", interval(r.distilled), "60.8 %", "10.7 %")));
     summary.textContent = r.share === null ? "Here the ten together gain nothing over one, so there is nothing to hand on."
-      : `On digits ${Math.round(100 * r.share)} % of what the ten gain over one comes through to the distilled one; in speech it was over 80 % of the frames’ gain.`;
+      : `On digits the ten together are ${points(r.together - r.one[0])} points better than one; of that ${points(r.distilled[0] - r.one[0])} comes through to the distilled one.`;
   };
   model.on("change:result", draw);
   const root = el("div", {}, temperature, alpha, el("div", { class: "kd-scroll", tabindex: 0, role: "group", "aria-label": "table" }, table), summary, status);

@@ -230,8 +230,9 @@ function renderLimits(model, store, digits) {
       { title: "T = 10⁶", values: softmax(logits, 1e6) },
       { title: `ε = ${plain(store.get("smoothing"))}`, values: flat },
     ]);
-    const [, second, third] = ranking(now);
-    summary.textContent = `The teacher at T = ${plain(T)} gives its second class, ${second}, ${plain(now[second] / now[third])} times the share of its third; ` +
+    const [, second, third] = ranking(logits);
+    const times = Math.exp((logits[second] - logits[third]) / T);  // of the logits: the shares themselves may underflow
+    summary.textContent = `The teacher at T = ${plain(T)} gives its second class, ${second}, ${times < 1e6 ? plain(times) : "over a million"} times the share of its third; ` +
       `the smoothed label gives every wrong class the same ${percent(store.get("smoothing") / 10)}.`;
   };
   const root = el("div", {}, control, smoothing, match, table, summary);
