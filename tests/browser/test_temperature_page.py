@@ -13,6 +13,7 @@ TEACHER = digits_logits()["teacher"].astype(float)
 
 def bars(page, column=4, panel="bars"):
     """Return the probabilities a column of the bars shows, read back from the page."""
+    page.wait_for_timeout(200)  # a panel that is not on the screen follows when the hand rests
     cells = page.locator(f'[data-panel="{panel}"] tbody tr td:nth-child({column + 1})')
     return np.array([float(value) for value in cells.evaluate_all("cells => cells.map(c => c.dataset.value)")])
 
