@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-__all__ = ["check_alpha", "check_labels", "check_logits", "check_same_shape", "check_temperature"]
+__all__ = ["check_alpha", "check_count", "check_labels", "check_logits", "check_same_shape", "check_temperature"]
 
 
 def check_temperature(temperature, name="temperature"):
@@ -24,6 +24,15 @@ def check_alpha(alpha, name="alpha"):
     if not _is_number(alpha) or not 0 <= alpha <= 1:
         raise ValueError(f"{name} must be a number from 0 to 1, got {alpha!r}")
     return float(alpha)
+
+
+def check_count(value, name, least=1, most=None):
+    """Return ``value`` as an int, or raise ValueError unless it is a whole number from ``least`` to ``most``."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        accepted = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be a whole number {accepted}, got {value!r}")
+    return int(value)
 
 
 def check_logits(logits, name="logits", dimensions=None):

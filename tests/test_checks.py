@@ -162,3 +162,25 @@ def test_shapes_that_do_not_match():
 def test_no_sample_at_all():
     empty = np.zeros((0, 3))
     refused(lambda: distillation_loss(empty, empty, np.zeros(0, int)), "at least one sample", "(0, 3)")
+
+
+@pytest.mark.parametrize("value", [1, np.int64(3), 10**9])
+def test_counts_come_back_as_int(value):
+    found = checks.check_count(value, "seeds")
+    assert found == value
+    assert type(found) is int
+
+
+@pytest.mark.parametrize(
+    ("value", "most", "message"),
+    [
+        (0, None, "seeds must be a whole number of at least 1, got 0"),
+        (2.0, None, r"seeds must be a whole number of at least 1, got 2\.0"),
+        (True, None, "seeds must be a whole number of at least 1, got True"),
+        ("3", None, "seeds must be a whole number of at least 1, got '3'"),
+        (6, 5, "seeds must be a whole number from 1 to 5, got 6"),
+    ],
+)
+def test_wrong_counts_are_refused(value, most, message):
+    with pytest.raises(ValueError, match=message):
+        checks.check_count(value, "seeds", 1, most)

@@ -1,14 +1,19 @@
 """The shipped data: rows are scikit-learn's, splits are fixed and apart, the logits belong to them."""
 
+import hashlib
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 import kdlab
-from kdlab.datasets import Dataset, Split, digits_logits, load
+from kdlab import datasets
+from kdlab.datasets import Dataset, Split, digits_logits, epoch_order, hold_out, load
+from kdlab.stored_images import StoredImages, to_float
 
 SPLITS = ("train", "validation", "test")
 
@@ -86,6 +91,157 @@ def test_load_refuses_an_unknown_name_and_lists_the_known(name):
         load(name)
     assert "name_or_path must be" in str(caught.value)
     assert "'digits'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        (
+            "nothing.mat",
+            FileNotFoundError,
+            r"nothing\.mat does not exist: give the path of a .mat, an .npz or a folder",
+        ),
+        ("folder/nothing", FileNotFoundError, "nothing does not exist"),
+        ("table.csv", ValueError, r"table\.csv must be an EMNIST .mat, a MedMNIST .npz or a folder of class folders$"),
+    ],
+)
+def test_load_refuses_other_paths(tmp_path, monkeypatch, path, error, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.csv").write_text("1,2")
+    for given_path in (path, tmp_path / path):
+        with pytest.raises(error, match=message) as caught:
+            load(given_path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_name_comes_before_a_folder_of_that_name(tmp_path, monkeypatch, digits):
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load("digits").fingerprint == digits.fingerprint
+    with pytest.raises(ValueError, match="at least two folders of jpg, png or bmp"):
+        load("./digits")
+
+
+def test_options_that_a_source_does_not_have_are_refused():
+    with pytest.raises(ValueError, match=r"^'digits' takes no options; got image_size, seed$"):
+        load("digits", image_size=3, seed=1)
+    with pytest.raises(ValueError, match=r"^'emnist-letters' takes seed, validation_split; got image_size$"):
+        load("emnist-letters", image_size=3)
+    with pytest.raises(ValueError, match=r"^'brain-tumor' takes image_size, channels, seed, .*; got size$"):
+        load("brain-tumor", size=3)
+
+
+def test_options_reach_a_loader_and_one_class_is_refused(monkeypatch):
+    def loader(seed=0):
+        y = np.full(4, min(seed, 1), np.int32)
+        train = Split(split().x, y if seed < 2 else np.array([-1, 0, 1, -1], np.int32))
+        return Dataset(train, split(), split(), ("a", "b"), source=str(seed), licence="none")
+
+    monkeypatch.setitem(datasets._LOADERS, "mine", loader)
+    assert load("mine", seed=7).source == "7"
+    for seed, only in ((0, "'a'"), (1, "'b'")):
+        with pytest.raises(
+            ValueError, match=rf"mine has one class only to train on \({only}\): at least two are needed"
+        ):
+            load("mine", seed=seed)
+
+
+# --- splitting and order
+
+
+@given(st.data())
+def test_hold_out_splits_every_class_and_keeps_groups_whole(data):
+    groups = np.array(data.draw(st.lists(st.integers(0, 30), min_size=8, max_size=80)))
+    labels = groups % 2  # of a group's samples all have one
+    share, seed = data.draw(st.floats(0.01, 0.99)), data.draw(st.integers(0, 99))
+    different = [len(np.unique(groups[labels == label])) for label in np.unique(labels)]
+    if min(different) < 2:
+        with pytest.raises(ValueError, match="has too few different samples"):
+            hold_out(labels, share, seed, groups)
+        return
+    rest, held = hold_out(labels, share, seed, groups)
+    assert sorted([*rest, *held]) == list(range(len(labels)))
+    assert (np.diff(rest) > 0).all()
+    assert (np.diff(held) > 0).all()
+    assert not set(groups[rest]) & set(groups[held])
+    for label, number in zip(np.unique(labels), different, strict=True):
+        count = len(np.unique(groups[held][labels[held] == label]))
+        assert 1 <= count <= number - 1
+        assert abs(count - share * number) <= max(0.5, 1 - share * number, share * number - (number - 1)) + 1e-9
+    again = hold_out(labels, share, seed, groups)
+    np.testing.assert_array_equal(held, again[1])
+
+
+def test_hold_out_depends_on_the_seed():
+    labels = np.repeat([0, 1], 50)
+    chosen = {tuple(hold_out(labels, 0.3, seed)[1]) for seed in range(10)}
+    assert len(chosen) == 10
+    counts = np.bincount([row for rows in chosen for row in rows], minlength=100)
+    assert counts.sum() == 300
+    assert counts.max() <= 9  # none is always chosen
+
+
+@pytest.mark.parametrize("share", [1, 1.5, -0.1, "a", None, True, np.nan])
+def test_hold_out_refuses_shares(share):
+    with pytest.raises(ValueError, match=re.escape(f"must lie in [0, 1), got {share!r}")):
+        hold_out([0, 0, 1, 1], share)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True])
+def test_hold_out_refuses_seeds(seed):
+    with pytest.raises(ValueError, match=re.escape(f"seed must be a whole number from 0 on, got {seed!r}")):
+        hold_out([0, 0, 1, 1], 0.5, seed)
+
+
+def test_hold_out_names_a_class_that_is_too_small():
+    with pytest.raises(ValueError, match="class 'b' has too few different samples to split off 50%"):
+        hold_out([0, 0, 1], 0.5, class_names=("a", "b"))
+    with pytest.raises(ValueError, match="class 1 has too few"):
+        hold_out([0, 0, 1, 1], 0.5, groups=[0, 1, 2, 2])
+
+
+def test_the_order_of_an_epoch_is_fixed():
+    assert epoch_order(8, 1, 2).tolist() == np.random.default_rng([1, 2]).permutation(8).tolist()
+    assert len({tuple(epoch_order(8, seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+
+# --- the fingerprint
+
+
+def test_the_fingerprint_is_that_of_the_contents(digits):
+    content = hashlib.sha256(repr(digits.class_names).encode())
+    for name in SPLITS:
+        content.update(repr(getattr(digits, name).x.shape).encode())
+        content.update(getattr(digits, name).x.tobytes())
+        content.update(getattr(digits, name).y.tobytes())
+    assert digits.fingerprint == content.hexdigest()
+    assert load("digits").fingerprint == digits.fingerprint
+
+
+def test_whatever_changes_the_data_changes_the_fingerprint():
+    good = Dataset(split(), split(), split(), ("a", "b"), source="here", licence="none")
+    other = split()
+    other.x[1, 2] = 0.25
+    changed = [replace(good, class_names=("a", "c")), replace(good, class_names=("a", "b", "c"))]
+    for name in SPLITS:
+        changed.append(replace(good, **{name: other}))
+        changed.append(replace(good, **{name: split(5)}))
+        changed.append(replace(good, **{name: replace(split(), y=np.array([0, 0, 1, 0], np.int32))}))
+    found = [data.fingerprint for data in (good, *changed)]
+    assert len(set(found)) == len(found)
+    assert replace(good, source="there", licence="other", notes=("a note",)).fingerprint == good.fingerprint
+
+
+def test_stored_images_have_the_fingerprint_of_the_array_in_memory():
+    pixels = np.random.default_rng(0).integers(0, 256, (2050, 2, 2, 1), np.uint8)  # more than one block
+    rows, y = np.arange(2050)[::-1], np.arange(2050, dtype=np.int32) % 2
+    stored, inside = Split(StoredImages(pixels, rows), y), Split(to_float(pixels, rows), y)
+    both = [Dataset(part, part, part, ("a", "b"), source="here", licence="none") for part in (stored, inside)]
+    assert both[0].fingerprint == both[1].fingerprint
+
+
+def test_notes_are_kept():
+    assert Dataset(split(), split(), split(), ("a", "b"), source="here", licence="none").notes == ()
 
 
 # --- the shipped logits

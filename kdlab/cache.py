@@ -1,0 +1,76 @@
+"""The folder that keeps downloads and what was computed, and files that appear whole or not at all."""
+
+import errno
+import os
+import time
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["cache_folder", "explained", "new_file"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OTHERWISE = "set KDLAB_CACHE to a folder elsewhere"
+_ABANDONED = 3600  # seconds without a write, after which an unfinished file's writer is taken for dead
+
+
+def cache_folder(*parts):
+    """Return the folder of that name within the cache, made where it is missing.
+
+    The cache is the folder that the environment variable ``KDLAB_CACHE`` names, else the user's own for "kdlab".
+    Raises OSError where it cannot be made.
+    """
+    given = os.environ.get("KDLAB_CACHE")
+    if not given:
+        import pooch
+    folder = Path(given).expanduser() if given else pooch.os_cache("kdlab")
+    folder = folder.joinpath(*parts)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def new_file(path, otherwise=_OTHERWISE):
+    """Give a file to write bytes to, which becomes ``path`` when the block ends and is gone when it fails.
+
+    What was at ``path`` stays until then. Raises OSError, saying what to do, for a full disk.
+    """
+    path = Path(path)
+    _remove_abandoned(path)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    with explained(path.parent, otherwise):
+        try:
+            with unfinished.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def explained(folder, otherwise=_OTHERWISE):
+    """Within the block, an OSError says in one line what to do about a folder that is full or cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            what = f"there is no space left in {folder}: free some"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            what = f"{folder} cannot be written to ({error.strerror}): allow it"
+        else:
+            raise
+        raise OSError(f"{what}, or {otherwise}; nothing half-written is left") from error
+
+
+def _remove_abandoned(path):
+    """Remove what a killed process left of the same file."""
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        try:
+            if time.time() - part.stat().st_mtime > _ABANDONED:
+                part.unlink()
+        except OSError:  # another process was faster
+            pass

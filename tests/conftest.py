@@ -1,0 +1,73 @@
+"""What the tests of data share: a cache of their own, and a web server on this machine."""
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+@pytest.fixture
+def cache(tmp_path_factory, monkeypatch):
+    """The folder that kdlab keeps things in during this test."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("KDLAB_CACHE", str(folder))
+    return folder
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        super().do_GET()
+
+    def copyfile(self, source, outputfile):
+        outputfile.write(source.read()[: self.server.most_bytes])
+
+    def log_message(self, *args):
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):  # a client that goes away
+        pass
+
+
+@pytest.fixture
+def served(tmp_path_factory):
+    """A web server: ``.folder`` is what it serves, ``.url`` where, ``.asked`` what was asked for.
+
+    ``.most_bytes`` cuts every answer off after so many.
+    """
+    folder = tmp_path_factory.mktemp("served")
+    server = _Server(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
+    server.folder, server.url = folder, f"http://127.0.0.1:{server.server_port}/"
+    server.asked, server.most_bytes = [], None
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def file_size_limit(request):
+    """A function that makes the kernel refuse to write files of more bytes, until the test has run."""
+    resource = pytest.importorskip("resource", reason="this system has no limits to set")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    request.node.stash[_UNDO] = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    return lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Undo the limit before pytest reports the test: what it reports to may be a file."""
+    try:
+        return (yield)
+    finally:
+        item.stash.get(_UNDO, lambda: None)()
+
+
+_UNDO = pytest.StashKey()

@@ -1,0 +1,104 @@
+"""The cache: where it is, and files that appear there whole or not at all."""
+
+import os
+import time
+
+import pooch
+import pytest
+
+from kdlab.cache import cache_folder, new_file
+
+
+def everything(folder):
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def test_the_cache_is_where_the_variable_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / "here"))
+    assert cache_folder("a", "b") == tmp_path / "here" / "a" / "b"
+    assert (tmp_path / "here" / "a" / "b").is_dir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KDLAB_CACHE", "~/mine")
+    assert cache_folder() == tmp_path / "mine"
+
+
+def test_the_cache_is_the_users_own_otherwise(tmp_path, monkeypatch):
+    monkeypatch.delenv("KDLAB_CACHE", raising=False)
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
+    assert cache_folder("downloads") == tmp_path / "kdlab" / "downloads"
+
+
+def test_a_new_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "numbers"
+    path.write_bytes(b"old")
+    with new_file(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert everything(tmp_path) == ["numbers"]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()  # others may read a shared cache
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_what_was_there(tmp_path, error):
+    path = tmp_path / "numbers"
+    path.write_bytes(b"old")
+
+    def write():
+        with new_file(path) as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_bytes() == b"old"
+    assert everything(tmp_path) == ["numbers"]
+
+
+def test_a_full_disk_is_explained(tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+
+    def write():
+        with new_file(tmp_path / "numbers"), open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+
+    with pytest.raises(OSError, match=r"no space left in .*: free some, or set KDLAB_CACHE .* nothing half-written"):
+        write()
+    assert everything(tmp_path) == []
+
+
+def test_the_kernel_refusing_to_write_is_explained(tmp_path, file_size_limit):
+    file_size_limit(1000)
+    with pytest.raises(OSError, match="no space left"), new_file(tmp_path / "numbers") as file:
+        file.write(bytes(10**6))
+    assert everything(tmp_path) == []
+
+
+def test_other_errors_stay_as_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), new_file(tmp_path / "numbers"):
+        (tmp_path / "elsewhere").read_bytes()
+
+
+def test_a_cache_that_cannot_be_made_is_explained(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for folder in ("file", "file/below"):
+        monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / folder))
+        with pytest.raises(OSError, match=r"cannot be written to .* set KDLAB_CACHE to a folder elsewhere"):
+            cache_folder()
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not(tmp_path):
+    for name, age in ((".numbers.dead.part", 7200), (".numbers.live.part", 10), (".other.dead.part", 7200)):
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with new_file(tmp_path / "numbers") as file:
+        file.write(b"new")
+    assert everything(tmp_path) == [".numbers.live.part", ".other.dead.part", "numbers"]
