@@ -1,11 +1,13 @@
-"""The command ``kdlab``: serves the dashboards; ``kdlab lab`` opens the notebooks in JupyterLab."""
+"""The command ``kdlab``: serves the dashboards; ``kdlab lab`` opens JupyterLab; ``kdlab train`` and others run."""
 
 import argparse
+import shlex
 import shutil
 import sys
 from pathlib import Path
 
 from . import __version__
+from .run_arguments import add_commands
 
 __all__ = ["main"]
 
@@ -13,23 +15,51 @@ SERVE_PORT, LAB_PORT = 8866, 8888
 
 
 def main(arguments=None):
-    """Run the command line; returns the exit code: 0, or 2 after one line on stderr that says what to mend."""
+    """Run the command line; returns the exit code.
+
+    0: all is well. 2, after one line on stderr: what the user can mend. 1, after such a line: what was not foreseen in a
+    run. 130: a run was stopped with Ctrl-C.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser()
     options, others = parser.parse_known_args(arguments)
     if others and options.run is not _lab:
         parser.error(f"unknown arguments: {' '.join(others)}")
-    options.others = others
+    options.others, options.line = others, shlex.join(["kdlab", *arguments])
+    run = hasattr(options, "command")
     try:
         return options.run(options) or 0
-    except KeyboardInterrupt:  # Ctrl-C while it is still starting
-        return 0
-    except (ValueError, OSError) as error:
-        print(f"kdlab: {error}", file=sys.stderr)
-        return 2
+    except KeyboardInterrupt:
+        if run:
+            return _fail("stopped; the same command goes on from here", 130)
+        return 0  # Ctrl-C while it is still starting
+    except (ValueError, OSError, FloatingPointError) as error:
+        return _fail(error)
+    except Exception as error:
+        if not run:
+            raise
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+            return _fail("there is not enough memory; a smaller --batch-size or --image-size needs less")
+        return _fail(f"{type(error).__name__}, which was not foreseen: {error}", 1)
+
+
+def _fail(what, code=2):
+    """Say in one line what went wrong and return the exit code."""
+    line = " ".join(str(what).split())
+    print(f"kdlab: {line if len(line) <= 600 else line[:600] + '…'}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message):
+        """Say what is wrong with an argument, and leave with exit code 2."""
+        self.exit(2, f"kdlab: {message} ({self.prog} --help)\n")
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kdlab",
         description="Knowledge distillation to play with. Without a command: serve the dashboards.",
     )
@@ -64,6 +94,7 @@ def _parser():
     )
     _add_address(lab, LAB_PORT)
     lab.set_defaults(run=_lab)
+    add_commands(commands)
     return parser
 
 

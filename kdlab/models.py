@@ -1,29 +1,183 @@
 """Builders of plain ``keras.Model``s that return logits: no softmax at the end, the loss takes care of it."""
 
-from .backend import keras
+import socket
+from numbers import Integral
+from pathlib import Path
 
-__all__ = ["mlp"]
+import numpy as np
+
+from .backend import keras
+from .model_files import check_fits, load
+
+__all__ = ["NAMES", "build", "cnn", "efficientnet", "mlp", "small_cnn"]
+
+NAMES = ("cnn", "mlp", "small-cnn", "efficientnet")
+"""The names that ``build`` knows."""
+
+DOWNLOAD_TIMEOUT = 20  # seconds without a byte
+
+
+def build(name_or_path, data, seed=0):
+    """Return a ``keras.Model`` for ``data``: one of ``NAMES``, new, or one saved in a ``.keras`` file.
+
+    New ones take samples of the shape of ``data.train.x`` and have a logit per class name; ``seed`` fixes their
+    initial weights (and becomes Keras's global seed). A file is opened in safe mode, which runs no code of its own.
+    The model's attribute ``note`` is a sentence that a user should read (ImageNet weights, or why not), or "".
+
+    Raises ValueError for an unknown name, a file that is missing, is no Keras model or holds code, and a model that
+    does not fit the data: other samples, other classes, probabilities in place of logits.
+    """
+    shape, classes = tuple(data.train.x.shape[1:]), len(data.class_names)
+    if name_or_path not in NAMES:
+        if Path(name_or_path).suffix != ".keras":
+            raise ValueError(
+                f"a model must be one of {', '.join(NAMES)} or a file that ends in .keras, got {str(name_or_path)!r}"
+            )
+        model = load(name_or_path)
+    elif name_or_path == "mlp":
+        model = mlp(shape, (512,), classes, seed=seed)
+    elif len(shape) != 3:
+        raise ValueError(f"{name_or_path} needs images, but the data's samples have shape {shape}: mlp takes those")
+    else:
+        builder = {"cnn": cnn, "small-cnn": small_cnn, "efficientnet": efficientnet}[name_or_path]
+        model = builder(shape, classes, seed=seed)
+    model.note = getattr(model, "note", "")
+    check_fits(model, data, f"model {name_or_path}")
+    return model
 
 
 def mlp(features=64, hidden=(16,), classes=10, dropout=0.0, seed=None, name="mlp"):
     """Return a dense ``keras.Model``, (N, features) → logits (N, classes), with ReLU between the layers.
 
-    ``hidden`` gives the units of each hidden layer, ``dropout`` the rate after each of them; ``seed`` fixes the
-    initial weights. Raises ValueError for sizes below 1.
+    ``features`` may be the shape of an image: it is flattened; ``mlp((28, 28, 1), (512,), 26)`` is the EMNIST
+    tutorial's student, 415,258 parameters. ``hidden`` gives the units of each hidden layer, ``dropout`` the rate
+    after each of them; ``seed`` fixes the initial weights. The layers are named "hidden_1", "hidden_2", … and
+    "logits". Raises ValueError for sizes below 1.
     """
-    sizes = (features, *hidden, classes)
+    shape = (features,) if isinstance(features, (Integral, float)) else tuple(features)
+    sizes = (*shape, *hidden, classes)
     if any(int(size) != size or size < 1 for size in sizes):
         raise ValueError(f"features, hidden and classes must be whole numbers of at least 1, got {sizes}")
-    seeds = keras.random.SeedGenerator(seed)
-    layers = [keras.Input((features,))]
-    for units in hidden:
-        layers.append(keras.layers.Dense(units, activation="relu", kernel_initializer=_initializer(seeds, seed)))
+    layers = [keras.Input(shape)]
+    if len(shape) > 1:
+        layers.append(keras.layers.Flatten())
+    # One seed for all kernels, where the other builders take one for each: the logits that are shipped begin so.
+    initializer = keras.initializers.GlorotUniform
+    for k, units in enumerate(hidden, 1):
+        initial = initializer(seed)
+        layers.append(keras.layers.Dense(units, activation="relu", kernel_initializer=initial, name=f"hidden_{k}"))
         if dropout:
             layers.append(keras.layers.Dropout(dropout, seed=seed))
-    layers.append(keras.layers.Dense(classes, kernel_initializer=_initializer(seeds, seed), name="logits"))
+    layers.append(keras.layers.Dense(classes, kernel_initializer=initializer(seed), name="logits"))
     return keras.Sequential(layers, name=name)
 
 
-def _initializer(seeds, seed):
-    """Return a Glorot initializer with a seed of its own, so that equal layers do not start equal."""
-    return keras.initializers.GlorotUniform(None if seed is None else int(seeds.next()[0]))
+def cnn(input_shape=(28, 28, 1), classes=26, seed=None, name="cnn"):
+    """Return the EMNIST tutorial's CNN, (N, height, width, channels) → logits (N, classes).
+
+    Convolution 64, pooling, convolution 128, pooling, dense 1024: 3,378,970 parameters as it stands.
+    ``seed`` fixes the initial weights. Raises ValueError for images smaller than 10×10.
+    """
+    if min(input_shape[:2]) < 10:
+        raise ValueError(f"cnn needs images of at least 10×10, got {input_shape[0]}×{input_shape[1]}")
+    seeds, layers = _Seeds(seed), keras.layers
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            layers.Conv2D(64, 3, activation="relu", kernel_initializer=seeds.initializer()),
+            layers.MaxPooling2D(),
+            layers.Conv2D(128, 3, activation="relu", kernel_initializer=seeds.initializer()),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(1024, activation="relu", kernel_initializer=seeds.initializer()),
+            _logits(classes, seeds),
+        ],
+        name=name,
+    )
+
+
+def small_cnn(input_shape=(128, 128, 3), classes=2, seed=None, name="small_cnn", channels=(16, 32, 64, 128, 128)):
+    """Return a small convolutional student for images of any size, (N, height, width, channels) → logits (N, classes).
+
+    Five convolutions, of 16 to 128 ``channels``, and the mean over what is left of the image: 246,386
+    parameters as it stands, whatever the size of the images. ``seed`` fixes the initial weights. The layers "block1",
+    "block2", … return what each convolution comes to, every one at half the height and width of that before.
+    """
+    seeds, layers = _Seeds(seed), keras.layers
+    blocks = []
+    for k, width in enumerate(channels, 1):
+        blocks += [
+            layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer=seeds.initializer()),
+            # A memory of ten steps, not Keras's hundred: small data have few steps in an epoch.
+            layers.BatchNormalization(momentum=0.9),
+            layers.ReLU(name=f"block{k}"),
+            layers.MaxPooling2D(padding="same"),
+        ]
+    head = [layers.GlobalAveragePooling2D(), _logits(classes, seeds)]
+    return keras.Sequential([keras.Input(input_shape), *blocks[:-1], *head], name=name)
+
+
+def efficientnet(input_shape=(224, 224, 3), classes=2, weights="imagenet", seed=None, name="efficientnet"):
+    """Return EfficientNetB0 with a dense head, (N, height, width, 1 or 3) → logits (N, classes), for x in [0, 1].
+
+    4,052,133 parameters for two classes (Tan & Le 2019, *EfficientNet*). ``weights`` is "imagenet" (downloaded and
+    kept by Keras; where that fails, from scratch) or None; the model's attribute ``note`` says which it came
+    to. ``seed`` fixes the other initial weights and becomes Keras's global seed. Grey images become three channels.
+    Raises ValueError for images smaller than 32×32 and other numbers of channels.
+    """
+    height, width, channels = input_shape
+    if min(height, width) < 32 or channels not in (1, 3):
+        raise ValueError(
+            f"efficientnet needs images of at least 32×32 with 1 or 3 channels, got {height}×{width} with {channels}"
+        )
+    base, note = _efficientnet_base((height, width, 3), weights, seed)
+    inputs = keras.Input(input_shape)
+    x = inputs if channels == 3 else keras.layers.Concatenate()([inputs] * 3)
+    x = keras.layers.Rescaling(255.0)(x)  # Keras's own scales and normalizes pixels from 0 to 255.
+    outputs = _logits(classes, _Seeds(seed))(base(x))
+    model = keras.Model(inputs, outputs, name=name)
+    model.note = note
+    return model
+
+
+def _efficientnet_base(shape, weights, seed):
+    """Return EfficientNetB0 with neither top nor classes and a sentence on its weights."""
+
+    def base(weights):
+        if seed is not None:
+            keras.utils.set_random_seed(seed)
+        return keras.applications.EfficientNetB0(
+            include_top=False, weights=weights, input_shape=shape, pooling="avg", name="efficientnetb0"
+        )
+
+    if weights is None:
+        return base(None), "EfficientNetB0 starts from scratch"
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        return base(weights), "EfficientNetB0 starts from ImageNet weights"
+    except ValueError:
+        raise
+    except Exception as error:  # Keras raises a bare Exception where a download fails.
+        return base(None), (
+            f"EfficientNetB0 starts from scratch: the ImageNet weights could not be had ({error}); "
+            "their place is ~/.keras/models"
+        )
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+class _Seeds:
+    """Glorot initializers with a seed each, so that equal layers do not start equal; None leaves it to Keras."""
+
+    def __init__(self, seed):
+        self._states = None if seed is None else np.random.SeedSequence(seed)
+
+    def initializer(self):
+        if self._states is None:
+            return keras.initializers.GlorotUniform()
+        return keras.initializers.GlorotUniform(int(self._states.spawn(1)[0].generate_state(1)[0]) >> 1)
+
+
+def _logits(classes, seeds):
+    return keras.layers.Dense(classes, kernel_initializer=seeds.initializer(), name="logits")

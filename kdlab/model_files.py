@@ -1,0 +1,108 @@
+"""Models in files: opened safely, checked against the data they are to meet, written at once, told apart."""
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from .backend import keras
+from .cache import explained
+from .distiller import Distiller
+from .training_checks import check_not_probabilities
+
+__all__ = ["check_fits", "fingerprint", "load", "save"]
+
+
+def load(path):
+    """Return the ``keras.Model`` of a ``.keras`` file, opened in safe mode; of a saved ``Distiller`` its student.
+
+    Raises ValueError for a file that is missing, is damaged or no Keras model, or holds code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is no .keras file, or only a part of one")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Of many kinds; what was wrong is in its first sentence.
+        if "safe_mode" in str(error):
+            raise ValueError(
+                f"{path} holds Python code (a Lambda layer), which is not run: save the model without it"
+            ) from error
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} cannot be opened as a Keras model: {reason}") from error
+    return model.student if isinstance(model, Distiller) else model
+
+
+def save(model, path):
+    """Write ``model`` to the ``.keras`` file ``path`` at once or, where the disk is full, not at all (OSError)."""
+    path = Path(path)
+    partial = path.with_name(f".unfinished.{path.name}")  # Keras writes to names that end in .keras only.
+    with explained(path.parent, "write to another place"):
+        try:
+            model.save(partial, include_optimizer=False)
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def check_fits(model, data, name="model"):
+    """Raise ValueError unless ``model`` takes the samples of ``data`` and returns logits, one for each class.
+
+    ``data`` is a ``kdlab.Dataset``, ``name`` the model's in the message.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"{name} must be a keras.Model, got {model!r}")
+    samples, classes = tuple(data.train.x.shape[1:]), len(data.class_names)
+    if not model.built:
+        raise ValueError(f"{name} must be built: call it on samples once, or begin it with a keras.Input")
+    inputs, outputs = (keras.tree.flatten(getattr(model, what, None) or []) for what in ("inputs", "outputs"))
+    if len(inputs) > 1 or len(outputs) > 1:
+        raise ValueError(f"{name} must have one input and one output, got {len(inputs)} and {len(outputs)}")
+    if inputs:
+        takes = tuple(inputs[0].shape[1:])
+        if len(takes) != len(samples) or any(a not in (None, b) for a, b in zip(takes, samples, strict=True)):
+            raise ValueError(f"{name} takes samples of shape {takes}, but the data's have shape {samples}")
+    logits = np.asarray(model(np.asarray(data.train.x[:2]), training=False), np.float32)
+    if logits.ndim != 2 or logits.shape[1] != classes:
+        raise ValueError(
+            f"{name} returns outputs of shape {logits.shape[1:]}, but the data have {classes} classes: "
+            f"it must return {classes} logits per sample"
+        )
+    check_not_probabilities(logits, name)
+
+
+def fingerprint(model):
+    """Return a hash, hex digits, of all that a model's outputs depend on: its layers and its weights.
+
+    The names that Keras gives to layers by counting them do not matter.
+    """
+    digest = hashlib.sha256(_structure(model).encode())
+    for weight in model.weights:
+        value = np.ascontiguousarray(weight.numpy())
+        digest.update(f"{value.dtype} {value.shape}".encode())
+        digest.update(value)
+    return digest.hexdigest()
+
+
+def _structure(model):
+    """Return the model's configuration as text, every name in it replaced by the order in which it appears."""
+    names = {}
+
+    def alike(value):
+        if isinstance(value, dict):
+            return {key: number(part) if key == "name" else alike(part) for key, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [alike(part) for part in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    def number(name):
+        return names.setdefault(name, f"#{len(names)}")
+
+    return json.dumps(alike(keras.saving.serialize_keras_object(model)), sort_keys=True, default=str)

@@ -1,0 +1,153 @@
+"""Many steps a call and XLA: chosen where it pays, never where somebody chose otherwise, and nothing else changes."""
+
+import numpy as np
+import pytest
+
+from kdlab import Distiller
+from kdlab.backend import keras, tf
+from kdlab.execution import STEPS_PER_EXECUTION, WORTH_COMPILING, choose_execution, count_steps
+from kdlab.models import mlp
+
+FEATURES, CLASSES, BATCH = 5, 3, 4
+SAMPLES = BATCH * WORTH_COMPILING + 1  # the last batch is a smaller one
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    x = rng.random((SAMPLES, FEATURES)).astype(np.float32)
+    return x, rng.integers(0, CLASSES, SAMPLES).astype(np.int32), rng.normal(size=(SAMPLES, CLASSES)).astype(np.float32)
+
+
+def compiled(student=None, **how):
+    model = Distiller(student=student or mlp(FEATURES, (4,), CLASSES, seed=1))
+    model.compile(keras.optimizers.Adam(0.01), metrics=["accuracy"], **how)
+    return model
+
+
+def fit(model, data, **options):
+    x, y, teacher_logits = data
+    keras.utils.set_random_seed(3)
+    options = {"batch_size": BATCH, "verbose": 0, **options}
+    return model.fit(x, y, teacher_logits=teacher_logits, **options).history
+
+
+def chosen(model):
+    return (model.steps_per_execution, bool(model.jit_compile)) == (STEPS_PER_EXECUTION, True)
+
+
+def test_a_long_run_of_a_dense_student_trains_the_same_as_step_by_step(data):
+    fast, slow = compiled(), compiled(steps_per_execution=1)
+    validation = {"validation_data": data[:2]}
+    histories = [fit(model, data, **validation) for model in (fast, slow)]
+    assert chosen(fast)
+    assert not chosen(slow)
+    for name, values in histories[1].items():
+        np.testing.assert_allclose(histories[0][name], values, rtol=2e-4)
+    for a, b in zip(fast.get_weights(), slow.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    assert int(fast.optimizer.iterations) == WORTH_COMPILING + 1
+    # Functions made for single steps before would count wrongly after.
+    evaluations = [model.evaluate(*data[:2], batch_size=BATCH, verbose=0, return_dict=True) for model in (fast, slow)]
+    assert evaluations[0] == pytest.approx(evaluations[1], rel=1e-3)
+
+
+def test_evaluating_before_and_after_the_choice(data):
+    model = compiled()
+    before = model.evaluate(*data[:2], batch_size=BATCH, verbose=0)
+    fit(model, data, epochs=1)
+    assert chosen(model)
+    model.student.set_weights(compiled().student.get_weights())
+    assert model.evaluate(*data[:2], batch_size=BATCH, verbose=0) == pytest.approx(before, rel=1e-5)
+
+
+def test_a_short_run_starts_at_once(data):
+    model = compiled()
+    fit(model, [array[: 40 * BATCH] for array in data])
+    assert (model.steps_per_execution, model.jit_compile) == (1, False)
+
+
+def test_epochs_count(data):
+    model = compiled()
+    choose_execution(model, model.student, WORTH_COMPILING - 1)
+    assert not chosen(model)
+    choose_execution(model, model.student, WORTH_COMPILING)
+    assert chosen(model)
+
+
+@pytest.mark.parametrize("how", [{"steps_per_execution": 2}, {"jit_compile": False}, {"run_eagerly": True}])
+def test_what_was_chosen_by_hand_stays(data, how):
+    model = compiled(**how)
+    choose = model._choose_execution
+    assert choose == ("run_eagerly" in how)
+    choose_execution(model, model.student, 10**6) if choose else None
+    assert model.steps_per_execution == how.get("steps_per_execution", 1)
+    assert not model.jit_compile
+
+
+class PerBatch(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+class PerEpoch(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("callback", "expected"),
+    [
+        (PerBatch(), False),
+        (PerEpoch(), True),
+        (keras.callbacks.LambdaCallback(on_train_batch_end=print), False),
+        (keras.callbacks.LambdaCallback(on_epoch_end=print), True),
+        (keras.callbacks.ModelCheckpoint("a.keras"), True),
+        (keras.callbacks.ModelCheckpoint("a.keras", save_freq=10), False),
+        (keras.callbacks.EarlyStopping(), True),
+    ],
+)
+def test_callbacks_that_want_every_batch_get_every_batch(callback, expected):
+    model = compiled()
+    choose_execution(model, model.student, 10**6, [callback])
+    assert chosen(model) is expected
+
+
+def test_convolutions_and_models_of_ones_own_are_left_alone():
+    layers = keras.layers
+    convolutional = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(3)])
+    nested = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), mlp(64, (4,), 3)])
+
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    for student, expected in ((convolutional, False), (nested, True), (Own(), False)):
+        model = compiled()
+        choose_execution(model, student, 10**6)
+        assert chosen(model) is expected
+
+
+def test_the_choice_is_not_saved(data, tmp_path):
+    model = compiled()
+    fit(model, data)
+    model.save(tmp_path / "d.keras")
+    loaded = keras.models.load_model(tmp_path / "d.keras")
+    assert chosen(model)
+    assert not chosen(loaded)
+    assert loaded._choose_execution
+    by_hand = compiled(steps_per_execution=4)
+    fit(by_hand, [array[: 4 * BATCH] for array in data])
+    by_hand.save(tmp_path / "d.keras")
+    assert keras.models.load_model(tmp_path / "d.keras").steps_per_execution == 4
+
+
+def test_steps_are_counted_for_every_kind_of_data(data):
+    x, y, _ = data
+    assert count_steps(x, 4) == WORTH_COMPILING + 1
+    assert count_steps({"a": x[:33]}) == 2
+    batches = tf.data.Dataset.from_tensor_slices((x[:10], y[:10])).batch(4)
+    assert count_steps(batches) == 3
+    assert count_steps(batches.repeat()) is None
+    assert count_steps(batches.repeat(), steps_per_epoch=7) == 7
+    assert count_steps(iter([])) is None
