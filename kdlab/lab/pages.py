@@ -37,6 +37,12 @@ CHAPTERS = (
         "Every position of T and alpha trains ten real students while you look on, with error bars: where it helps, and where not.",
         40,
     ),
+    Page(
+        "03_feature_based_kd",
+        "Feature-based distillation",
+        "Tie hidden layers of teacher and student and look inside: what the student takes over, where it helps, and where it hurts.",
+        40,
+    ),
 )
 
 
@@ -137,4 +143,27 @@ def _landscape_picture():
     )
 
 
-_PICTURES = {"01_temperature_softening": _bars_picture, "02_response_based_kd": _landscape_picture}
+def _similarities_picture():
+    """Return an SVG: how alike teacher and begun student find each two of twenty digits, two of every class."""
+    logits, labels = digits_logits(), load("digits").test.y
+    chosen = np.concatenate([np.flatnonzero(labels == c)[:2] for c in range(10)])
+    tables = []
+    for left, name in ((44, "teacher"), (174, "student")):
+        rows = logits[name][chosen] / np.linalg.norm(logits[name][chosen], axis=1, keepdims=True)
+        cells = "".join(
+            f'<rect x="{left + 4.8 * j:.1f}" y="{2 + 4.8 * i:.1f}" width="4.8" height="4.8" opacity="{alike:.1f}"/>'
+            for (i, j), alike in np.ndenumerate(rows @ rows.T)
+            if alike > 0.15
+        )
+        tables.append(f'<g fill="#0072b2">{cells}</g><text x="{left + 48}" y="113" text-anchor="middle">{name}</text>')
+    return (
+        '<svg viewBox="0 0 312 118" role="img" aria-label="How alike two networks find each two of twenty digits">'
+        f"{''.join(tables)}</svg>"
+    )
+
+
+_PICTURES = {
+    "01_temperature_softening": _bars_picture,
+    "02_response_based_kd": _landscape_picture,
+    "03_feature_based_kd": _similarities_picture,
+}

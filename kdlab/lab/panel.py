@@ -1,18 +1,37 @@
-"""What every panel shares: the ES module made of two files, the style, and the page's values with their URL."""
+"""What every panel shares: the ES module made of several files, the style, the page's values with their URL, and its worker."""
 
 from pathlib import Path
 
 import anywidget
 import traitlets
 
-__all__ = ["Panel", "module"]
+from .worker import Worker
+
+__all__ = ["Panel", "WorkingPanel", "alpha_rule", "choice_rule", "module", "temperature_rule"]
 
 STATIC = Path(__file__).parent / "static"
 
 
-def module(name):
-    """Return the text of one ES module: what all panels share, then the file ``name`` of ``static/``."""
-    return (STATIC / "panel.js").read_text("utf-8") + (STATIC / name).read_text("utf-8")
+def module(*names):
+    """Return the text of one ES module: what all panels share, then the files ``names`` of ``static/``."""
+    return "\n".join((STATIC / name).read_text("utf-8") for name in ("panel.js", "charts.js", *names))
+
+
+def temperature_rule(default, lowest, highest):
+    """Return the rule of a page's temperature, key "T", from ``lowest`` to ``highest``."""
+    accepts = f"a number from {lowest:g} to {highest:g}"
+    return {"key": "T", "kind": "positive", "min": lowest, "max": highest, "accepts": accepts, "default": default}
+
+
+def alpha_rule(default):
+    """Return the rule of a page's alpha."""
+    return {"key": "alpha", "kind": "fraction", "accepts": "a number from 0 to 1", "default": default}
+
+
+def choice_rule(key, choices, default, accepts=None):
+    """Return the rule of a value that is one of ``choices``; ``accepts`` says them in words where they are many."""
+    accepts = accepts or f"one of {', '.join(map(str, choices))}"
+    return {"key": key, "kind": "choice", "choices": list(choices), "default": default, "accepts": accepts}
 
 
 class Panel(anywidget.AnyWidget):
@@ -27,3 +46,26 @@ class Panel(anywidget.AnyWidget):
     page_id = traitlets.Unicode().tag(sync=True)
     rules = traitlets.Dict().tag(sync=True)
     panel = traitlets.Unicode().tag(sync=True)
+
+
+class WorkingPanel(Panel):
+    """A panel with a thread. ``request`` comes from the page, ``result`` goes to it; ``status`` says what is on.
+
+    A result carries the ``position`` it was made for, so that the page can say it and dim what is out of date.
+    """
+
+    request = traitlets.Dict().tag(sync=True)
+    result = traitlets.Dict().tag(sync=True)
+    status = traitlets.Unicode("idle").tag(sync=True)
+    message = traitlets.Unicode("").tag(sync=True)
+
+    def work(self, job, say=None):
+        """Do ``job(request)`` for the latest request; return the ``Worker``. ``say`` takes the place of ``self.say``."""
+        worker = Worker(job, say or self.say)
+        self.observe(lambda change: worker.submit(change["new"]), "request")
+        return worker
+
+    def say(self, status, message):
+        """Show what the worker is doing; the words first, for the status makes the page read them."""
+        self.message = message.rstrip(".")
+        self.status = status

@@ -11,7 +11,7 @@ from ..conventions import to_ours
 from ..softening import softmax
 from .panel import Panel, module
 
-__all__ = ["Answer", "Question", "Questions", "response_questions", "temperature_questions"]
+__all__ = ["Answer", "Question", "Questions", "feature_questions", "response_questions", "temperature_questions"]
 
 
 @dataclass(frozen=True)
@@ -212,6 +212,87 @@ def response_questions():
                     "The best of many looks better than it is; choose on validation",
                     "88 positions are too many to compare at all",
                     "Nothing, because the students were paired",
+                ),
+            ),
+        ]
+    )
+
+
+def feature_questions():
+    """Return chapter 3's four questions."""
+    feature_alpha, alpha = 0.4, 0.75
+    labels = (1 - feature_alpha) * (1 - alpha)
+    return Questions(
+        [
+            Question(
+                "L = α_f · L_feature + (1 − α_f) · L_task, and L_task = (1 − α) · CE(labels) + α · T² · CE(softened). "
+                "With α_f = 0.4 and α = 0.75, what weight do the labels have in the whole loss?",
+                typed(
+                    labels,
+                    "(1 − 0.4) · (1 − 0.75) = 0.15. The softened answers weigh 0.45 and the features 0.4.",
+                    mistakes=(
+                        (1 - alpha, "That is their weight within L_task; the features have taken 0.4 of the whole."),
+                        (1 - feature_alpha, "That is the weight of L_task; within it α hands most to the teacher."),
+                        (
+                            feature_alpha * (1 - alpha),
+                            "α_f weighs the features; L_task, where the labels are, has 1 − α_f.",
+                        ),
+                        (
+                            (1 - feature_alpha) * alpha,
+                            "That is the weight of the softened answers: α in place of 1 − α.",
+                        ),
+                    ),
+                    hint="Multiply the two shares that the labels are left with.",
+                ),
+            ),
+            Question(
+                "The teacher's layer has 256 units and the student's 16, so a hint needs a projector from 16 to 256, trained "
+                "along with the student. What becomes of it in the student that is put to use?",
+                chosen(
+                    2,
+                    "Nothing after the student's layer ever sees its output: the student would only grow by it.",
+                    "It has to be trained: at its random beginning it would ask the student to match noise.",
+                    "It served the loss alone. The student is as small and as fast as one that was trained without it.",
+                    "It maps to the teacher's units, and the student's next layer takes the student's own.",
+                ),
+                choices=(
+                    "It stays, as one more layer of the student",
+                    "It must be fixed at random from the start, so it does not matter",
+                    "It is dropped: the student is as small as before",
+                    "It is multiplied into the student's next layer",
+                ),
+            ),
+            Question(
+                "Why do similarity-preserving and relational distillation need no projector?",
+                chosen(
+                    1,
+                    "They compare hidden layers as a hint does; what they compare of them is different.",
+                    "For a batch of B samples, similarities and distances form a B × B table, however wide the layer is.",
+                    "No layer is cut: with 256 units or 16, every unit takes part in the similarities.",
+                    "Equal widths are not needed: only the number of samples in the batch has to agree.",
+                ),
+                choices=(
+                    "They compare only the logits, which have one size",
+                    "They compare samples with each other, and there are as many for both",
+                    "They use only as many of the teacher's units as the student has",
+                    "They work only for layers of equal width",
+                ),
+            ),
+            Question(
+                "With a hint, the similarity (CKA) of the two tied layers rises from 0.6 to 0.9. The accuracy is not told apart "
+                "from the student's that learnt from the answers alone. What may you say?",
+                chosen(
+                    0,
+                    "The loss did what it was asked. That a likeness is reached does not say that it was worth having.",
+                    "It trained well: the likeness it was asked for is there.",
+                    "CKA measures likeness to this teacher, not how good the answers are.",
+                    "Perhaps, perhaps not: that is a new experiment. At α_f = 1 the labels are not seen at all.",
+                ),
+                choices=(
+                    "The student has become more like the teacher inside, and no better for it here",
+                    "The training has failed, or the accuracy would have risen too",
+                    "The hint helped: CKA is the finer measure of the two",
+                    "A larger α_f would raise the accuracy as well",
                 ),
             ),
         ]

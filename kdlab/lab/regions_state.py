@@ -45,13 +45,14 @@ class RegionsState:
         self.grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2).astype(np.float32)
 
     def train(self, shape, temperature, alpha, seeds=5):
-        """Return points, labels and, of teacher, alone and distilled, test accuracy and P(class 1) on the grid.
+        """Return position, points, labels and, of teacher, alone and distilled, test accuracy and P(class 1) on the grid.
 
         Accuracy is the mean over ``seeds`` students; the map is the first one's, (SIDE · SIDE,) from 0 to 1.
         """
         data, teacher, trainer, alone = self._prepare(shape, seeds)
         distilled = trainer.train(temperature, alpha, seeds=seeds)
-        out = {"shape": shape, "x": data.train.x.ravel().tolist(), "y": data.train.y.tolist()}
+        position = {"shape": shape, "temperature": float(temperature), "alpha": float(alpha)}
+        out = {"position": position, "x": data.train.x.ravel().tolist(), "y": data.train.y.tolist()}
         for name, result in (("teacher", teacher), ("alone", alone), ("distilled", distilled)):
             out[name] = {
                 "accuracy": float(result.test_accuracy.mean()),

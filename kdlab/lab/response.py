@@ -8,11 +8,12 @@ import traitlets
 
 from ..conventions import CONVENTIONS, code, from_ours
 from ..mistakes import MISTAKES
-from ..scenarios import SCENARIOS
-from .panel import Panel, module
+from ..scenarios import SCENARIOS, STEPS
+from .panel import WorkingPanel, alpha_rule, choice_rule, module, temperature_rule
 from .regions_state import SHAPES, RegionsState
+from .response_mistakes import keras_default, mistakes
 from .response_state import DEFAULTS, HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, WIDTHS, ResponseState
-from .worker import Worker
+from .response_summary import BIASES
 
 __all__ = ["Chapter"]
 
@@ -21,16 +22,28 @@ ALPHAS = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1)
 SWEEP_SEEDS = 5
 TARGETS = ("keras", "keras.distillation", "pytorch")
 
+# Of a page's address: without an epoch the students are shown as they end, and never are there more epochs than steps.
+EPOCH_RULE = {
+    "key": "epoch",
+    "kind": "integer",
+    "min": 1,
+    "max": STEPS,
+    "default": None,
+    "accepts": f"a whole number from 1 to {STEPS}",
+}
+BIAS_RULE = choice_rule(
+    "bias",
+    ["validation", *BIASES.tolist()],
+    0.0,
+    accepts=f"“validation”, or a number from {BIASES[0]:g} to {BIASES[-1]:g} in steps of {BIASES[1] - BIASES[0]:g}",
+)
 
-class ResponsePanel(Panel):
-    """One panel of the chapter. ``request`` comes from the page, ``result`` goes to it; ``status`` says what is on."""
 
-    _esm = module("response.js")
+class ResponsePanel(WorkingPanel):
+    """One panel of the chapter."""
 
-    request = traitlets.Dict().tag(sync=True)
-    result = traitlets.Dict().tag(sync=True)
-    status = traitlets.Unicode("idle").tag(sync=True)
-    message = traitlets.Unicode("").tag(sync=True)
+    _esm = module("response_drawing.js", "response.js")
+
     scenarios = traitlets.List().tag(sync=True)
     widths = traitlets.List().tag(sync=True)
     axes = traitlets.Dict().tag(sync=True)
@@ -39,11 +52,6 @@ class ResponsePanel(Panel):
     mistakes = traitlets.List().tag(sync=True)
     image_bytes = traitlets.Bytes().tag(sync=True)
 
-    def say(self, status, message):
-        """Show what the worker is doing; the words first, for the status makes the page read them."""
-        self.message = message.rstrip(".")
-        self.status = status
-
 
 class Chapter:
     """The panels of chapter 2; all follow one position, and what one of them trained the others show."""
@@ -51,24 +59,23 @@ class Chapter:
     def __init__(self):
         self.state = ResponseState()
         self._regions = RegionsState()
-        rule = {"kind": "fraction", "accepts": "a number from 0 to 1"}
         self._shared = {
             "page_id": uuid.uuid4().hex,
             "rules": {
-                "temperature": {
-                    "key": "T",
-                    "kind": "positive",
-                    "min": LOWEST_TEMPERATURE,
-                    "max": HIGHEST_TEMPERATURE,
-                    "accepts": f"a number from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}",
-                    "default": DEFAULTS["temperature"],
-                },
-                "alpha": {"key": "alpha", **rule, "default": DEFAULTS["alpha"]},
-                "scenario": _choice("scenario", list(SCENARIOS), DEFAULTS["scenario"]),
-                "width": _choice("width", list(WIDTHS), DEFAULTS["width"]),
-                "shape": _choice("shape", list(SHAPES), SHAPES[0]),
+                "temperature": temperature_rule(DEFAULTS["temperature"], LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
+                "alpha": alpha_rule(DEFAULTS["alpha"]),
+                "scenario": choice_rule("scenario", SCENARIOS, DEFAULTS["scenario"]),
+                "width": choice_rule("width", WIDTHS, DEFAULTS["width"]),
+                "shape": choice_rule("shape", SHAPES, SHAPES[0]),
+                "epoch": EPOCH_RULE,
+                "bias": BIAS_RULE,
+                "mistake": choice_rule("mistake", list(MISTAKES)[1:], "no_square"),
+                "target": choice_rule("code", TARGETS, TARGETS[0]),
             },
-            "scenarios": [{"name": s.name, "title": s.title, "expectation": s.expectation} for s in SCENARIOS.values()],
+            "scenarios": [
+                {"name": s.name, "title": s.title, "expectation": s.expectation, "ensemble": s.ensemble}
+                for s in SCENARIOS.values()
+            ],
         }
         self._followers = []
         self._images = np.round(255 * self.state.data.test.x).astype(np.uint8).tobytes()
@@ -91,7 +98,8 @@ class Chapter:
             for follower in self._followers:
                 follower.say(status, message)
 
-        return _working(panel, train, say)
+        panel.work(train, say)
+        return panel
 
     def landscape(self):
         """Return the panel of the temperature × alpha landscape."""
@@ -102,23 +110,22 @@ class Chapter:
             if request.get("stop"):
                 return
             started = time.perf_counter()
-            scenario, width = request["scenario"], request["width"]
+            position = {"scenario": request["scenario"], "width": request["width"]}
 
-            def progress(done, total, differences):
-                panel.result = {
-                    "scenario": scenario,
-                    "width": width,
-                    "done": done,
-                    "seconds": time.perf_counter() - started,
-                    "differences": [[None if np.isnan(v) else float(v) for v in row] for row in differences],
-                }
+            def progress(done, total, landscape):
+                seconds = time.perf_counter() - started
+                panel.result = {"position": position, "done": done, "seconds": seconds, **landscape}
 
             self.state.landscape(
-                scenario, width, TEMPERATURES, ALPHAS, SWEEP_SEEDS, progress, stop=lambda: worker.superseded
+                **position,
+                temperatures=TEMPERATURES,
+                alphas=ALPHAS,
+                seeds=SWEEP_SEEDS,
+                progress=progress,
+                stop=lambda: worker.superseded,
             )
 
-        worker = Worker(train, panel.say)
-        panel.observe(lambda change: worker.submit(change["new"]), "request")
+        worker = panel.work(train)
         return panel
 
     def regions(self):
@@ -128,16 +135,20 @@ class Chapter:
         def train(request):
             panel.result = self._regions.train(request["shape"], request["temperature"], request["alpha"])
 
-        return _working(panel, train)
+        panel.work(train)
+        return panel
 
     def drawing(self):
         """Return the panel in which a digit is drawn and the three networks answer."""
         panel = self._panel("draw", image_bytes=self._images)
 
         def answer(request):
-            panel.result = self.state.draw(request["pixels"], **_position(request))
+            position = _position(request)
+            answers = self.state.draw(request["pixels"], **position)
+            panel.result = {"position": position, "drawing": request["drawing"], **answers}
 
-        return _working(panel, answer)
+        panel.work(answer)
+        return panel
 
     def from_ten_to_one(self):
         """Return the panel that distils ten networks into one of the same size."""
@@ -146,7 +157,8 @@ class Chapter:
         def train(request):
             panel.result = self.state.from_ten_to_one(**_position(request))
 
-        return _working(panel, train)
+        panel.work(train)
+        return panel
 
     def fidelity(self):
         """Return the panel of accuracy, agreement with the teacher and calibration."""
@@ -160,28 +172,29 @@ class Chapter:
         def train(request):
             position = _position(request)
             if panel.result.get("position") != position:
-                panel.result = {"position": position, "rows": self.state.mistakes(**position)}
+                panel.result = {"position": position, "rows": mistakes(self.state, **position)}
             if request.get("keras_default"):
-                row = self.state.keras_default(**position)
+                row = keras_default(self.state, **position)
                 rows = [r | row if r["name"] == "keras_default" else r for r in panel.result["rows"]]
                 panel.result = panel.result | {"rows": rows}
 
-        return _working(panel, train)
+        panel.work(train)
+        return panel
 
     def translator(self):
         """Return the panel that says the position in other sources' weights and in code."""
         panel = self._panel("translator", targets=list(TARGETS))
 
         def translate(request):
-            temperature, alpha = request["temperature"], request["alpha"]
+            temperature, alpha, target = (request[name] for name in ("temperature", "alpha", "target"))
             panel.result = {
-                "temperature": temperature,
-                "alpha": alpha,
-                "code": code(request["target"], temperature, alpha),
+                "position": {"temperature": temperature, "alpha": alpha, "target": target},
+                "code": code(target, temperature, alpha),
                 "rows": [_row(name, temperature, alpha) for name in CONVENTIONS],
             }
 
-        return _working(panel, translate)
+        panel.work(translate)
+        return panel
 
     def _panel(self, name, **values):
         return ResponsePanel(panel=name, **self._shared, **values)
@@ -192,20 +205,8 @@ class Chapter:
         return panel
 
 
-def _working(panel, job, say=None):
-    """Return ``panel`` with a worker that does ``job`` for the latest request."""
-    worker = Worker(job, say or panel.say)
-    panel.observe(lambda change: worker.submit(change["new"]), "request")
-    return panel
-
-
 def _position(request):
     return {name: request[name] for name in DEFAULTS}
-
-
-def _choice(key, choices, default):
-    words = ", ".join(map(str, choices))
-    return {"key": key, "kind": "choice", "choices": choices, "default": default, "accepts": f"one of {words}"}
 
 
 def _row(name, temperature, alpha):

@@ -10,12 +10,20 @@ from dataclasses import replace
 import numpy as np
 
 from ..checks import check_alpha, check_temperature
-from ..datasets import digits_logits, load
-from ..evaluation import accuracy, expected_calibration_error, mean_interval
-from ..mistakes import MISTAKES, equivalent_alpha, mistaken_gradient
-from ..scenarios import SCENARIOS, STEPS
+from ..datasets import load
+from ..evaluation import expected_calibration_error, mean_interval, wilson_interval
+from ..scenarios import SCENARIOS
 from ..softening import softmax
-from .response_summary import BIASES, BINS, compare, describe_reliability, describe_students, summarise
+from .once import Once
+from .response_summary import (
+    BIASES,
+    BINS,
+    compare,
+    describe_landscape,
+    describe_reliability,
+    describe_students,
+    summarise,
+)
 
 __all__ = ["DEFAULTS", "SEEDS", "WIDTHS", "ResponseState"]
 
@@ -31,7 +39,7 @@ class ResponseState:
 
     def __init__(self):
         self.data = load("digits")
-        self._lock, self._locks, self._made = threading.Lock(), {}, {}
+        self._once = Once()
 
     def check(self, temperature, alpha, scenario, width):
         """Return the position with numbers as floats; raises ValueError naming what is not accepted."""
@@ -57,6 +65,13 @@ class ResponseState:
         """Return the ``LiveTrainer`` of a scenario for students 64-width-10."""
         return self._once(("trainer", scenario, width), self._make_trainer, scenario, width)
 
+    def trainer_on_probabilities(self, scenario, width):
+        """Return such a trainer with the teacher's probabilities in the place of its logits, a well-known mistake."""
+        # Less 1, which softmax does not see: the trainer would refuse them.
+        return self._once(
+            ("mistaken", scenario, width), self._make_trainer, scenario, width, lambda logits: softmax(logits) - 1
+        )
+
     def alone(self, scenario, width):
         """Return the students alone, alpha = 0: the pairs of every distilled one."""
         return self._once(("alone", scenario, width), self._train_alone, scenario, width)
@@ -68,17 +83,15 @@ class ResponseState:
         threading.Thread(target=self._teacher, args=(scenario,), daemon=True).start()
         alone = self._once(("picture", scenario, width), self._picture_alone, scenario, width)
         trainer = self.trainer(scenario, width)
-        started = time.perf_counter()
-        distilled = trainer.train(temperature=temperature, alpha=alpha, seeds=SEEDS)
-        seconds = time.perf_counter() - started
+        alone_seconds = self._once(("seconds", scenario, width), self._time_alone, scenario, width)
+        distilled, seconds = _timed(trainer.train, temperature=temperature, alpha=alpha, seeds=SEEDS)
         _check_converged(distilled)
         picture = self._picture(scenario, width, distilled)
         return {
             "position": {"temperature": temperature, "alpha": alpha, "scenario": scenario, "width": width},
-            "seconds": seconds,
             "teacher": self._teacher(scenario),
-            "alone": alone["students"],
-            "distilled": picture["students"],
+            "alone": alone["students"] | {"seconds": alone_seconds},
+            "distilled": picture["students"] | {"seconds": seconds},
             "difference": compare(distilled.test_accuracy, self.alone(scenario, width).test_accuracy),
             "errors": self._errors(alone["wrong"], picture["wrong"]),
             "bias": self._bias(scenario, alone["bias"], picture["bias"]),
@@ -90,102 +103,40 @@ class ResponseState:
         }
 
     def landscape(self, scenario, width, temperatures, alphas, seeds, progress, stop):
-        """Train ``seeds`` students at every position; ``progress(done, total, differences)`` gets (T, A) means.
+        """Train ``seeds`` students at every position; ``progress(done, total, landscape)`` gets it as it grows.
 
-        The difference is to the same seeds' students alone; NaN where none is trained yet.
+        The landscape is as ``describe_landscape`` gives it; its differences are to the same seeds' students alone.
         """
         _, _, scenario, width = self.check(1.0, 0.0, scenario, width)
-        alone = self.alone(scenario, width).test_accuracy[:seeds]
+        alone = self.alone(scenario, width)
+        _check_converged(alone)
 
         def report(done, total, sweep):
-            progress(done, total, (sweep.test_accuracy - alone).mean(axis=2))
+            progress(done, total, describe_landscape(sweep, alone))
 
         self.trainer(scenario, width).sweep(temperatures, alphas, seeds=seeds, progress=report, stop=stop)
 
-    def mistakes(self, temperature, alpha, scenario, width):
-        """Return, per mistake, what it does to the gradient and to ten students trained with it.
-
-        ``size`` and ``cosine`` compare its gradient on the shipped logits with the right one. "keras_default" is
-        not trained here: see ``keras_default``.
-        """
-        temperature, alpha, scenario, width = self.check(temperature, alpha, scenario, width)
-        logits, labels = digits_logits(), self.data.test.y
-        gradients = {
-            name: mistaken_gradient(name, logits["student"], logits["teacher"], labels, temperature, alpha)
-            for name in MISTAKES
-        }
-        right = self.trainer(scenario, width).train(temperature, alpha, seeds=SEEDS, keep_epochs=True)
-        rows = []
-        for name, gradient in gradients.items():
-            accuracies = self._mistaken(name, right, temperature, alpha, scenario, width)
-            norms = np.linalg.norm(gradient), np.linalg.norm(gradients["none"])
-            rows.append(
-                {
-                    "name": name,
-                    "size": float(norms[0] / norms[1]),
-                    "cosine": float((gradient * gradients["none"]).sum() / norms[0] / norms[1]) if norms[0] else None,
-                    "accuracy": None if accuracies is None else list(mean_interval(accuracies)),
-                    "difference": None if accuracies is None else compare(accuracies, right.test_accuracy),
-                }
-            )
-        return rows
-
-    def keras_default(self, temperature, alpha, scenario, width, seeds=3):
-        """Train ``seeds`` students with Keras's own Distiller and its default loss; return their row, as above.
-
-        They begin where our students begin; samples without a label are left out, for Keras has no use for them.
-        """
-        from ..backend import keras
-
-        temperature, alpha, scenario, width = self.check(temperature, alpha, scenario, width)
-        trainer = self.trainer(scenario, width)
-        right = trainer.train(temperature, alpha, seeds=SEEDS, keep_epochs=True)
-        train = SCENARIOS[scenario].prepare(self.data, self.teacher_logits(scenario, self.data.train.x)).data.train
-        labelled = train.y >= 0
-        accuracies = []
-        for seed in range(seeds):
-            student = right.student(seed, epoch=0)
-            distiller = keras.distillation.Distiller(
-                teacher=self.teachers(1)[0].student(0),
-                student=student,
-                distillation_losses=keras.distillation.LogitsDistillation(temperature=temperature),
-                student_loss_weight=1 - alpha,
-            )
-            distiller.compile(
-                optimizer=keras.optimizers.Adam(trainer.learning_rate),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            )
-            steps = -(-int(labelled.sum()) // trainer.batch_size)
-            distiller.fit(
-                train.x[labelled],
-                train.y[labelled],
-                batch_size=trainer.batch_size,
-                epochs=max(1, round(STEPS / steps)),
-                verbose=0,
-            )
-            accuracies.append(accuracy(student.predict(self.data.test.x, verbose=0), self.data.test.y))
-        accuracies = np.array(accuracies)
-        return {
-            "accuracy": list(mean_interval(accuracies)),
-            "difference": compare(accuracies, right.test_accuracy[:seeds]),
-        }
-
     def from_ten_to_one(self, temperature, alpha, scenario, width):
-        """Return accuracies of one network, of ten like it together and of ten distilled from those ten.
+        """Return accuracies, each (mean, low, high), of one network, ten like it together and one distilled from them.
 
         All have the same size, as in Hinton, Vinyals & Dean 2015, section 4. Whatever the scenario, the ten learn from
         50 labelled digits, and their answers to all 898 images are distilled; ``share`` of the ten's gain comes through.
+        Intervals are over ten seeds, but of the ten together, of which there is one, over the test digits (Wilson).
         """
         temperature, alpha, _, width = self.check(temperature, alpha, scenario, width)
         ten = self.alone("few", width)
         trainer = self._once(("ten", width), self._make_trainer_of_ten, ten, width)
         one = trainer.train(temperature, alpha, seeds=SEEDS)
         _check_converged(one)
-        together = softmax(ten.test_logits).mean(axis=0)
-        gain = accuracy(together, self.data.test.y) - ten.test_accuracy.mean()
+        labels = self.data.test.y
+        right = softmax(ten.test_logits).mean(axis=0).argmax(axis=1) == labels
+        together = wilson_interval(int(right.sum()), len(labels))
+        gain = together.mean - ten.test_accuracy.mean()
         return {
+            "position": {"temperature": temperature, "alpha": alpha, "width": width},
+            "samples": len(labels),
             "one": list(mean_interval(ten.test_accuracy)),
-            "together": accuracy(together, self.data.test.y),
+            "together": list(together),
             "distilled": list(mean_interval(one.test_accuracy)),
             "share": float((one.test_accuracy.mean() - ten.test_accuracy.mean()) / gain) if gain > 0.001 else None,
         }
@@ -207,25 +158,14 @@ class ResponseState:
             "distilled": distilled.logits(x)[0, 0].tolist(),
         }
 
-    def _once(self, key, make, *arguments):
-        """Return what was made under ``key``, making it now if it was not; panels that want the same wait for it."""
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._made:
-                self._made[key] = make(*arguments)
-            return self._made[key]
-
     def _train_teachers(self, count):
         from ..live import LiveTrainer
         from ..models import mlp
 
-        started = time.perf_counter()
         nothing = np.zeros((len(self.data.train), len(self.data.class_names)), np.float32)
         teacher = mlp(64, (256, 256), 10, name="teacher")
         trainer = LiveTrainer(self.data, teacher, nothing, epochs=20, learning_rate=0.002)
-        result = trainer.train(temperature=1.0, alpha=0.0, seeds=count)
-        return result, time.perf_counter() - started
+        return _timed(trainer.train, temperature=1.0, alpha=0.0, seeds=count)
 
     def _make_trainer(self, scenario, width, change=lambda logits: logits):
         logits = self.teacher_logits(scenario, self.data.train.x)
@@ -245,22 +185,6 @@ class ResponseState:
         return LiveTrainer(
             prepared.data, student, prepared.teacher_logits, epochs=prepared.epochs, batch_size=prepared.batch_size
         )
-
-    def _mistaken(self, name, right, temperature, alpha, scenario, width):
-        """Return the test accuracies of ten students trained with a mistake, (SEEDS,), or None where it takes long."""
-        if name == "none":
-            return right.test_accuracy
-        if name == "keras_default":
-            return None
-        if name == "swapped":  # they stay as they began
-            predicted = right.logits(self.data.test.x, epoch=0).argmax(axis=-1)
-            return (predicted == self.data.test.y).mean(axis=1)
-        if name == "probabilities":
-            trainer = self._once(("probabilities", scenario, width), self._make_trainer, scenario, width, _softmaxed)
-            return trainer.train(temperature, alpha, seeds=SEEDS).test_accuracy
-        # A factor on the whole loss hardly matters to Adam, so the right loss with another alpha is the same training.
-        alpha = equivalent_alpha(name, temperature, alpha)
-        return self.trainer(scenario, width).train(temperature, alpha, seeds=SEEDS).test_accuracy
 
     def _teacher(self, scenario):
         """Return what the page shows of the scenario's teacher or teachers."""
@@ -291,6 +215,12 @@ class ResponseState:
         nothing = np.zeros((TEACHERS, len(self.data.train), len(self.data.class_names)), np.float32)
         return self._live(SCENARIOS[scenario].prepare(self.data, nothing), width).train(1.0, 0.0, seeds=SEEDS)
 
+    def _time_alone(self, scenario, width):
+        """Return the seconds of training the students alone, prepared as the distilled ones are: a second training."""
+        train, position = self.trainer(scenario, width).train, {"temperature": 1.0, "alpha": 0.0, "seeds": SEEDS}
+        train(**position)
+        return _timed(train, **position)[1]
+
     def _picture_alone(self, scenario, width):
         return self._picture(scenario, width, self.alone(scenario, width))
 
@@ -298,7 +228,7 @@ class ResponseState:
         """Return what the page shows of ten students of one kind."""
         teacher = self._once(("probabilities", scenario), self._teacher_probabilities, scenario)
         return summarise(result, self.data, teacher, SCENARIOS[scenario].biased) | {
-            "students": describe_students(result, width)
+            "students": describe_students(result)
         }
 
     def _errors(self, alone, distilled, count=12):
@@ -330,12 +260,14 @@ class ResponseState:
         }
 
 
+def _timed(job, **arguments):
+    """Return the result of ``job`` and the seconds it took."""
+    started = time.perf_counter()
+    result = job(**arguments)
+    return result, time.perf_counter() - started
+
+
 def _check_converged(result):
     """Raise ValueError, with the epoch, where students diverged: the page says it and keeps the last good view."""
     if result.message:
         raise ValueError(result.message)
-
-
-def _softmaxed(logits):
-    """Return the teacher's probabilities, to be taken for logits; less 1, which softmax does not see."""
-    return softmax(logits) - 1

@@ -18,6 +18,7 @@ from tornado.web import HTTPError, RedirectHandler
 from traitlets.config import Config
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+from voila.tornado.handler import TornadoVoilaHandler
 
 from .pages import HOME, notebooks_folder
 
@@ -26,6 +27,20 @@ __all__ = ["Dashboards", "free_port", "is_loopback", "serve"]
 # A kernel without a page (a link preview, a crashed browser) goes after five minutes; one whose page is left, at once.
 CULL_AFTER, CULL_EVERY = 300, 30
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
+
+
+class PageHandler(TornadoVoilaHandler):
+    """Shows a page, which starts a kernel: so another site may lead to one, but not load it as an image or a frame.
+
+    Browsers say what they ask for with https and on this machine; where they do not, the page is shown.
+    """
+
+    async def get(self, path=None):
+        """Answer unless the browser says that another site asks for something else than to go to the page."""
+        came_from = self.request.headers.get("Sec-Fetch-Site", "none")
+        if came_from not in ("same-origin", "none") and self.request.headers.get("Sec-Fetch-Dest") != "document":
+            raise HTTPError(403, "a page can be opened by a link from another site, but not loaded into it")
+        await super().get(path)
 
 
 class ShutdownHandler(VoilaShutdownKernelHandler):
@@ -54,9 +69,9 @@ class Dashboards(Voila):
     """Voila with a home page instead of a file list, and without the handlers that read files."""
 
     def init_handlers(self):
-        """Return Voila's handlers less the tree, contents and file ones, with ours for home and for leaving a page."""
+        """Return Voila's handlers less the tree, contents and file ones, with ours for home, for a page and for leaving it."""
         home = url_path_join(self.server_url, "voila/render", f"{HOME}.ipynb")
-        ours = {r"/voila/api/shutdown/(.*)": (ShutdownHandler, {})}
+        ours = {r"/voila/api/shutdown/(.*)": ShutdownHandler, r"/voila/render/(.*)": PageHandler}
         unwanted = ("/voila/tree", "/voila/api/contents", "/voila/files/")
         handlers = [
             (
@@ -70,7 +85,7 @@ class Dashboards(Voila):
             if pattern == self.server_url or path.startswith(unwanted):
                 continue
             if path in ours:
-                handler, *options = ours[path]
+                handler = ours[path]
             handlers.append((pattern, handler, *options))
         return handlers
 

@@ -5,7 +5,7 @@ import uuid
 import numpy as np
 import traitlets
 
-from .panel import Panel, module
+from .panel import Panel, choice_rule, module
 from .temperature_state import TemperatureState, gradient_curves
 
 __all__ = ["Chapter"]
@@ -56,6 +56,12 @@ class Chapter:
                     "default": self.state.logits,
                     "accepts": "ten finite numbers with commas between them",
                 },
+                "cell": choice_rule(
+                    "cell",
+                    [f"{true}-{other}" for true in range(10) for other in range(10)],
+                    "3-8",
+                    accepts="a true class, a dash and the class it is taken for, such as 3-8",
+                ),
                 "smoothing": {
                     "key": "epsilon",
                     "kind": "fraction",

@@ -1,5 +1,7 @@
 """Chapter 2 as a person uses it: every number comes from students trained while the page looks on."""
 
+import re
+
 import pytest
 
 from kdlab.lab.response_state import DEFAULTS, ResponseState
@@ -80,8 +82,68 @@ def test_the_bias_mends_the_missing_three(server, open_page):
     text = panel(page, "live").get_by_text("With +0.0 on the logit of class 3")
     assert text.is_visible()
     page.get_by_role("button", name="Take the bias that is best on the validation set").click()
-    assert not text.is_visible()
-    assert panel(page, "live").get_by_text("on the logit of class 3").is_visible()
+    text.wait_for(state="hidden")
+    assert panel(page, "live").get_by_text("on the logit of class 3, best on the validation set").is_visible()
+
+
+def biases(page):
+    """The biases that the page says: of the distilled students, and of the students alone where it is another."""
+    said = panel(page, "live").get_by_text("on the logit of class 3").inner_text()
+    return [float(text.replace("−", "-")) for text in re.findall(r"[Ww]ith ([+−][\d.]+)", said)]
+
+
+def test_the_bias_is_chosen_anew_for_new_students_but_one_set_by_hand_stays(server, open_page, state):
+    def best(temperature):
+        bias = state.train(temperature, 0.9, "no3", 16)["bias"]
+        return [bias["values"][bias[kind]["chosen"]] for kind in ("distilled", "alone")]
+
+    cold, warm = best(1.5), best(8.0)
+    assert cold[0] != warm[0]  # else this test could not tell
+    page = open_page(server.page(NAME, "?scenario=no3&T=1.5&bias=validation"), READY)
+    settled(page)
+    assert biases(page) == cold
+    box = panel(page, "live").get_by_label("Temperature T, typed")
+    box.fill("8")
+    box.press("Tab")
+    settled(page)
+    assert biases(page) == warm
+    panel(page, "live").get_by_label("Bias", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"location.search.includes('bias={warm[0] + 0.5:g}')")
+    box.fill("1.5")
+    box.press("Tab")
+    settled(page)
+    assert biases(page) == [warm[0] + 0.5]
+
+
+def test_a_link_shows_the_same_view(server, open_page):
+    page = open_page(server.page(NAME, "?scenario=no3&T=8"), READY)
+    settled(page)
+    panel(page, "live").get_by_label("Epoch, typed").fill("3")
+    panel(page, "live").get_by_label("Epoch, typed").press("Tab")
+    panel(page, "live").get_by_label("Bias", exact=True).focus()
+    page.keyboard.press("End")
+    panel(page, "mistakes").get_by_label("Mistake", exact=True).select_option("swapped")
+    panel(page, "translator").get_by_label("Write it for").select_option("pytorch")
+    page.wait_for_function("location.search === '?scenario=no3&T=8&epoch=3&bias=12&mistake=swapped&code=pytorch'")
+
+    def view(page):
+        page.wait_for_function("document.querySelector('.kd-code').textContent.includes('torch')")
+        chosen = panel(page, "mistakes").get_by_label("Mistake", exact=True).input_value()
+        return runs(page), panel(page, "live").locator("h3").first.inner_text(), biases(page), chosen
+
+    seen = view(page)
+    assert seen[1:] == ("Test accuracy after epoch 3: each dot is a student", [12.0], "swapped")
+    for again in (page, open_page(page.url, READY)):
+        if again is page:
+            again.reload()
+            again.wait_for_selector(READY, timeout=60_000)
+        settled(again)
+        assert view(again)[0] == pytest.approx(seen[0], abs=0.004)
+        assert view(again)[1:] == seen[1:]
+    # New students are shown as they end; what is at its default leaves the address.
+    panel(page, "live").get_by_label("Scenario", exact=True).select_option("few")
+    page.wait_for_function("location.search === '?T=8&mistake=swapped&code=pytorch'")
 
 
 def test_the_landscape_fills_stops_and_sets_the_sliders(server, open_page):
@@ -165,10 +227,14 @@ def test_drawing_with_the_mouse(server, open_page):
 
 
 def test_a_bad_alpha_is_said_and_garbage_in_the_url_noted(server, open_page):
-    page = open_page(server.page(NAME, "?scenario=moon&alpha=7"), READY)
+    page = open_page(server.page(NAME, "?scenario=moon&alpha=7&epoch=0&bias=0.3&mistake=none&code=C"), READY)
     note = panel(page, "live").locator("> .kd-message").inner_text()
     assert "scenario = “moon”; accepted is one of few, all" in note
     assert "alpha = “7”; accepted is a number from 0 to 1" in note
+    assert "epoch = “0”; accepted is a whole number from 1 to 420" in note
+    assert "bias = “0.3”; accepted is “validation”, or a number from -12 to 12 in steps of 0.5" in note
+    assert "mistake = “none”; accepted is one of no_square, class_mean" in note
+    assert "code = “C”; accepted is one of keras, keras.distillation, pytorch" in note
     before = runs(page)
     box = panel(page, "live").get_by_label("Alpha α, typed")
     box.fill("1.2")

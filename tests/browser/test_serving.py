@@ -74,6 +74,36 @@ def test_cross_site_posts_are_refused(server):
     assert get(server.url + f"voila/api/shutdown/{unknown}", method="POST")[0] == 404
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_site_can_lead_to_a_page_but_not_load_it(server, site):
+    url, headers = server.page(PAGE), {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+    for destination in ("image", "script", "empty", "iframe"):
+        assert get(url, headers=headers | {"Sec-Fetch-Dest": destination})[0] == 403
+    # What leads to the home page leads on to a page.
+    assert get(server.url, headers=headers | {"Sec-Fetch-Dest": "image"})[0] == 403
+    assert get(server.page(HOME), headers=headers | {"Sec-Fetch-Dest": "document"})[0] == 200
+
+
+def test_an_image_of_another_site_starts_no_kernel_and_its_link_works(start_server, browser, served):
+    server = start_server("--port", "8983", "--pool", "0")
+    link = f'<img src="{server.page(PAGE)}"><a href="{server.page(PAGE)}">there</a>'
+    (served.folder / "index.html").write_text(link)
+    elsewhere = served.url.replace("127.0.0.1", "localhost")  # to the browser that is another site
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        # The browser itself keeps the answer from the image, but has asked; had it been heard, a kernel would run by now.
+        with page.expect_event("requestfailed", lambda request: request.url == server.page(PAGE)):
+            page.goto(elsewhere)
+        assert server.kernels() == 0
+        page.get_by_role("link", name="there").click()
+        page.wait_for_selector(".kd-panel", timeout=60_000)
+        assert server.kernels() == 1
+        page.close(run_before_unload=True)
+    finally:
+        context.close()
+
+
 def test_a_token_is_asked_for(start_server):
     server = start_server("--port", "8985", "--pool", "0", "--token", "s3cret-token")
     bare = server.url.split("?")[0]

@@ -77,8 +77,13 @@ def test_dark_knowledge_is_the_mean_softened_distribution(server, open_page):
     labels = TemperatureState().test.y
     fives = np.flatnonzero(labels == 5)
     best = fives[np.argsort(-softmax(TEACHER, 3)[fives, 2])[:6]]
-    shown = page.locator(".kd-alike .kd-digit").evaluate_all("all => all.map(b => Number(b.dataset.digit))")
-    assert shown == best.tolist()
+    alike = "all => all.map(b => Number(b.dataset.digit))"
+    assert page.locator(".kd-alike .kd-digit").evaluate_all(alike) == best.tolist()
+    page.wait_for_function("location.search.includes('cell=5-2')")
+    other = open_page(page.url)
+    assert other.locator('[data-panel="knowledge"] h3').inner_text() == "Which 5s look like 2s to this teacher"
+    assert other.locator(".kd-alike .kd-digit").evaluate_all(alike) == best.tolist()
+    assert other.locator(".kd-cell[aria-pressed=true]").get_attribute("tabindex") == "0"
 
 
 def test_limits_and_label_smoothing(server, open_page):
@@ -151,7 +156,7 @@ def test_a_bad_logit_is_said_and_the_last_good_view_stays(server, open_page):
 
 
 def test_garbage_in_the_url_gives_defaults_and_a_note(server, open_page):
-    page = open_page(server.page(NAME, "?T=-5&digit=99999&logits=1,2,x&epsilon=%3Cscript%3E"))
+    page = open_page(server.page(NAME, "?T=-5&digit=99999&logits=1,2,x&epsilon=%3Cscript%3E&cell=3-10"))
     np.testing.assert_allclose(bars(page), softmax(TEACHER[TemperatureState().digit], 4), atol=1e-6)
     note = page.locator('[data-panel="bars"] > .kd-message').inner_text()
     for part in (
@@ -159,6 +164,7 @@ def test_garbage_in_the_url_gives_defaults_and_a_note(server, open_page):
         "digit = “99999”",
         "logits = “1,2,x”",
         "epsilon = “<script>”",
+        "cell = “3-10”; accepted is a true class, a dash and the class it is taken for, such as 3-8",
     ):
         assert part in note
 

@@ -1,5 +1,5 @@
-// What every panel shares: elements, the page's store with its URL, sliders, thumbnails, the softened bars, line charts.
-// Python puts this file before the panel's own and hands both to anywidget as one ES module.
+// What every panel shares: elements, numbers in words, the page's store with its URL, controls, and the kernel's answers.
+// Python puts this file and charts.js before the panel's own and hands them to anywidget as one ES module.
 
 // ---- elements ----
 const SVG = "http://www.w3.org/2000/svg";
@@ -16,6 +16,8 @@ function build(node, attributes, children) {
 const el = (tag, attributes, ...children) => build(document.createElement(tag), attributes, children);
 const svg = (tag, attributes, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
 
+// ---- numbers in words ----
+// A probability, however small.
 const percent = (p) => {
   const value = 100 * p;
   if (value === 0) return "0 %";
@@ -23,7 +25,28 @@ const percent = (p) => {
   if (value < 0.0001) return "≈ 0 %";
   return `${value >= 9.95 ? value.toFixed(1) : Number(value.toPrecision(2))} %`;
 };
-const plain = (x) => (Math.abs(x) >= 1e4 || (x !== 0 && Math.abs(x) < 1e-3) ? x.toExponential(1) : String(Number(x.toPrecision(3))));
+// Three digits; more where these would make 0.9999 a false 1.
+const plain = (x) => {
+  if (Math.abs(x) >= 1e4 || (x !== 0 && Math.abs(x) < 1e-3)) return x.toExponential(1);
+  let digits = 3;
+  while (digits < 10 && Math.abs(x) < 10 && Number.isInteger(Number(x.toPrecision(digits))) && !Number.isInteger(x)) digits += 1;
+  return String(Number(x.toPrecision(digits)));
+};
+// An accuracy (0 to 1) in per cent; all and nothing only where it is all or nothing.
+const share = (x) => {
+  if (x < 1 && x >= 0.9995) return "> 99.9 %";
+  if (x > 0 && x < 0.0005) return "< 0.1 %";
+  return `${(100 * x).toFixed(1)} %`;
+};
+// One decimal and always a sign; `points` says a difference of accuracies (−1 to 1) so.
+const signed = (x) => {
+  const rounded = Math.round(10 * x) / 10;
+  return `${rounded < 0 ? "−" : "+"}${Math.abs(rounded).toFixed(1)}`;
+};
+const points = (x) => signed(100 * x);
+// [mean, low, high] of an accuracy; one that does not vary has no interval to show, and none goes beyond 0 and 1.
+const interval = ([mean, low, high]) =>
+  (low === high ? share(mean) : `${share(mean)} (${share(Math.max(low, 0))} to ${share(Math.min(high, 1))})`);
 
 // ---- the page's store: one set of values per page, shared by its panels, kept in the URL of a dashboard ----
 const isPositive = (value, rule) => Number.isFinite(value) && value > 0 && value >= (rule.min ?? 0) && value <= (rule.max ?? Infinity);
@@ -85,7 +108,7 @@ function pageStore(model) {
   return stores.get(id);
 }
 
-// Calls `draw(changed)` now and at every change of the named values: at once while `root` is on the screen, else when
+// Calls `draw(changed)` now and at every change of the named values: at once while `root` is on the screen or in use, else when
 // the hand rests, so that a drag pays for what can be seen. With `trains`, drawing means training: then only once it
 // is on the screen. Returns what undoes it.
 function follow(store, names, root, draw, trains = false) {
@@ -105,7 +128,7 @@ function follow(store, names, root, draw, trains = false) {
   watch.observe(root);
   const listener = (event) => {
     for (const name of event.detail.changed) if (names.includes(name)) waiting.add(name);
-    if (seen) return flush();
+    if (seen || root.contains(document.activeElement)) return flush();
     clearTimeout(timer);
     if (!trains) timer = setTimeout(flush, 150);
   };
@@ -178,6 +201,24 @@ const temperatureControl = (store) =>
     read: () => store.get("temperature"), write: (temperature) => store.set({ temperature }),
   });
 
+const alphaControl = (store) =>
+  numberControl({
+    label: "Alpha α", min: 0, max: 1, step: 0.01, accepts: store.rules.alpha.accepts,
+    accept: (value) => value >= 0 && value <= 1, read: () => store.get("alpha"), write: (alpha) => store.set({ alpha }),
+  });
+
+// A choice among `options`, pairs of [value, text]; `write` gets the value as text.
+function choiceControl(label, options, read, write) {
+  const id = unique("choice");
+  const select = el("select", { id, class: "kd-box", onchange: () => write(select.value) },
+    options.map(([value, text]) => el("option", { value }, text)));
+  const control = el("div", { class: "kd-control kd-choice-control" }, el("label", { for: id }, label), select);
+  control.draw = () => { select.value = String(read()); };
+  return control;
+}
+
+const button = (text, onclick) => el("button", { type: "button", class: "kd-button", onclick }, text);
+
 // Arrow keys move among the buttons of a group; Tab enters and leaves it.
 function rove(group, columns) {
   const buttons = () => [...group.querySelectorAll("button[data-rove]")];
@@ -195,116 +236,48 @@ function rove(group, columns) {
   });
 }
 
-// ---- pictures ----
-// Grey pixels (0 ink-free to 255 full ink) on a canvas of `side` × `side`.
-function thumbnail(pixels, side) {
-  const canvas = el("canvas", { width: side, height: side, class: "kd-pixels", "aria-hidden": "true" });
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(side, side);
-  pixels.forEach((ink, i) => image.data.set([255 - ink, 255 - ink, 255 - ink, 255], 4 * i));
-  context.putImageData(image, 0, 0);
-  return canvas;
+// ---- what the kernel trains: the model has `request`, `result`, `status` and `message` (Python: WorkingPanel) ----
+const pick = (store, names) => Object.fromEntries(names.map((name) => [name, store.get(name)]));
+
+// Sends a request; the kernel works on the latest and passes over those in between.
+function ask(model, request) {
+  model.set("request", { ...request, counter: (ask.counter = (ask.counter ?? 0) + 1) });
+  model.save_changes();
 }
 
-// ---- mathematics, as kdlab.softening has it ----
-function softmax(logits, temperature) {
-  const largest = Math.max(...logits);
-  const powers = logits.map((z) => Math.exp((z - largest) / temperature));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  return powers.map((power) => power / sum);
-}
-const entropyBits = (p) => -p.reduce((sum, value) => sum + (value > 0 ? value * Math.log2(value) : 0), 0) + 0;
-const ranking = (values) => values.map((_, i) => i).sort((a, b) => values[b] - values[a] || a - b);
-
-// ---- a table of bars: a row per class, a column per distribution ----
-function barTable(names, columns, caption) {
-  const header = columns.map(() => el("th", { scope: "col" }));
-  const rows = names.map((name) => {
-    const cells = columns.map((column) => el("td", {}, ...(column.bare
-      ? [el("span", { class: "kd-number" })]
-      : [el("span", { class: "kd-bar", style: `--kd-bar: var(--kd-${column.colour})` }), el("span", { class: "kd-number" })])));
-    return el("tr", {}, el("th", { scope: "row" }, name), cells);
-  });
-  const foot = columns.map(() => el("td"));
-  const table = el("table", { class: "kd-bars" },
-    el("caption", { class: "kd-hidden" }, caption),
-    el("colgroup", {}, el("col", { class: "kd-col-name" }), columns.map((column) => el("col", { class: column.bare ? "kd-col-bare" : "" }))),
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "class"), header)),
-    el("tbody", {}, rows),
-    el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, el("abbr", { title: "entropy in bits" }, "H")), foot)));
-  // `distributions`: per column {title, values, text(value)}; `marked`: the rows of class indices in bold.
-  table.draw = (distributions, marked = []) => {
-    distributions.forEach(({ title, values, text = percent, note }, c) => {
-      header[c].textContent = title;
-      rows.forEach((row, k) => {
-        const cell = row.children[c + 1];
-        cell.lastChild.textContent = text(values[k]);
-        if (!columns[c].bare) {
-          cell.firstChild.style.width = `${100 * values[k]}%`;
-          cell.dataset.value = values[k];
-        }
-      });
-      foot[c].textContent = note ?? (columns[c].bare ? "" : `${entropyBits(values).toFixed(2)} bits`);
-    });
-    rows.forEach((row, k) => row.classList.toggle("kd-marked", marked.includes(k)));
+// A line that says what the kernel is doing: `words.idle()`, `words.computing()`, or in its own words what failed.
+function statusLine(model, words) {
+  const line = el("p", { class: "kd-status", role: "status" });
+  const draw = () => {
+    const status = model.get("status");
+    line.dataset.status = status;
+    line.textContent = { idle: words.idle(), computing: words.computing(), failed: `This did not work: ${model.get("message")}. The last good view stays.` }[status] ?? "";
   };
-  return table;
+  model.on("change:status change:message change:result", draw);
+  draw();
+  return line;
 }
 
-// Round numbers from low to high, about four steps apart.
-function niceTicks(low, high) {
-  const rough = (high - low) / 4;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((m) => m >= rough);
-  const ticks = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1) ticks.push(Number((k * step).toPrecision(6)));
-  return ticks;
-}
-
-// ---- line charts: x may be logarithmic; each series has a colour, a dash and a label at its end ----
-function lineChart({ title, x, y, series, logarithmic = false, xLabel, yLabel, yMin, yMax, height = 260 }) {
-  const width = 560, left = 78, right = 14, top = 14, bottom = 44;
-  const toX = logarithmic ? Math.log10 : (value) => value;
-  const [x0, x1] = [toX(x[0]), toX(x[x.length - 1])];
-  const px = (value) => left + ((toX(value) - x0) / (x1 - x0)) * (width - left - right);
-  const py = (value) => top + (1 - (value - yMin) / (yMax - yMin)) * (height - top - bottom);
-  const xTicks = logarithmic ? [0.1, 1, 10, 100].filter((t) => t >= x[0] && t <= x[x.length - 1]) : niceTicks(x[0], x[x.length - 1]);
-  const yTicks = niceTicks(yMin, yMax);
-  const cursor = svg("line", { class: "kd-cursor", y1: top, y2: height - bottom });
-  const dots = series.map((one) => svg("circle", { r: 5, fill: `var(--kd-${one.colour})`, class: "kd-dot" }));
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "kd-chart" },
-    svg("title", {}, title),
-    xTicks.map((t) => [
-      svg("line", { class: "kd-grid", x1: px(t), x2: px(t), y1: top, y2: height - bottom }),
-      svg("text", { x: px(t), y: height - bottom + 18, "text-anchor": "middle" }, plain(t)),
-    ]).flat(),
-    yTicks.map((t) => [
-      svg("line", { class: "kd-grid", x1: left, x2: width - right, y1: py(t), y2: py(t) }),
-      svg("text", { x: left - 6, y: py(t) + 5, "text-anchor": "end" }, plain(t)),
-    ]).flat(),
-    svg("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xLabel),
-    svg("text", { class: "kd-axis", transform: `translate(13 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, yLabel),
-    series.map((one) => svg("path", {
-      fill: "none", stroke: `var(--kd-${one.colour})`, "stroke-width": 3, "stroke-dasharray": one.dash,
-      d: one.values.map((value, i) => `${i ? "L" : "M"}${px(x[i]).toFixed(1)} ${py(Math.min(Math.max(value, yMin), yMax)).toFixed(1)}`).join(""),
-    })),
-    cursor, dots);
-  const legend = el("ul", { class: "kd-legend" }, series.map((one) => el("li", {},
-    svg("svg", { viewBox: "0 0 34 10", class: "kd-key", "aria-hidden": "true" },
-      svg("line", { x1: 0, x2: 34, y1: 5, y2: 5, stroke: `var(--kd-${one.colour})`, "stroke-width": 3, "stroke-dasharray": one.dash })),
-    one.label)));
-  const chart = el("figure", { class: "kd-figure" }, el("figcaption", {}, title), picture, legend);
-  // Puts the cursor at x = value and returns each series' value there, interpolated between the computed points.
-  chart.at = (value) => {
-    const clamped = Math.min(Math.max(value, x[0]), x[x.length - 1]);
-    let i = x.findIndex((t) => t >= clamped);
-    if (i < 1) i = 1;
-    const share = (toX(clamped) - toX(x[i - 1])) / (toX(x[i]) - toX(x[i - 1]));
-    const values = series.map((one) => one.values[i - 1] + share * (one.values[i] - one.values[i - 1]));
-    cursor.setAttribute("x1", px(clamped));
-    cursor.setAttribute("x2", px(clamped));
-    dots.forEach((dot, k) => { dot.setAttribute("cx", px(clamped)); dot.setAttribute("cy", py(Math.min(Math.max(values[k], yMin), yMax))); });
-    return values;
+// A line that says which position the shown result was made for (`words`; the result carries it as `position`), and
+// dims `parts` while the store's `names` are elsewhere, or `fresh(result)` is false. Its `draw` belongs into what
+// follows the store. Half a second passes first: in a drag fresh results keep coming, and nothing flickers.
+function madeFor(model, store, names, parts, words, fresh = () => true) {
+  const line = el("p", { class: "kd-order kd-made" });
+  let timer = null;
+  const say = (stale) => {
+    line.dataset.stale = stale;
+    line.textContent = `Made for ${words(model.get("result").position)}${stale ? "; the controls have moved on." : "."}`;
+    for (const part of parts) part.classList.toggle("kd-stale", stale);
   };
-  return chart;
+  line.draw = () => {
+    const made = model.get("result").position;
+    if (!made) return;
+    const stale = !fresh(model.get("result")) || names.some((name) => JSON.stringify(made[name]) !== JSON.stringify(store.get(name)));
+    if (!stale) { clearTimeout(timer); timer = null; }
+    else timer ??= setTimeout(say, 500, true);
+    say(stale && line.dataset.stale === "true");
+  };
+  model.on("change:result", () => { clearTimeout(timer); timer = null; line.draw(); });
+  line.draw();
+  return line;
 }

@@ -115,10 +115,10 @@ function renderBars(model, store, digits) {
 function renderKnowledge(model, store, digits) {
   const control = temperatureControl(store);
   const members = CLASSES.map((_, c) => digits.labels.flatMap((label, i) => (label === c ? [i] : [])));
-  let chosen = [3, 8];
+  const chosen = () => store.get("cell").split("-").map(Number);
   const cells = CLASSES.map((_, r) => CLASSES.map((_, c) => el("button", {
-    type: "button", "data-rove": true, tabindex: r === 3 && c === 8 ? 0 : -1, class: r === c ? "kd-cell kd-diagonal" : "kd-cell",
-    onclick: () => { chosen = [r, c]; draw(); },
+    type: "button", "data-rove": true, tabindex: r === chosen()[0] && c === chosen()[1] ? 0 : -1, class: r === c ? "kd-cell kd-diagonal" : "kd-cell",
+    onclick: () => store.set({ cell: `${r}-${c}` }),
   })));
   const body = el("tbody", {}, cells.map((row, r) => el("tr", {}, el("th", { scope: "row" }, CLASSES[r]), row.map((cell) => el("td", {}, cell)))));
   const table = el("table", { class: "kd-matrix" },
@@ -132,6 +132,7 @@ function renderKnowledge(model, store, digits) {
   const draw = () => {
     control.draw();
     const T = store.get("temperature");
+    const [shownRow, shownColumn] = chosen();
     const soft = digits.labels.map((_, i) => softmax(digits.logits(i), T));
     const mean = members.map((rows) => CLASSES.map((_, c) => rows.reduce((sum, i) => sum + soft[i][c], 0) / rows.length));
     const off = Math.max(...mean.flatMap((row, r) => row.filter((_, c) => c !== r)));
@@ -143,9 +144,9 @@ function renderKnowledge(model, store, digits) {
       cell.classList.toggle("kd-strong", strength > 0.7);
       cell.dataset.value = value;
       cell.setAttribute("aria-label", `true ${r}, share of class ${c}: ${percent(value)}`);
-      cell.setAttribute("aria-pressed", String(r === chosen[0] && c === chosen[1]));
+      cell.setAttribute("aria-pressed", String(r === shownRow && c === shownColumn));
     }));
-    const [r, c] = chosen;
+    const [r, c] = [shownRow, shownColumn];
     heading.textContent = r === c ? `The ${r}s this teacher is surest of` : `Which ${r}s look like ${c}s to this teacher`;
     const best = [...members[r]].sort((a, b) => soft[b][c] - soft[a][c]).slice(0, 6);
     alike.setAttribute("aria-label", heading.textContent);
@@ -158,7 +159,7 @@ function renderKnowledge(model, store, digits) {
       pairs.slice(0, 3).map(([value, a, b]) => `${a} as ${b} (${percent(value)})`).join(", ") + ".";
   };
   const root = el("div", {}, control, el("div", { class: "kd-split" }, el("div", {}, table), el("div", {}, heading, alike, summary)));
-  return [root, follow(store, ["temperature"], root, draw)];
+  return [root, follow(store, ["temperature", "cell"], root, draw)];
 }
 
 // Panel 3: why T².
