@@ -13,6 +13,7 @@ _HOME = {
     "Dataset": "datasets",
     "load": "datasets",
     "Distiller": "distiller",
+    "FeatureDistillation": "feature_distillation",
     "distill": "distillation",
     "LiveTrainer": "live",
 }

@@ -7,6 +7,7 @@ import numpy as np
 from .backend import keras
 from .datasets import Dataset
 from .distiller import Distiller
+from .execution import choose_execution, count_steps
 from .losses import ensemble_logits
 from .softening import cross_entropy
 
@@ -68,6 +69,7 @@ def distill(
     for model, loss in ((distiller, None), (alone, hard_loss)):
         keras.utils.set_random_seed(seed)
         model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss, metrics=["accuracy"])
+        choose_execution(model, student, epochs * count_steps(data.train.x, batch_size))
         fitted = model.fit(
             data.train.x,
             data.train.y,

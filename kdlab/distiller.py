@@ -2,15 +2,26 @@
 
 from types import SimpleNamespace
 
-import numpy as np
-
 from .backend import keras, tf
 from .checks import check_alpha, check_temperature
+from .execution import choose_execution, count_steps
+from .feature_distillation import FeatureDistillation, FeatureTerm
+from .feature_taps import tap
 from .losses import SoftCrossEntropy, ensemble_logits
+from .teacher_targets import TeacherTargets
 from .training_checks import DivergenceGuard, check_models
-from .transfer_set import in_memory, labels_and_logits, prepare, take, weigh_classes, weights
+from .transfer_set import in_memory, labels_and_targets, prepare, weigh_classes, weights
 
 __all__ = ["Distiller"]
+
+
+def _settable(name, check, meaning):
+    """Return a property over the variable ``_name``, whose value may change between steps without a new trace."""
+    return property(
+        lambda self: float(getattr(self, f"_{name}")),
+        lambda self, value: getattr(self, f"_{name}").assign(check(value, name)),
+        doc=f"{meaning}, a float; settable at any time. ValueError for anything else.",
+    )
 
 
 @keras.saving.register_keras_serializable("kdlab")
@@ -19,7 +30,10 @@ class Distiller(keras.Model):
 
     L = (1 − α) · CE(y, softmax(z_s)) + α · T² · CE(softmax(z_t / T), softmax(z_s / T)), the mean over samples
     (Hinton, Vinyals & Dean 2015, section 2), plus the student's own regularisation, if it has any.
-    ``temperature`` (above 0) and ``alpha`` (0 to 1) may be set at any time, and nothing is traced anew.
+    With ``features``, a ``kdlab.FeatureDistillation`` that ties layers of the student to the teacher's, what is
+    trained is φ · L_feature + (1 − φ) · L, where φ is ``feature_alpha``.
+    ``temperature`` (above 0), ``alpha`` and ``feature_alpha`` (0 to 1) may be set at any time, and nothing is
+    traced anew.
 
     ``teacher`` is a ``keras.Model``, a list of them (an ensemble: the mean of their softened probabilities),
     or None where the data bring teacher logits. It runs with ``training=False`` only and is never changed.
@@ -30,52 +44,62 @@ class Distiller(keras.Model):
     A saved Distiller holds its teacher; ``import kdlab.distiller`` before ``keras.models.load_model``.
 
     Raises ValueError, before any training, for models of different input shapes or class counts, for outputs
-    that look like probabilities, and for a temperature or an alpha out of range.
+    that look like probabilities, for a temperature or an alpha out of range, and, naming the layers there are,
+    for layers that cannot be tapped or compared.
     """
 
-    def __init__(self, *, teacher=None, student, temperature=4.0, alpha=0.9, distillation_loss=None, **keywords):
+    def __init__(
+        self,
+        *,
+        teacher=None,
+        student,
+        temperature=4.0,
+        alpha=0.9,
+        distillation_loss=None,
+        features=None,
+        feature_alpha=0.5,
+        **keywords,
+    ):
         super().__init__(**keywords)
-        # In a plain object, where Keras does not track it: the teacher is no layer of this model, and neither
-        # `trainable` nor the optimizer reaches it. Saving finds it through the property `teacher`.
-        self._untracked = SimpleNamespace(teacher=teacher)
         if isinstance(teacher, (list, tuple)) and not teacher:
             raise ValueError("teacher must be a keras.Model, a list of them or None, got an empty list")
-        check_models(self._teachers(), student)
+        if features is not None and not isinstance(features, FeatureDistillation):
+            raise ValueError(f"features must be a kdlab.FeatureDistillation, got {features!r}")
+        # A plain object: the teacher is no layer of this model, and neither `trainable` nor the optimizer reaches
+        # it. Saving finds it through the property `teacher`.
+        self.teacher_targets = TeacherTargets(teacher, features)
+        check_models(self.teacher_targets.models, student)
         if distillation_loss is not None and not hasattr(distillation_loss, "per_sample"):
             raise ValueError(f"distillation_loss must be one of kdlab.losses, got {distillation_loss!r}")
         self.student = student
         self.distillation_loss = distillation_loss or SoftCrossEntropy()
         self._temperature = tf.Variable(check_temperature(temperature), trainable=False, dtype=tf.float64)
         self._alpha = tf.Variable(check_alpha(alpha), trainable=False, dtype=tf.float64)
+        feature_alpha = check_alpha(feature_alpha, "feature_alpha")
+        self._feature_alpha = tf.Variable(feature_alpha, trainable=False, dtype=tf.float64)
         self._student_loss = keras.metrics.Mean(name="student_loss")
         self._distillation_loss = keras.metrics.Mean(name="distillation_loss")
+        self.features, self.feature_term = features, None
+        if features is not None:
+            # Not tracked either: it is the student once more, with more outputs.
+            self._untracked = SimpleNamespace(student=tap(student, features.student_layers, "student"))
+            self.feature_term = FeatureTerm(features, teacher, student)
+            self._feature_loss = keras.metrics.Mean(name="feature_loss")
         self.built = student.built
 
     @property
     def teacher(self):
         """The teacher: a ``keras.Model``, a list of them, or None."""
-        return self._untracked.teacher
+        return self.teacher_targets.teacher
 
-    @property
-    def temperature(self):
-        """The temperature T, a float; settable at any time. ValueError unless finite and above 0."""
-        return float(self._temperature)
-
-    @temperature.setter
-    def temperature(self, value):
-        self._temperature.assign(check_temperature(value))
-
-    @property
-    def alpha(self):
-        """The weight of the distillation term, a float; settable at any time. ValueError outside [0, 1]."""
-        return float(self._alpha)
-
-    @alpha.setter
-    def alpha(self, value):
-        self._alpha.assign(check_alpha(value))
+    temperature = _settable("temperature", check_temperature, "The temperature T, finite and above 0")
+    alpha = _settable("alpha", check_alpha, "The weight α of the distillation term, from 0 to 1")
+    feature_alpha = _settable("feature_alpha", check_alpha, "The weight φ of the feature loss, from 0 to 1")
 
     def call(self, inputs, training=None):
-        """Return the student's logits, (N, C)."""
+        """Return the student's logits, (N, C); in training with features (logits, {layer name: its features})."""
+        if training and self.feature_term is not None:
+            return self._untracked.student(inputs, training=True)
         return self.student(inputs, training=training)
 
     def compile(self, optimizer="adam", loss=None, **keywords):
@@ -85,8 +109,8 @@ class Distiller(keras.Model):
         ``SparseCategoricalCrossentropy(from_logits=True)``. Raises ValueError for one that takes
         probabilities.
 
-        On a CPU ``steps_per_execution=16, jit_compile=True`` nearly halve the time of a dense student, for 2 s
-        more to start with; leave XLA out for a convolutional one.
+        Unless ``steps_per_execution`` or ``jit_compile`` is given, ``fit`` runs a dense student's steps by the
+        sixteen and under XLA where there are enough of them, see ``kdlab.execution``.
         """
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss
         if not isinstance(loss, keras.losses.Loss) or not loss.get_config().get("from_logits", True):
@@ -96,6 +120,7 @@ class Distiller(keras.Model):
             )
         if loss.reduction != "sum_over_batch_size":
             raise ValueError(f'loss must have reduction="sum_over_batch_size", got {loss.reduction!r}')
+        self._choose_execution = not {"steps_per_execution", "jit_compile"} & set(keywords)
         super().compile(optimizer=optimizer, loss=loss, **keywords)
 
     def fit(
@@ -113,19 +138,21 @@ class Distiller(keras.Model):
         sample_weight=None,
         *,
         teacher_logits=None,
+        teacher_features=None,
         **keywords,
     ):
-        """Train the student: ``keras.Model.fit``, with one argument more, ``teacher_logits``.
+        """Train the student: ``keras.Model.fit``, with two arguments more, ``teacher_logits`` and ``teacher_features``.
 
         Arrays: the teacher runs over ``x`` once, before training. ``teacher_logits``, (N, C) or for K
-        teachers (N, K, C), spare that: the method of that name returns them. ``y`` None means that no sample
-        has a label.
+        teachers (N, K, C), and ``teacher_features`` spare that: the methods of those names return them. ``y``
+        None means that no sample has a label.
 
         Data sets and generators yield (x, labels[, weights]), and the teacher runs in each step, or
-        (x, (labels, teacher_logits)[, weights]), and it does not. A weight weighs both terms of its sample.
+        (x, (labels, teacher_logits[, teacher_features])[, weights]), and it does not. A weight weighs every term
+        of its sample.
 
-        History: "loss" is L, "student_loss" and "distillation_loss" its terms before α; "val_loss" is the
-        student's own, as from ``evaluate``.
+        History: "loss" is what is trained, "student_loss", "distillation_loss" and with features "feature_loss"
+        its terms before their weights; "val_loss" is the student's own, as from ``evaluate``.
 
         Raises ValueError for a transfer set that cannot be trained on (see ``kdlab.transfer_set.prepare``)
         and FloatingPointError after an epoch whose loss or weights are not finite: the student is then as it
@@ -133,14 +160,16 @@ class Distiller(keras.Model):
         """
         if in_memory(x):
             if isinstance(y, tuple):
-                y, teacher_logits = y
+                y, teacher_logits, teacher_features = (*y, teacher_features)[:3]
             split = 0.0 if validation_data is not None else validation_split
-            x, y, sample_weight, split_off = prepare(self, x, y, teacher_logits, sample_weight, class_weight, split)
+            targets = {"logits": teacher_logits, "features": teacher_features}
+            x, y, sample_weight, split_off = prepare(self, x, y, targets, sample_weight, class_weight, split)
             validation_data = split_off or validation_data
             class_weight, validation_split = None, 0.0
-        elif teacher_logits is not None:
+        elif teacher_logits is not None or teacher_features is not None:
             raise ValueError(
-                "teacher_logits go with arrays; a data set yields them itself: (x, (labels, teacher_logits))"
+                "teacher_logits go with arrays, and so do teacher_features; a data set yields them itself: "
+                "(x, (labels, teacher_logits[, teacher_features]))"
             )
         elif class_weight is not None and isinstance(x, tf.data.Dataset):
             x, class_weight = weigh_classes(x, class_weight), None
@@ -149,6 +178,9 @@ class Distiller(keras.Model):
             callbacks.append(guard)
         else:  # The guard first: a checkpoint must not save what has diverged.
             callbacks = [guard, *(keras.tree.flatten(callbacks) if callbacks else [])]
+            if self.compiled and self._choose_execution:
+                steps = count_steps(x, batch_size, keywords.get("steps_per_epoch"))
+                choose_execution(self, self.student, steps and steps * epochs, callbacks)
         return super().fit(
             x,
             y,
@@ -169,31 +201,41 @@ class Distiller(keras.Model):
 
         Worth keeping between calls of ``fit``, at any temperature. Raises ValueError without a teacher.
         """
-        if self.teacher is None:
-            raise ValueError("there is no teacher: give Distiller a teacher, or fit teacher_logits")
-        spec = keras.tree.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), x)
-        # One trace for every batch size; `predict` would leave a function behind in the teacher.
-        run = tf.function(self._run_teacher).get_concrete_function(spec)
-        starts = range(0, len(keras.tree.flatten(x)[0]), batch_size)
-        batches = (take(x, slice(start, start + batch_size)) for start in starts)
-        return np.concatenate([run(keras.tree.map_structure(tf.convert_to_tensor, batch)) for batch in batches])
+        return self.teacher_targets.over(x, ["logits"], batch_size)["logits"]
+
+    def teacher_features(self, x, batch_size=256):
+        """Return the teacher's features on ``x``, as ``features.method`` compares them: float32 {layer name: (N, …)}.
+
+        Worth keeping between calls of ``fit``, and for other students. Raises ValueError without features.
+        """
+        if self.features is None:
+            raise ValueError("there are no features: give Distiller features=kdlab.FeatureDistillation(…)")
+        return self.teacher_targets.over(x, ["features"], batch_size)["features"]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Return the loss of a batch, a scalar: L in training, else the student's own."""
-        labels, teacher_logits = labels_and_logits(y)
+        """Return the loss of a batch, a scalar: what is trained, or else the student's own."""
+        labels, targets = labels_and_targets(y)
+        logits, student_features = y_pred if isinstance(y_pred, tuple) else (y_pred, None)
         samples = tf.cast(tf.size(labels), tf.float32)
         labelled = tf.cast(labels >= 0, tf.float32)
         weight = 1.0 if sample_weight is None else weights(sample_weight)
-        student_loss = self.loss(tf.maximum(labels, 0), y_pred, sample_weight=labelled * weight)
+        # Keras divides its losses by the number of devices, over which gradients are summed.
+        devices = tf.distribute.get_strategy().num_replicas_in_sync
+        student_loss = self.loss(tf.maximum(labels, 0), logits, sample_weight=labelled * weight) * devices
         if not training:
             # The mean over the labelled samples of all batches; Keras's own tracker counts the others too.
             number = tf.reduce_sum(labelled)
             mean = tf.math.divide_no_nan(student_loss * samples, number)
             self._student_loss.update_state(mean, sample_weight=number)
-            return student_loss
+            return student_loss / devices
+        if missing := self.teacher_targets.missing(targets):
+            targets |= self.teacher_targets.now(x, missing)
+        teacher_logits = targets["logits"]
+        if teacher_logits.shape.rank == 3:
+            teacher_logits = ensemble_logits(tf.cast(teacher_logits, tf.float32), self._temperature)
         soft = self.distillation_loss.per_sample(
-            teacher_logits=self._soft_targets(x, teacher_logits),
-            student_logits=y_pred,
+            teacher_logits=teacher_logits,
+            student_logits=logits,
             labels=labels,
             temperature=self._temperature,
         )
@@ -202,11 +244,17 @@ class Distiller(keras.Model):
         self._distillation_loss.update_state(distillation_loss, sample_weight=samples)
         alpha = tf.cast(self._alpha, tf.float32)
         loss = (1 - alpha) * student_loss + alpha * distillation_loss
-        return tf.add_n([loss, *(tf.reduce_sum(penalty) for penalty in self.losses)])
+        if self.feature_term is not None:
+            feature_loss = self.feature_term(targets["features"], student_features, sample_weight=weight)
+            self._feature_loss.update_state(feature_loss, sample_weight=samples)
+            feature_alpha = tf.cast(self._feature_alpha, tf.float32)
+            loss = feature_alpha * feature_loss + (1 - feature_alpha) * loss
+        return tf.add_n([loss, *(tf.reduce_sum(penalty) for penalty in self.losses)]) / devices
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the metrics with the labelled samples of a batch and return all of them, a dict."""
-        labels, _ = labels_and_logits(y)
+        labels, _ = labels_and_targets(y)
+        y_pred = y_pred[0] if isinstance(y_pred, tuple) else y_pred
         labelled = tf.where(labels >= 0)[:, 0]
         weight = None if sample_weight is None else tf.gather(weights(sample_weight), labelled)
         return super().compute_metrics(x, tf.gather(labels, labelled), tf.gather(y_pred, labelled), weight)
@@ -214,40 +262,31 @@ class Distiller(keras.Model):
     def test_step(self, data):
         """Return the logs of an evaluation: "loss", the student's own over labelled samples, and metrics."""
         logs = super().test_step(data)
-        del logs["distillation_loss"]
+        for name in ("distillation_loss", "feature_loss"):
+            logs.pop(name, None)
         logs["loss"] = logs.pop("student_loss")
         return logs
-
-    def _soft_targets(self, x, logits):
-        """Return teacher logits (N, C): of the data, or the teacher's now; an ensemble's put together."""
-        if logits is None:
-            if self.teacher is None:
-                raise ValueError(
-                    "there is neither a teacher nor teacher logits: give Distiller a teacher, or data that "
-                    "yield (x, (labels, teacher_logits))"
-                )
-            logits = self._run_teacher(x)
-        ensemble = logits.shape.rank == 3
-        return ensemble_logits(tf.cast(logits, tf.float32), self._temperature) if ensemble else logits
-
-    def _run_teacher(self, x):
-        """Return the teacher's logits on a batch, float32: (N, C), or (N, K, C) for a list of K teachers."""
-        logits = [tf.cast(model(x, training=False), tf.float32) for model in self._teachers()]
-        return tf.stack(logits, axis=1) if isinstance(self.teacher, (list, tuple)) else logits[0]
-
-    def _teachers(self):
-        teacher = self.teacher
-        return list(teacher) if isinstance(teacher, (list, tuple)) else [] if teacher is None else [teacher]
 
     def get_config(self):
         """Return the constructor's arguments with their present values."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}
-        return {**super().get_config(), **parts, "temperature": self.temperature, "alpha": self.alpha}
+        return {**super().get_config(), **parts, **{name: getattr(self, name) for name in _WEIGHTS}}
 
     @classmethod
     def from_config(cls, config):
         """Return the Distiller of that configuration."""
-        return cls(**{**config, **{name: keras.saving.deserialize_keras_object(config[name]) for name in _PARTS}})
+        return cls(
+            **{
+                **config,
+                **{name: keras.saving.deserialize_keras_object(config[name]) for name in _PARTS if name in config},
+            }
+        )
+
+    def get_compile_config(self):
+        """Return the arguments of ``compile``, without those that were left to ``fit``."""
+        config = super().get_compile_config()
+        chosen = ("steps_per_execution", "jit_compile") if self.compiled and self._choose_execution else ()
+        return config and {name: value for name, value in config.items() if name not in chosen}
 
     def compile_from_config(self, config):
         """Compile as before saving; Keras asks for this method wherever ``compile`` is not its own."""
@@ -256,4 +295,5 @@ class Distiller(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
 
-_PARTS = ("teacher", "student", "distillation_loss")
+_PARTS = ("teacher", "student", "distillation_loss", "features")
+_WEIGHTS = ("temperature", "alpha", "feature_alpha")

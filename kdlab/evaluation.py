@@ -1,13 +1,13 @@
 """What a result says and how sure it is: accuracy, calibration, fidelity, intervals, comparisons."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
-from .checks import check_labels, check_logits, check_same_shape
+from .checks import check_count, check_labels, check_logits, check_same_shape
 
 __all__ = [
     "BiasSweep",
@@ -103,7 +103,7 @@ def reliability_diagram(probabilities, labels, bins=15):
             "probabilities must be at least 0 and sum to 1 in every row, as softmax of the logits does, "
             f"got values from {probabilities.min():.4g} and a row that sums to {worst:.4g}"
         )
-    bins = _check_whole(bins, "bins", 1)
+    bins = check_count(bins, "bins", 1)
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
     place = np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
@@ -149,8 +149,8 @@ def wilson_interval(correct, total, confidence=0.95):
     It holds for few samples and near 0 and 1, where mean ± 2 standard errors does not (Wilson 1927). Raises
     ValueError unless 0 ≤ correct ≤ total, total ≥ 1 and 0 < confidence < 1.
     """
-    total = _check_whole(total, "total", 1)
-    correct = _check_whole(correct, "correct", 0, total)
+    total = check_count(total, "total", 1)
+    correct = check_count(correct, "correct", 0, total)
     z = NormalDist().inv_cdf((1 + _check_confidence(confidence)) / 2)
     share = correct / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
@@ -237,15 +237,6 @@ def _check_booleans(values, name):
     if array.dtype != bool or array.ndim != 1 or not len(array):
         raise ValueError(f"{name} must be booleans of shape (samples,), got type {array.dtype} and shape {array.shape}")
     return array
-
-
-def _check_whole(value, name, low, high=None):
-    """Return ``value`` as an int from ``low`` to ``high``."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):
-        limit = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"{name} must be a whole number {limit}, got {value!r}")
-    return int(value)
 
 
 def _check_confidence(confidence):

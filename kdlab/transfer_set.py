@@ -8,17 +8,28 @@ from .backend import keras, tf
 from .checks import check_labels, check_logits
 from .training_checks import check_not_probabilities
 
-__all__ = ["in_memory", "labels_and_logits", "prepare", "take", "weigh_classes", "weights"]
+__all__ = [
+    "check_teacher_logits",
+    "in_memory",
+    "labels_and_targets",
+    "over_batches",
+    "prepare",
+    "take",
+    "weigh_classes",
+    "weights",
+]
 
 
-def prepare(distiller, x, y=None, teacher_logits=None, sample_weight=None, class_weight=None, validation_split=0.0):
-    """Return x, (labels, teacher logits), weights or None, and the validation part or None, ready for Keras.
+def prepare(distiller, x, y=None, targets=None, sample_weight=None, class_weight=None, validation_split=0.0):
+    """Return x, (labels, logits[, features]), weights or None, and the validation part or None, ready for Keras.
 
-    Arguments as for ``Distiller.fit`` on arrays; the teacher runs once where ``teacher_logits`` is None. As
-    Keras does it, the last samples are the validation part, and class weights do not touch it.
+    Arguments as for ``Distiller.fit`` on arrays; ``targets`` is a dict of the teacher's "logits" and, with features,
+    "features", and the teacher runs once for those that are None. As Keras does it, the last samples are the
+    validation part, and class weights do not touch it.
 
     Raises ValueError for no samples, a single class, labels out of range, student outputs that look like
-    probabilities, and teacher logits that are not finite, of the wrong shape or look like probabilities.
+    probabilities, teacher logits that are not finite, of the wrong shape or look like probabilities, and teacher
+    features that are not finite or of other layers or shapes.
     """
     samples = len(keras.tree.flatten(x)[0])
     if samples == 0:
@@ -29,8 +40,8 @@ def prepare(distiller, x, y=None, teacher_logits=None, sample_weight=None, class
     labels = np.full(samples, -1) if y is None else np.asarray(y)
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     labels = check_labels(labels, classes, samples, "y", unlabelled=True).astype(np.int32)
-    if teacher_logits is not None:
-        teacher_logits = _check_teacher_logits(teacher_logits, samples, classes)
+    teacher = distiller.teacher_targets
+    targets = _check_targets(teacher, targets or {}, samples, classes)
 
     first = math.floor(samples * (1 - validation_split))
     if first == 0:
@@ -40,14 +51,15 @@ def prepare(distiller, x, y=None, teacher_logits=None, sample_weight=None, class
     x, labels, *given = take(data, slice(first))
     if labels[0] >= 0 and (labels == labels[0]).all():
         raise ValueError(f"the transfer set must hold at least two classes, got only class {labels[0]}")
-    if teacher_logits is None:
-        teacher_logits = _check_teacher_logits(distiller.teacher_logits(x), first, classes)
+    targets = take(targets, slice(first))
+    if missing := teacher.missing(targets):
+        targets |= _check_targets(teacher, teacher.over(x, missing), first, classes)
     if class_weight is not None:
         if given:
             raise ValueError("give class_weight or sample_weight, not both")
         # Not left to Keras, which refuses class weights beside labels of two parts.
         given = [np.array([class_weight.get(int(label), 1.0) for label in labels], np.float32)]
-    return x, (labels, teacher_logits[:first]), given[0] if given else None, validation
+    return x, (labels, *map(targets.get, teacher.names)), given[0] if given else None, validation
 
 
 def in_memory(x):
@@ -60,13 +72,28 @@ def take(arrays, which):
     return keras.tree.map_structure(lambda array: array[which], arrays)
 
 
-def labels_and_logits(y):
-    """Return labels (N,) int32 and teacher logits, or None, from a batch's labels alone or a pair of both."""
-    labels, logits = y if isinstance(y, (tuple, list)) else (y, None)
+def over_batches(function, x, batch_size=256):
+    """Return ``function``, of a batch of tensors to a dict of them, over all of ``x``: one of float32 arrays."""
+    spec = keras.tree.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), x)
+    # One trace for every batch size; `predict` would leave a function behind in the model.
+    run = tf.function(function).get_concrete_function(spec)
+    samples, results = len(keras.tree.flatten(x)[0]), None
+    for start in range(0, samples, batch_size):
+        rows = slice(start, start + batch_size)
+        outputs = run(keras.tree.map_structure(tf.convert_to_tensor, take(x, rows)))
+        if results is None:  # Filled as they come: features may be large, and a list of batches would double them.
+            results = keras.tree.map_structure(lambda part: np.empty((samples, *part.shape[1:]), np.float32), outputs)
+        keras.tree.map_structure(lambda whole, part, rows=rows: whole.__setitem__(rows, part), results, outputs)
+    return results
+
+
+def labels_and_targets(y):
+    """Return labels (N,) int32 and what is beside them, a dict of the teacher's "logits" and "features", or less."""
+    labels, *targets = y if isinstance(y, (tuple, list)) else (y,)
     if labels is None or (labels.shape.rank == 2 and labels.shape[1] != 1):
         got = "none" if labels is None else f"shape {tuple(labels.shape)}"
         raise ValueError(f"labels must be whole numbers of shape (samples,), −1 for no label, got {got}")
-    return tf.reshape(tf.cast(labels, tf.int32), [-1]), logits
+    return tf.reshape(tf.cast(labels, tf.int32), [-1]), dict(zip(("logits", "features"), targets, strict=False))
 
 
 def weigh_classes(dataset, class_weight):
@@ -80,7 +107,7 @@ def weigh_classes(dataset, class_weight):
     def with_weights(x, y, *given):
         if given:
             raise ValueError("give class_weight or sample weights, not both")
-        theirs = tf.cast(labels_and_logits(y)[0][:, None] == classes, tf.float32)
+        theirs = tf.cast(labels_and_targets(y)[0][:, None] == classes, tf.float32)
         return x, y, 1 + tf.reduce_sum(theirs * (values.astype(np.float32) - 1), axis=1)
 
     return dataset.map(with_weights)
@@ -91,7 +118,19 @@ def weights(sample_weight):
     return tf.reshape(tf.cast(keras.tree.flatten(sample_weight)[0], tf.float32), [-1])
 
 
-def _check_teacher_logits(logits, samples, classes):
+def _check_targets(teacher, targets, samples, classes):
+    """Return those of the teacher's targets that are not None, float32, or raise ValueError."""
+    checked = {}
+    if targets.get("logits") is not None:
+        checked["logits"] = check_teacher_logits(targets["logits"], samples, classes)
+    if targets.get("features") is not None:
+        if teacher.features is None:
+            raise ValueError("teacher_features go with Distiller(features=…), and there are none")
+        checked["features"] = _check_teacher_features(targets["features"], samples, teacher.feature_shapes)
+    return checked
+
+
+def check_teacher_logits(logits, samples, classes):
     """Return teacher logits as float32, (N, C) or for K teachers (N, K, C), or raise ValueError."""
     logits = check_logits(logits, "teacher_logits").astype(np.float32, copy=False)
     if logits.ndim not in (2, 3) or (logits.shape[0], logits.shape[-1]) != (samples, classes):
@@ -101,3 +140,15 @@ def _check_teacher_logits(logits, samples, classes):
         )
     check_not_probabilities(logits, "teacher")
     return logits
+
+
+def _check_teacher_features(features, samples, shapes):
+    """Return teacher features as float32, {layer name: (N, …)}, of these shapes of a sample, or raise ValueError."""
+    expected = {name: (samples, *shape) for name, shape in shapes.items()}
+    got = {name: tuple(np.shape(value)) for name, value in features.items()} if isinstance(features, dict) else features
+    if got != expected:
+        raise ValueError(f"teacher_features must be arrays by layer name, of shapes {expected}, got {got!r}")
+    for name, value in features.items():
+        if not math.isfinite(np.sum(value, dtype=np.float64)):
+            raise ValueError(f"teacher_features must be finite, those of {name!r} are not")
+    return {name: np.asarray(value, np.float32) for name, value in features.items()}

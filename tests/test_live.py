@@ -14,7 +14,8 @@ import kdlab
 from kdlab import models
 from kdlab.backend import keras, tf
 from kdlab.datasets import Split
-from kdlab.live import LiveTrainer, _diverged_at
+from kdlab.live import LiveTrainer
+from kdlab.live_result import diverged_at
 from kdlab.softening import distillation_loss, softmax
 
 EPOCHS, SEEDS = 4, 3
@@ -381,7 +382,7 @@ def test_one_students_divergence_is_not_the_others(trainer):
     result = trainer.train(seeds=SEEDS)
     losses = result.train_loss.copy()
     losses[1, 2:] = np.nan
-    found = _diverged_at({"loss": losses[:, None], "logits": result.test_logits[:, None]})
+    found = diverged_at({"loss": losses[:, None], "logits": result.test_logits[:, None]})
     assert found.tolist() == [[-1], [2], [-1]]
     assert "1 of 3 students diverged" in replace(result, diverged_at=found[:, 0]).message
     assert "epoch 3;" in replace(result, diverged_at=found[:, 0]).message

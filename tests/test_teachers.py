@@ -1,9 +1,12 @@
 """The shipped logits can be made again: both networks are retrained here and must come out as good."""
 
+import random
+
 import numpy as np
 import pytest
 
 from kdlab import teachers
+from kdlab.backend import keras, tf
 from kdlab.datasets import digits_logits, load
 
 # Accuracy may differ by this much between machines and versions of the libraries: nine of 600 test samples.
@@ -52,6 +55,20 @@ def test_the_file_holds_what_was_returned(made):
 def test_the_teacher_knows_what_the_student_has_still_to_learn(made, labels):
     assert accuracy(made[0]["teacher"], labels) > 0.95
     assert 0.3 < accuracy(made[0]["student"], labels) < 0.8
+
+
+def test_the_teacher_is_the_same_whatever_ran_before():
+    data = load("digits")
+    first = teachers.digits_teacher(data, epochs=2)
+    # Numbers are drawn and networks made and trained in between, in every generator that there is.
+    keras.utils.set_random_seed(99)
+    teachers.begun_student(data, seed=5)
+    keras.random.normal((7,))
+    tf.random.normal((3,))
+    random.random()
+    again = teachers.digits_teacher(data, epochs=2)
+    for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
 
 
 def test_a_seed_makes_the_same_network_and_another_seed_another():
