@@ -1,5 +1,6 @@
 """The server of the dashboards: Voila on our notebooks, with what a classroom needs set right."""
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
@@ -8,6 +9,7 @@ import secrets
 import socket
 import subprocess
 import threading
+import time
 import webbrowser
 
 import psutil
@@ -15,10 +17,12 @@ import zmq
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
 from tornado.web import HTTPError, RedirectHandler
+from traitlets import Bool
 from traitlets.config import Config
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
+from voila.utils import ENV_VARIABLE
 
 from .pages import HOME, notebooks_folder
 
@@ -26,6 +30,8 @@ __all__ = ["Dashboards", "free_port", "is_loopback", "serve"]
 
 # A kernel without a page (a link preview, a crashed browser) goes after five minutes; one whose page is left, at once.
 CULL_AFTER, CULL_EVERY = 300, 30
+# A page just opened has the processors to itself for so long before a kernel is started for the next visitor, in seconds.
+REFILL_AFTER = 8
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
 
 
@@ -40,6 +46,7 @@ class PageHandler(TornadoVoilaHandler):
         came_from = self.request.headers.get("Sec-Fetch-Site", "none")
         if came_from not in ("same-origin", "none") and self.request.headers.get("Sec-Fetch-Dest") != "document":
             raise HTTPError(403, "a page can be opened by a link from another site, but not loaded into it")
+        self.kernel_manager.visited(path)
         await super().get(path)
 
 
@@ -55,11 +62,35 @@ class ShutdownHandler(VoilaShutdownKernelHandler):
         """Accept the beacon."""
 
 
-class QuietKernels(AsyncMappingKernelManager):
-    """Kernels whose logs (TensorFlow greets at length) do not run over the server's own lines."""
+class Kernels(AsyncMappingKernelManager):
+    """Kernels whose logs (TensorFlow greets at length) do not run over the server's own lines, started ahead with care.
+
+    The kernel for the next visitor of a page is started when nobody has come for a while, or at once if somebody waits.
+    """
+
+    quiet = Bool(True, help="Whether the kernels' logs are dropped.").tag(config=True)
+
+    def __init__(self, **options):
+        self._visited = self._waited_for = -float("inf")
+        super().__init__(**options)
+
+    def visited(self, path):
+        """Take notice of a visitor of the notebook at ``path``."""
+        ahead = getattr(self, "_pools", {}).get(path)  # Voila's tasks, the next visitor's first
+        if ahead and not ahead[0].done():
+            self._waited_for = time.monotonic()
+        else:
+            self._visited = time.monotonic()
+
+    async def _calm(self):
+        """Return when it is time to start a kernel for the next visitor."""
+        while time.monotonic() < self._visited + REFILL_AFTER and time.monotonic() > self._waited_for + 1:
+            await asyncio.sleep(0.1)
 
     async def _async_start_kernel(self, **options):
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        if options.get("env", {}).get(ENV_VARIABLE.VOILA_PREHEAT):
+            await self._calm()
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if self.quiet else {}
         return await super()._async_start_kernel(**quiet, **options)
 
     start_kernel = _async_start_kernel
@@ -159,7 +190,7 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
             },
             VoilaConfiguration={
                 "template": "kdlab",
-                "multi_kernel_manager_class": AsyncMappingKernelManager if verbose else QuietKernels,
+                "multi_kernel_manager_class": Kernels,
                 "preheat_kernel": pool > 0,
                 "default_pool_size": pool,
                 # Other programs' JupyterLab extensions have no business on our pages, and cost them time.
@@ -171,8 +202,8 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
             },
             # Other users of this machine cannot listen in between server and kernels (jupyter_client 8.10).
             KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"},
-            # A page just opened has the processors to itself before the pool is filled again.
-            VoilaKernelManager={"fill_delay": 8},
+            Kernels={"quiet": not verbose},
+            VoilaKernelManager={"fill_delay": 0},  # ours waits, but not while somebody waits for the kernel
             MappingKernelManager={"cull_idle_timeout": CULL_AFTER, "cull_interval": CULL_EVERY},
         )
     )

@@ -111,8 +111,8 @@ def start_server():
 
 
 @pytest.fixture(scope="session")
-def server(start_server):
-    return start_server("--port", "8971")
+def server(start_server, worker_id):
+    return start_server("--port", "8971" if worker_id == "master" else f"897{worker_id.removeprefix('gw')}")
 
 
 @pytest.fixture(scope="session")

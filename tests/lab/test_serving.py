@@ -1,0 +1,74 @@
+"""When the kernel of the next visitor is started."""
+
+from concurrent.futures import Future
+
+import pytest
+
+from kdlab.lab import serving
+
+
+class Clock:
+    """A clock that goes on by what is slept, and does what is planned at its times."""
+
+    def __init__(self):
+        self.now, self.plans = 0.0, {}
+
+    def monotonic(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.now += seconds
+        for when in [when for when in self.plans if when <= self.now]:
+            self.plans.pop(when)()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(serving.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(serving.asyncio, "sleep", clock.sleep)
+    return clock
+
+
+@pytest.fixture
+def kernels():
+    return serving.Kernels()
+
+
+def ahead(done):
+    """A kernel started ahead as Voila keeps it, ready or not."""
+    kernel = Future()
+    if done:
+        kernel.set_result(None)
+    return [kernel]
+
+
+def started(kernels, clock):
+    coroutine = kernels._calm()
+    with pytest.raises(StopIteration):
+        coroutine.send(None)
+    return clock.now
+
+
+def test_before_the_first_visitor_at_once(kernels, clock):
+    assert started(kernels, clock) == 0
+
+
+def test_after_a_visitor_when_all_is_quiet(kernels, clock):
+    kernels._pools = {"a": ahead(done=True)}
+    kernels.visited("a")
+    clock.plans[5] = lambda: kernels.visited("a")
+    assert started(kernels, clock) == pytest.approx(5 + serving.REFILL_AFTER, abs=0.2)
+
+
+@pytest.mark.parametrize("when", [0.05, 5])
+def test_at_once_when_somebody_waits(kernels, clock, when):
+    kernels._pools = {"a": ahead(done=False), "b": ahead(done=True)}
+    kernels.visited("b")
+
+    def come():
+        kernels.visited("a")
+        kernels.visited("b")  # another visitor of another page holds nobody up
+
+    clock.plans[when] = come
+    assert started(kernels, clock) == pytest.approx(when, abs=0.2)
