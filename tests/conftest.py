@@ -1,10 +1,17 @@
 """What the tests of data share: a cache of their own, and a web server on this machine."""
 
+import gc
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
+
+def pytest_collection_finish():
+    """Spare garbage collection, which Keras asks for often, the modules that are there to stay."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
