@@ -1,10 +1,13 @@
 """Chapter 3's view: panels over the states of its students, each with a thread of its own."""
 
+import time
 import uuid
 
 import traitlets
 
 from ..scenarios import SCENARIOS
+from . import convolution_state
+from .convolution_state import ConvolutionState
 from .features_state import CASES, DEFAULTS, LAYERS, METHODS, SCENARIO_NAMES, WIDTHS, FeaturesState, pairs
 from .inside_state import look_inside
 from .panel import WorkingPanel, alpha_rule, choice_rule, module, temperature_rule
@@ -37,12 +40,25 @@ class RelativesPanel(FeaturesPanel):
     image_bytes = traitlets.Bytes().tag(sync=True)
 
 
+class ConvolutionPanel(FeaturesPanel):
+    """A panel of the convolutional students; ``trained`` counts the trainings that came to their end."""
+
+    _esm = module("features_drawing.js", "convolution.js")
+
+    stages = traitlets.List().tag(sync=True)
+    epochs = traitlets.Int().tag(sync=True)
+    nuclei = traitlets.Dict().tag(sync=True)
+    trained = traitlets.Int().tag(sync=True)
+
+
 class Chapter:
     """The panels of chapter 3."""
 
     def __init__(self):
         self.state = FeaturesState()
         self._relatives = RelativesState(self.state)
+        self._convolution, self._maps = ConvolutionState(), None
+        nuclei = convolution_state.DEFAULTS
         self._shared = {
             "page_id": uuid.uuid4().hex,
             "rules": {
@@ -56,6 +72,10 @@ class Chapter:
                 "width": choice_rule("width", WIDTHS, DEFAULTS["width"]),
                 "epoch": EPOCH_RULE,
                 "view": choice_rule("view", VIEW_TITLES, next(iter(VIEW_TITLES))),
+                "convolution_method": choice_rule("conv_method", convolution_state.METHODS, nuclei["method"]),
+                "stage": choice_rule("stage", convolution_state.STAGES, nuclei["stage"]),
+                "convolution_alpha": alpha_rule(nuclei["feature_alpha"]) | {"key": "conv_alpha_f"},
+                "nucleus": choice_rule("nucleus", range(convolution_state.SHOWN), 0),
             },
             "methods": [{"name": name, "title": title} for name, title in METHODS.items()],
             "scenarios": [{"name": name, "title": SCENARIOS[name].title} for name in SCENARIO_NAMES],
@@ -96,6 +116,46 @@ class Chapter:
         views = [{"name": name, "title": title} for name, title in VIEW_TITLES.items()]
         images = self._relatives.view_images().tobytes()
         return self._relative("view", self._relatives.other_view, views=views, image_bytes=images)
+
+    def convolution(self):
+        """Return the panel of convolutional students of nuclei: trained at a press, with progress and a stop."""
+        panel = self._convolution_panel("convolution", epochs=convolution_state.EPOCHS)
+
+        def train(request):
+            if request.get("stop"):
+                return
+            started = time.perf_counter()
+
+            def progress(result):
+                panel.result = result | {"seconds": time.perf_counter() - started}
+
+            position = {name: request[name] for name in convolution_state.DEFAULTS}
+            self._convolution.train(progress, lambda: worker.superseded, **position)
+            if self._maps and panel.result["done"] == panel.result["total"]:
+                self._maps.trained += 1
+
+        worker = panel.work(train)
+        return panel
+
+    def maps(self):
+        """Return the panel of attention and feature maps of a chosen nucleus."""
+        images, labels = self._convolution.shown()
+        nuclei = {"bytes": images.tobytes(), "side": images.shape[1], "labels": labels}
+        panel = self._maps = self._convolution_panel("maps", nuclei=nuclei)
+
+        def look(request):
+            panel.result = self._convolution.look(request["image"], request["stage"])
+
+        panel.work(look)
+        return panel
+
+    def _convolution_panel(self, name, **values):
+        methods = [{"name": name, "title": title} for name, title in convolution_state.METHODS.items()]
+        stages = [
+            {"name": name, "title": f"{name}: {teacher} and {student}"}
+            for name, (teacher, student) in convolution_state.STAGES.items()
+        ]
+        return ConvolutionPanel(panel=name, **self._shared | {"methods": methods}, stages=stages, **values)
 
     def _relative(self, name, train, **values):
         panel = RelativesPanel(panel=name, **self._shared, **values)

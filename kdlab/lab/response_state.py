@@ -25,13 +25,22 @@ from .response_summary import (
     summarise,
 )
 
-__all__ = ["DEFAULTS", "SEEDS", "WIDTHS", "ResponseState"]
+__all__ = ["DEFAULTS", "SEEDS", "WIDTHS", "ResponseState", "check_training_temperature"]
 
 DEFAULTS = {"temperature": 4.0, "alpha": 0.9, "scenario": "few", "width": 16}
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 10_000.0  # beyond, float32 rounds the softened differences away
 WIDTHS = (4, 8, 16, 32, 64)
 SEEDS = 10
 TEACHERS = 10
+
+
+def check_training_temperature(temperature):
+    """Return ``temperature`` as a float, or raise ValueError for one that single precision cannot train at."""
+    temperature = check_temperature(temperature)
+    if not LOWEST_TEMPERATURE <= temperature <= HIGHEST_TEMPERATURE:
+        accepted = f"from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
+        raise ValueError(f"temperature must be {accepted} to train in single precision, got {temperature:g}")
+    return temperature
 
 
 class ResponseState:
@@ -47,11 +56,7 @@ class ResponseState:
             raise ValueError(f"scenario must be one of {', '.join(SCENARIOS)}, got {scenario!r}")
         if width not in WIDTHS:
             raise ValueError(f"width must be one of {', '.join(map(str, WIDTHS))}, got {width!r}")
-        temperature = check_temperature(temperature)
-        if not LOWEST_TEMPERATURE <= temperature <= HIGHEST_TEMPERATURE:
-            accepted = f"from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
-            raise ValueError(f"temperature must be {accepted} to train in single precision, got {temperature:g}")
-        return temperature, check_alpha(alpha), scenario, int(width)
+        return check_training_temperature(temperature), check_alpha(alpha), scenario, int(width)
 
     def teachers(self, count):
         """Return the ``LiveResult`` of ``count`` teachers, dense 64-256-256-10, trained on all labels, and its seconds."""
@@ -93,7 +98,7 @@ class ResponseState:
             "alone": alone["students"] | {"seconds": alone_seconds},
             "distilled": picture["students"] | {"seconds": seconds},
             "difference": compare(distilled.test_accuracy, self.alone(scenario, width).test_accuracy),
-            "errors": self._errors(alone["wrong"], picture["wrong"]),
+            "errors": self._errors(alone["wrong"], picture["wrong"], picture["read"]),
             "bias": self._bias(scenario, alone["bias"], picture["bias"]),
             "fidelity": {
                 "teacher": self._teacher(scenario)["fidelity"],
@@ -231,13 +236,14 @@ class ResponseState:
             "students": describe_students(result)
         }
 
-    def _errors(self, alone, distilled, count=12):
-        """Return the test digits that most distilled students get wrong: place, wrong students of each kind."""
+    def _errors(self, alone, distilled, read, count=12):
+        """Return the test digits that most distilled students get wrong: place, what is read, wrong students of each kind."""
         worst = np.lexsort((-alone, -distilled))[:count]
         return [
             {
                 "digit": int(i),
                 "label": int(self.data.test.y[i]),
+                "read": int(read[i]),
                 "alone": int(alone[i]),
                 "distilled": int(distilled[i]),
             }

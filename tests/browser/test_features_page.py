@@ -131,6 +131,46 @@ def test_relatives_are_trained_and_a_view_is_chosen(server, open_page):
     assert "5 students together" in panel(page, "ensemble").inner_text()
 
 
+def test_convolutional_students_are_watched_and_stopped(server, open_page):
+    page = open_page(server.page(NAME), READY)
+    convolution = panel(page, "convolution")
+    convolution.scroll_into_view_if_needed()
+    convolution.get_by_label("Feature loss", exact=True).select_option("hint")
+    convolution.get_by_role("button", name="Train three students of each kind").click()
+    page.wait_for_function(
+        """Number(document.querySelector('[data-panel="convolution"] progress').value) > 0.02""", timeout=90_000
+    )
+    drawn = convolution.locator(".kd-chart path").first.get_attribute("d")
+    assert drawn.count("L") >= 1  # the curve grows while they learn
+    convolution.get_by_role("button", name="Stop").click()
+    settled(page, "convolution")
+    assert "there is no verdict on half-trained students" in convolution.locator(".kd-status").inner_text()
+    assert "Made for Hint (FitNets), middle layers" in convolution.inner_text()
+    assert convolution.locator(".kd-verdict").inner_text() == ""
+    assert "conv_method=hint" in page.url
+
+
+def test_the_maps_follow_the_nucleus_and_the_layers(server, open_page):
+    page = open_page(server.page(NAME, "?nucleus=3"), READY)
+    look_at(page, "maps", ".kd-channels canvas")
+    maps = panel(page, "maps")
+    assert maps.locator(".kd-digit").nth(3).get_attribute("aria-pressed") == "true"
+    assert "nucleus 4: inflammatory" in maps.inner_text()
+    attention = maps.locator(".kd-seen canvas").nth(1)
+    before = attention.evaluate("c => c.toDataURL()")
+    maps.locator(".kd-digit").nth(3).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    settled(page, "maps")
+    assert "nucleus 5: connective" in maps.inner_text()
+    other = attention.evaluate("c => c.toDataURL()")
+    assert other != before
+    assert attention.evaluate("c => c.width") == 12
+    maps.get_by_label("Layers", exact=True).select_option("late")
+    settled(page, "maps")
+    assert attention.evaluate("c => c.width") == 6
+
+
 def test_garbage_in_the_address_is_said(server, open_page):
     page = open_page(server.page(NAME, "?teacher=block7&alpha_f=2&method=crd"), READY)
     note = panel(page).locator("> .kd-message").inner_text()
@@ -145,6 +185,7 @@ def test_filled_panels_fit_and_are_accessible(server, open_page, width):
     page = open_page(server.page(NAME), READY, width=width)
     for name, ready in (
         ("inside", ".kd-numerals"),
+        ("maps", ".kd-channels canvas"),
         ("mutual", ".kd-strip svg"),
         ("ensemble", "tbody"),
         ("view", ".kd-strip svg"),

@@ -81,8 +81,8 @@ function niceTicks(low, high) {
   return ticks;
 }
 
-// ---- line charts: x may be logarithmic; each series has a colour, a dash and a label at its end ----
-function lineChart({ title, x, y, series, logarithmic = false, xLabel, yLabel, yMin, yMax, height = 260 }) {
+// ---- line charts: x may be logarithmic; each series has a colour, a dash, and a label in the legend if it is to be there ----
+function lineChart({ title, x, series, logarithmic = false, withCursor = true, xLabel, yLabel, yMin, yMax, height = 260 }) {
   const width = 560, left = 78, right = 14, top = 14, bottom = 44;
   const toX = logarithmic ? Math.log10 : (value) => value;
   const [x0, x1] = [toX(x[0]), toX(x[x.length - 1])];
@@ -90,7 +90,7 @@ function lineChart({ title, x, y, series, logarithmic = false, xLabel, yLabel, y
   const py = (value) => top + (1 - (value - yMin) / (yMax - yMin)) * (height - top - bottom);
   const xTicks = logarithmic ? [0.1, 1, 10, 100].filter((t) => t >= x[0] && t <= x[x.length - 1]) : niceTicks(x[0], x[x.length - 1]);
   const yTicks = niceTicks(yMin, yMax);
-  const cursor = svg("line", { class: "kd-cursor", y1: top, y2: height - bottom });
+  const cursor = withCursor && svg("line", { class: "kd-cursor", y1: top, y2: height - bottom });
   const dots = series.map((one) => svg("circle", { r: 5, fill: `var(--kd-${one.colour})`, class: "kd-dot" }));
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "kd-chart" },
     svg("title", {}, title),
@@ -105,11 +105,11 @@ function lineChart({ title, x, y, series, logarithmic = false, xLabel, yLabel, y
     svg("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xLabel),
     svg("text", { class: "kd-axis", transform: `translate(13 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, yLabel),
     series.map((one) => svg("path", {
-      fill: "none", stroke: `var(--kd-${one.colour})`, "stroke-width": 3, "stroke-dasharray": one.dash,
+      fill: "none", stroke: `var(--kd-${one.colour})`, "stroke-width": one.thin ? 1.8 : 3, "stroke-dasharray": one.dash,
       d: one.values.map((value, i) => `${i ? "L" : "M"}${px(x[i]).toFixed(1)} ${py(Math.min(Math.max(value, yMin), yMax)).toFixed(1)}`).join(""),
     })),
-    cursor, dots);
-  const legend = el("ul", { class: "kd-legend" }, series.map((one) => el("li", {},
+    withCursor ? [cursor, dots].flat() : null);
+  const legend = el("ul", { class: "kd-legend" }, series.filter((one) => one.label).map((one) => el("li", {},
     svg("svg", { viewBox: "0 0 34 10", class: "kd-key", "aria-hidden": "true" },
       svg("line", { x1: 0, x2: 34, y1: 5, y2: 5, stroke: `var(--kd-${one.colour})`, "stroke-width": 3, "stroke-dasharray": one.dash })),
     one.label)));
@@ -171,6 +171,16 @@ function learningCurves({ title, kinds }) {
   return lineChart({
     title, x: series[0].values.map((_, e) => e + 1), yMin: Math.max(0, Math.floor(10 * Math.min(...series.map((one) => one.values[0]))) / 10), yMax: 1,
     xLabel: "epoch", yLabel: "accuracy", height: 220, series,
+  });
+}
+
+// The same while they still learn: a thin line is one run, as far as it has come.
+function manyCurves({ title, epochs, kinds }) {
+  const series = kinds.flatMap(({ label, runs, ...look }) => [
+    { ...look, label, values: runs[0] ?? [], thin: true }, ...runs.slice(1).map((values) => ({ ...look, values, thin: true }))]);
+  const least = Math.min(0.9, ...series.flatMap((one) => one.values));
+  return lineChart({
+    title, x: Array.from({ length: epochs }, (_, e) => e + 1), series, withCursor: false, xLabel: "epoch", yLabel: "accuracy", height: 240, yMin: Math.floor(10 * least) / 10, yMax: 1,
   });
 }
 

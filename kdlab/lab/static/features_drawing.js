@@ -21,7 +21,7 @@ const VERBS = { better: "better", worse: "worse", "not told apart": "not told ap
 
 const featureAlphaControl = (store, name = "feature_alpha") =>
   numberControl({
-    label: "Features α_f", min: 0, max: 1, step: 0.01, accepts: store.rules[name].accepts,
+    label: "Features α_f", min: 0, max: 1, step: 0.05, scale: RATIO, accepts: store.rules[name].accepts,
     accept: (value) => value >= 0 && value <= 1, read: () => store.get(name), write: (value) => store.set({ [name]: value }),
   });
 const choice = (store, label, name, options) => choiceControl(label, options, () => store.get(name), (value) => store.set({ [name]: value }));

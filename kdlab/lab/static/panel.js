@@ -167,11 +167,24 @@ const linkNotes = (store) =>
 // Every panel is a module of its own, so the count is kept where all of them see it.
 const unique = (stem) => `kd-${stem}-${(globalThis.kdlabSerial = (globalThis.kdlabSerial ?? 0) + 1)}`;
 
+// How a slider's positions become values, and back. RATIO is for a weight w beside 1 − w: its middle is 0.5, a step
+// multiplies w / (1 − w), and the two ends are 0 and 1.
+const LINEAR = { toSlider: (value) => value, fromSlider: (place) => place };
+const LOGARITHMIC = { toSlider: Math.log10, fromSlider: (place) => Number((10 ** place).toPrecision(3)) };
+const RATIO_END = 3.05;
+const RATIO = {
+  toSlider: (weight) => (weight <= 0 ? -RATIO_END : weight >= 1 ? RATIO_END : Math.min(Math.max(Math.log10(weight / (1 - weight)), -3), 3)),
+  fromSlider: (place) => {
+    if (Math.abs(place) > 3.01) return place > 0 ? 1 : 0;
+    const lesser = Number((1 / (1 + 10 ** Math.abs(place))).toPrecision(2));
+    return place > 0 ? Number((1 - lesser).toFixed(5)) : lesser;
+  },
+};
+
 // A number as a slider and as a box for typing; what is not accepted is said beside it and changes nothing.
-function numberControl({ label, min, max, step, logarithmic = false, accepts, accept, format = plain, read, write }) {
+function numberControl({ label, min, max, step, scale = LINEAR, accepts, accept, format = plain, read, write }) {
   const id = unique("number");
-  const toSlider = logarithmic ? (value) => Math.log10(value) : (value) => value;
-  const fromSlider = logarithmic ? (value) => Number((10 ** value).toPrecision(3)) : (value) => Number(value);
+  const { toSlider, fromSlider } = scale;
   const slider = el("input", {
     type: "range", id, min: toSlider(min), max: toSlider(max), step, class: "kd-slider",
     oninput: () => { message.textContent = ""; write(fromSlider(Number(slider.value))); },
@@ -196,7 +209,7 @@ function numberControl({ label, min, max, step, logarithmic = false, accepts, ac
 
 const temperatureControl = (store) =>
   numberControl({
-    label: "Temperature T", min: 0.1, max: 100, step: 0.01, logarithmic: true,
+    label: "Temperature T", min: 0.1, max: 100, step: 0.01, scale: LOGARITHMIC,
     accepts: store.rules.temperature.accepts, accept: (value) => isPositive(value, store.rules.temperature),
     read: () => store.get("temperature"), write: (temperature) => store.set({ temperature }),
   });

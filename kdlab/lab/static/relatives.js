@@ -76,11 +76,10 @@ function renderEnsemble(model, store) {
     const means = (kind) => together[kind].map(([mean]) => mean);
     const low = Math.floor(20 * Math.min(...means("alone"), ...means("distilled"))) / 20;
     const picture = lineChart({
-      title: "Test accuracy of students that answer as one", x: sizes, yMin: low, yMax: Math.min(1, Math.ceil(20 * teacher + 0.01) / 20), xLabel: "students together", yLabel: "accuracy", height: 240,
+      title: "Test accuracy of students that answer as one", x: sizes, yMin: low, yMax: Math.min(1, Math.ceil(20 * teacher + 0.01) / 20), withCursor: false, xLabel: "students together", yLabel: "accuracy", height: 240,
       series: [{ label: "distilled", colour: "blue", values: means("distilled") }, { label: "no distillation", colour: "orange", dash: "9 5", values: means("alone") },
         { label: "the teacher", colour: "black", dash: "2 4", values: sizes.map(() => teacher) }],
     });
-    for (const mark of picture.querySelectorAll(".kd-cursor, .kd-dot")) mark.remove();
     chart.replaceChildren(picture);
     table.fill({
       caption: "Test accuracy with 95 % intervals over ten groups of students", hidden: true, heads: ["", "no distillation", "distilled"],

@@ -94,7 +94,7 @@ function renderLive(model, store) {
     const r = result();
     if (!r.alone) return;
     replay.stop();
-    const [tone, sentence] = VERDICTS[r.difference.verdict];
+    const [tone, sentence] = r.position.alpha === 0 ? ["open", "α = 0 is the student alone, so there is nothing to compare."] : VERDICTS[r.difference.verdict];
     verdict.className = `kd-verdict kd-${tone}`;
     verdict.textContent = sentence;
     const d = r.difference;
@@ -104,8 +104,8 @@ function renderLive(model, store) {
     curves.replaceChildren(chart);
     drawEpoch();
     bias.draw();
-    errors.replaceChildren(el("h3", {}, "Where they still err"), el("p", {}, "Students of ten that get the digit wrong, alone → distilled:"),
-      el("ul", { class: "kd-grid-errors" }, r.errors.map((e) => el("li", {}, thumbnail(image(e.digit), 8), el("span", {}, `a ${e.label}`), el("span", {}, `${e.alone} → ${e.distilled}`)))));
+    errors.replaceChildren(el("h3", {}, "Where they still err"), el("p", {}, "What the distilled students read most often instead, and how many of ten get the digit wrong, alone → distilled:"),
+      el("ul", { class: "kd-grid-errors" }, r.errors.map((e) => el("li", {}, thumbnail(image(e.digit), 8), el("span", {}, `a ${e.label},`), el("span", {}, `read as ${e.read}`), el("span", {}, `${e.alone} → ${e.distilled}`)))));
   };
   model.on("change:result", drawResult);
   let asked;
@@ -144,13 +144,14 @@ function biasControl(model, store) {
     const at = (kind) => (chosen ? kind.chosen : b.values.indexOf(store.get("bias")));
     const bias = (kind) => signed(b.values[at(kind)]);
     const classes = b.classes.join(" and ");
+    const logit = b.classes.length > 1 ? "logits of classes" : "logit of class";
     const errors = (kind) => [kind.errors, kind.class_errors].map((all) => all[at(kind)].toFixed(0));
     const [distilled, distilledThere] = errors(b.distilled), [alone, aloneThere] = errors(b.alone);
     slider.max = b.values.length - 1;
     slider.value = at(b.distilled);
     slider.setAttribute("aria-valuetext", `bias ${bias(b.distilled)}`);
     best.setAttribute("aria-pressed", String(chosen));
-    text.textContent = `With ${bias(b.distilled)} on the logit of class ${classes}${chosen ? ", best on the validation set," : ""} the distilled students make ` +
+    text.textContent = `With ${bias(b.distilled)} on the ${logit} ${classes}${chosen ? ", best on the validation set," : ""} the distilled students make ` +
       `${distilled} errors on ${b.samples} test digits, ${distilledThere} of them on the ${b.class_samples} of ${classes}; ` +
       `the students alone${chosen ? `, best with ${bias(b.alone)},` : ""} ${alone}, ${aloneThere} of them there. Means of ten.`;
   };
@@ -286,6 +287,9 @@ function reliabilityChart(title, { confidence, correct, count: samples }, colour
     svg("rect", { x: 30, y: 30, width: 160, height: 160, fill: "none", stroke: "var(--kd-line)" }),
     svg("line", { x1: 30, y1: 190, x2: 190, y2: 30, stroke: "var(--kd-quiet)", "stroke-dasharray": "4 4" }),
     svg("text", { x: 110, y: 212, "text-anchor": "middle" }, "confidence"), svg("text", { transform: "translate(18 110) rotate(-90)", "text-anchor": "middle" }, "accuracy"),
+    [0, 1].map((end) => [
+      svg("text", { x: at(end), y: 206, "text-anchor": "middle" }, `${end}`), svg("text", { x: 25, y: 224 - at(end), "text-anchor": "end" }, `${end}`),
+    ]).flat(),
     confidence.map((value, i) => (value === null ? null
       : svg("circle", { cx: at(value), cy: 220 - at(correct[i]), r: 2 + 6 * Math.sqrt(samples[i] / most), fill: `var(--kd-${colour})`, opacity: 0.85 }))));
 }
@@ -352,8 +356,9 @@ function renderTranslator(model, store) {
     if (!r.code) return;
     code.textContent = r.code;
     table.fill({
-      caption: `T = ${plain(r.position.temperature)}, α = ${plain(r.position.alpha)} in the weights of other sources. Scale: their gradient divided by ours.`,
-      heads: ["source", "weights", "scale"], rows: r.rows.map((row) => [row.name, row.weights, row.scale]),
+      caption: `T = ${plain(r.position.temperature)}, α = ${plain(r.position.alpha)} in the weights of other sources, and the position that each source starts from in ours. ` +
+        "Scale: their gradient divided by ours.",
+      heads: ["source", "weights", "scale", "its own position", "in our weights"], rows: r.rows.map((row) => [row.name, row.weights, row.scale, row.theirs, row.ours]),
     });
   };
   const status = statusLine(model, { idle: () => "", computing: () => "" });
