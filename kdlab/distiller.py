@@ -171,6 +171,8 @@ class Distiller(keras.Model):
                 "teacher_logits go with arrays, and so do teacher_features; a data set yields them itself: "
                 "(x, (labels, teacher_logits[, teacher_features]))"
             )
+        elif isinstance(x, tf.data.Dataset) and int(x.cardinality()) == 0:
+            raise ValueError("the transfer set is empty: x yields no batches")
         elif class_weight is not None and isinstance(x, tf.data.Dataset):
             x, class_weight = weigh_classes(x, class_weight), None
         guard = DivergenceGuard()

@@ -61,6 +61,8 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Copy the state, or go back to the last copy and raise FloatingPointError."""
+        if "loss" not in (logs or {}):
+            raise ValueError("the transfer set is empty: it yielded no batches")
         loss, state = float(logs["loss"]), self._state()
         if math.isfinite(loss) and all(np.isfinite(value).all() for _, value in state):
             self.finite, self.when = state, f"after epoch {epoch + 1}"

@@ -1,8 +1,8 @@
 """The two-headed student of the EMNIST tutorial: distillation by one model, one label array and one loss.
 
-The student ends in [softmax(z), softmax(z / T)], 2C wide, its labels are [onehot(y), softmax(z_t / T)], and
+The student ends in [softmax(z), softmax(z / T)], 2C wide, its labels are y_d = [onehot(y), z_t], and
 
-    L = λ · CE(first halves) + CE(second halves),    prediction = the first half.
+    L = λ · CE(onehot(y), softmax(z)) + CE(softmax(z_t / T), softmax(z / T)),    prediction = the first half.
 
 There is no T² and no share α, but it is the distillation loss all the same. With q(T) = softmax(z / T), p(T)
 the teacher's, its gradient with respect to z is, per sample,
@@ -23,7 +23,6 @@ import numpy as np
 
 from .backend import keras
 from .checks import check_labels, check_logits, check_temperature
-from .softening import softmax
 
 __all__ = ["first_half", "two_headed", "two_headed_accuracy", "two_headed_loss", "two_headed_targets"]
 
@@ -44,25 +43,25 @@ def two_headed(student, temperature):
     return keras.Model(inputs, keras.layers.Concatenate()([hard, soft]), name=f"two_headed_{student.name}")
 
 
-def two_headed_targets(labels, teacher_logits, temperature):
-    """Return the labels for ``two_headed``, float32 (N, 2C): onehot(y) beside softmax(z_t / T).
+def two_headed_targets(labels, teacher_logits):
+    """Return the labels for ``two_headed``, float32 (N, 2C): onehot(y) beside the teacher's logits z_t.
 
-    ``labels`` (N,) from 0 to C − 1, ``teacher_logits`` (N, C), ``temperature`` the student's own. Raises
-    ValueError for shapes that do not match, labels out of range, logits that are not finite, temperature ≤ 0.
+    ``labels`` (N,) from 0 to C − 1, ``teacher_logits`` (N, C). Raises ValueError for shapes that do not match,
+    labels out of range and logits that are not finite.
     """
     teacher = check_logits(teacher_logits, "teacher_logits", dimensions=2)
     labels = check_labels(labels, teacher.shape[1], len(teacher))
     one_hot = np.eye(teacher.shape[1])[labels]
-    return np.concatenate([one_hot, softmax(teacher, temperature)], axis=1).astype(np.float32)
+    return np.concatenate([one_hot, teacher], axis=1).astype(np.float32)
 
 
-def two_headed_loss(lambda_=0.5):
-    """Return a ``keras.losses.Loss``: λ · CE(first halves) + CE(second halves), the mean over samples, nats.
+def two_headed_loss(temperature, lambda_=0.5):
+    """Return a ``keras.losses.Loss`` for ``two_headed`` of the same temperature: L above, the mean over samples, nats.
 
     ``lambda_`` weighs the hard labels. Like any loss on probabilities in Keras it clips them at 1e-7, where
-    the gradient ends. Raises ValueError for a λ that is not a finite number of at least 0.
+    the gradient ends. Raises ValueError for a λ that is not a finite number of at least 0, and temperature ≤ 0.
     """
-    return _TwoHeadedLoss(lambda_)
+    return _TwoHeadedLoss(temperature, lambda_)
 
 
 def two_headed_accuracy(labels, outputs):
@@ -77,18 +76,20 @@ def first_half(outputs):
 
 @keras.saving.register_keras_serializable("kdlab")
 class _TwoHeadedLoss(keras.losses.Loss):
-    def __init__(self, lambda_=0.5, name="two_headed_loss", **keywords):
+    def __init__(self, temperature, lambda_=0.5, name="two_headed_loss", **keywords):
         super().__init__(name=name, **keywords)
+        self.temperature = check_temperature(temperature)
         if not isinstance(lambda_, Real) or isinstance(lambda_, bool) or not 0 <= lambda_ < float("inf"):
             raise ValueError(f"lambda_ must be a finite number of at least 0, got {lambda_!r}")
         self.lambda_ = float(lambda_)
 
     def call(self, y_true, y_pred):
         """Return the loss of each sample, (N,)."""
-        (hard_labels, soft_labels), (hard, soft) = (keras.ops.split(y, 2, axis=-1) for y in (y_true, y_pred))
+        (labels, teacher_logits), (hard, soft) = (keras.ops.split(y, 2, axis=-1) for y in (y_true, y_pred))
+        teacher = keras.ops.softmax(teacher_logits / self.temperature)
         cross_entropy = keras.losses.categorical_crossentropy
-        return self.lambda_ * cross_entropy(hard_labels, hard) + cross_entropy(soft_labels, soft)
+        return self.lambda_ * cross_entropy(labels, hard) + cross_entropy(teacher, soft)
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return {**super().get_config(), "lambda_": self.lambda_}
+        return {**super().get_config(), "temperature": self.temperature, "lambda_": self.lambda_}

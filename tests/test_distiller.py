@@ -542,6 +542,12 @@ def test_no_teacher_and_no_logits(data):
         model.fit(batches, teacher_logits=np.zeros((100, CLASSES)), verbose=0)
 
 
+def test_a_data_set_without_batches(data, teacher):
+    batches = tf.data.Dataset.from_tensor_slices(data).take(0).batch(50)
+    with pytest.raises(ValueError, match="transfer set is empty: x yields no batches"):
+        distiller(teacher).fit(batches, verbose=0)
+
+
 def test_a_student_found_to_return_probabilities_only_when_it_meets_data(data, teacher):
     student = keras.Sequential([keras.layers.Dense(CLASSES), keras.layers.Softmax()])
     with pytest.raises(ValueError, match="the student's outputs look like probabilities"):

@@ -30,19 +30,19 @@ def test_outputs_and_targets(logits):
     np.testing.assert_allclose(outputs[:, :C], softmax(student), rtol=1e-5)
     np.testing.assert_allclose(outputs[:, C:], softmax(student, 5.0), rtol=1e-5)
     np.testing.assert_array_equal(module.first_half(outputs), outputs[:, :C])
-    targets = module.two_headed_targets(labels, teacher, 5.0)
+    targets = module.two_headed_targets(labels, teacher)
     assert targets.dtype == np.float32
     np.testing.assert_array_equal(targets[:, :C], np.eye(C)[labels])
-    np.testing.assert_allclose(targets[:, C:], softmax(teacher, 5.0), rtol=1e-6)
+    np.testing.assert_allclose(targets[:, C:], teacher, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("temperature", "lambda_"), [(10.0, 0.5), (1.0, 1.0), (4.0, 0.05), (2.0, 0.0)])
 def test_its_gradient_is_ours_for_one_alpha_and_scale(logits, temperature, lambda_):
     student, teacher, labels = logits
-    model, loss = module.two_headed(identity_student(), temperature), module.two_headed_loss(lambda_)
+    model, loss = module.two_headed(identity_student(), temperature), module.two_headed_loss(temperature, lambda_)
     z = tf.Variable(student, dtype=tf.float32)
     with tf.GradientTape() as tape:
-        value = loss(module.two_headed_targets(labels, teacher, temperature), model(z))
+        value = loss(module.two_headed_targets(labels, teacher), model(z))
     alpha, scale = 1 / (1 + lambda_ * temperature**2), lambda_ + 1 / temperature**2
     expected = scale * distillation_gradient(student, teacher, labels, temperature, alpha)
     np.testing.assert_allclose(tape.gradient(value, z), expected, atol=1e-6)
@@ -58,8 +58,10 @@ def test_it_trains_the_student_and_comes_back_from_a_file(tmp_path):
     y = (x[:, 0] > 0).astype(np.int32) + 2 * (x[:, 1] > 0)
     student = mlp(5, (8,), C, seed=1)
     model = module.two_headed(student, 10.0)
-    model.compile(keras.optimizers.Adam(0.05), loss=module.two_headed_loss(0.5), metrics=[module.two_headed_accuracy])
-    targets = module.two_headed_targets(y, 8 * np.eye(C)[y], 10.0)
+    model.compile(
+        keras.optimizers.Adam(0.05), loss=module.two_headed_loss(10.0, 0.5), metrics=[module.two_headed_accuracy]
+    )
+    targets = module.two_headed_targets(y, 8 * np.eye(C)[y])
     model.fit(x, targets, epochs=20, batch_size=60, verbose=0)
     loss, accuracy = model.evaluate(x, targets, verbose=0)
     assert accuracy > 0.85
@@ -77,11 +79,13 @@ def test_bad_input(logits):
     with pytest.raises(ValueError, match=r"student must be a keras\.Model that is built"):
         module.two_headed(keras.Sequential([keras.layers.Dense(C)]), 4.0)
     with pytest.raises(ValueError, match=r"labels must have shape \(6,\)"):
-        module.two_headed_targets(labels[:3], teacher, 4.0)
+        module.two_headed_targets(labels[:3], teacher)
     with pytest.raises(ValueError, match="labels must lie in 0 to 3, got -1"):
-        module.two_headed_targets(np.full(N, -1), teacher, 4.0)
+        module.two_headed_targets(np.full(N, -1), teacher)
     with pytest.raises(ValueError, match="teacher_logits must be finite"):
-        module.two_headed_targets(labels, teacher * np.nan, 4.0)
+        module.two_headed_targets(labels, teacher * np.nan)
     for lambda_ in (-1, float("nan"), None, True):
         with pytest.raises(ValueError, match="lambda_ must be a finite number of at least 0, got"):
-            module.two_headed_loss(lambda_)
+            module.two_headed_loss(4.0, lambda_)
+    with pytest.raises(ValueError, match="temperature must be a finite number above 0, got 0"):
+        module.two_headed_loss(0)

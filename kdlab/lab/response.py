@@ -6,7 +6,7 @@ import uuid
 import numpy as np
 import traitlets
 
-from ..conventions import CONVENTIONS, code, from_ours
+from ..conventions import CONVENTIONS, code, from_ours, to_ours
 from ..mistakes import MISTAKES
 from ..scenarios import SCENARIOS, STEPS
 from .panel import WorkingPanel, alpha_rule, choice_rule, module, temperature_rule
@@ -210,9 +210,20 @@ def _position(request):
 
 
 def _row(name, temperature, alpha):
+    """Return our position in the source's weights, and the source's own position, its defaults, in ours."""
+    source = CONVENTIONS[name]
+    own_alpha, own_scale = to_ours(name, source.temperature)
+    row = {
+        "name": name,
+        "theirs": f"T = {source.temperature:g}, {_words(source.weights)}",
+        "ours": f"α = {own_alpha:.3g}, scale {own_scale:.4g}",
+    }
     try:
         weights, scale = from_ours(name, temperature, alpha)
     except ValueError as error:
-        return {"name": name, "weights": f"cannot say it: {error}", "scale": ""}
-    words = ", ".join(f"{key.rstrip('_')} = {value:.4g}" for key, value in weights.items())
-    return {"name": name, "weights": words, "scale": f"{scale:.4g}"}
+        return row | {"weights": f"cannot say it: {error}", "scale": ""}
+    return row | {"weights": _words(weights), "scale": f"{scale:.4g}"}
+
+
+def _words(weights):
+    return ", ".join(f"{key.rstrip('_')} = {value:.4g}" for key, value in weights.items())

@@ -19,7 +19,7 @@ BIASES = np.arange(-12, 12.01, 0.5)
 
 
 def summarise(result, data, teacher, biased):
-    """Return wrong students per test digit, bias sweep and fidelity of a ``LiveResult``.
+    """Return, per test digit, wrong students and their commonest wrong class, bias sweep and fidelity of a ``LiveResult``.
 
     ``teacher``: probabilities (N_test, C); ``biased``: the classes whose logits a bias may correct, () for none.
     """
@@ -30,8 +30,12 @@ def summarise(result, data, teacher, biased):
         test = _mean_errors(result.test_logits, labels, biased)
         bias = {"errors": test[0].tolist(), "class_errors": test[1].tolist(), "chosen": _best_bias(validation[0])}
     pooled = probabilities.reshape(-1, probabilities.shape[-1])
+    answers = result.test_logits.argmax(axis=-1)
+    votes = (answers[..., None] == np.arange(probabilities.shape[-1])).sum(axis=0)  # (N_test, C)
+    votes[np.arange(len(labels)), labels] = -1
     return {
-        "wrong": (result.test_logits.argmax(axis=-1) != labels).sum(axis=0),
+        "wrong": (answers != labels).sum(axis=0),
+        "read": votes.argmax(axis=-1),
         "bias": bias,
         "fidelity": describe_reliability(pooled, np.tile(labels, len(probabilities)))
         | {

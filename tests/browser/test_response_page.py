@@ -45,7 +45,7 @@ def test_dots_are_the_students_of_the_position(server, open_page, state):
 
 
 def test_keyboard_trains_new_students_and_all_labels_lose(server, open_page):
-    page = open_page(server.page(NAME, "?scenario=all&width=8&alpha=1"), READY)
+    page = open_page(server.page(NAME, "?scenario=all&width=4&alpha=1"), READY)
     before = runs(page)
     slider = panel(page, "live").get_by_label("Temperature T", exact=True)
     slider.focus()
@@ -56,7 +56,7 @@ def test_keyboard_trains_new_students_and_all_labels_lose(server, open_page):
     assert runs(page)[:10] == before[:10]  # the students alone do not depend on T
     assert verdict(page) == "No: distillation loses here."
     page.wait_for_function("location.search.includes('scenario=all')")
-    assert "width=8" in page.url
+    assert "width=4" in page.url
 
 
 def test_replay_goes_back_through_the_training(server, open_page):
@@ -150,12 +150,15 @@ def test_the_landscape_fills_stops_and_sets_the_sliders(server, open_page):
     page = open_page(server.page(NAME), READY)
     land = panel(page, "landscape")
     land.get_by_role("button", name="Train 440 students").click()
-    page.wait_for_function(
-        "document.querySelectorAll('[data-panel=\"landscape\"] .kd-cell:not([disabled])').length > 3"
-    )
-    page.wait_for_function(
-        "document.querySelectorAll('[data-panel=\"landscape\"] .kd-cell:not([disabled])').length === 88", timeout=60_000
-    )
+    cells = "document.querySelectorAll('[data-panel=\"landscape\"] .kd-cell:not([disabled])').length"
+    page.wait_for_function(f"{cells} > 3")
+    land.get_by_role("button", name="Stop").click()
+    settled(page, "landscape")
+    kept = page.evaluate(cells)
+    assert 3 < kept < 88
+    assert f"{5 * kept} of 440 students trained" in land.inner_text()
+    land.get_by_role("button", name="Train 440 students").click()
+    page.wait_for_function(f"{cells} === 88", timeout=60_000)
     settled(page, "landscape")
     cell = land.locator(".kd-cell").nth(8 * 8 + 2)  # T = 12, alpha = 0.4
     cell.click()
@@ -181,6 +184,8 @@ def test_regions_drawing_translator_and_fidelity(server, open_page):
     panel(page, "translator").get_by_label("Write it for").select_option("pytorch")
     page.wait_for_function("document.querySelector('.kd-code').textContent.includes('torch')")
     assert "0.006944" in panel(page, "translator").inner_text()
+    two_headed = panel(page, "translator").locator("tbody tr", has_text="two-headed").locator("td").all_inner_texts()
+    assert two_headed[2:] == ["T = 10, lambda = 0.5", "α = 0.0196, scale 0.51"]
     assert panel(page, "fidelity").locator("tbody tr").count() == 3
 
 
@@ -224,6 +229,16 @@ def test_drawing_with_the_mouse(server, open_page):
     page.wait_for_function("document.querySelector('[data-panel=\"draw\"] .kd-summary').textContent.includes('read')")
     shares = page.locator('[data-panel="draw"] tbody td').evaluate_all("c => c.map(x => Number(x.dataset.value))")
     assert sum(shares) == pytest.approx(3, abs=1e-6)
+
+
+def test_nothing_is_compared_where_alpha_leaves_the_teacher_out(server, open_page):
+    page = open_page(server.page(NAME, "?alpha=0"), READY)
+    assert verdict(page) == "α = 0 is the student alone, so there is nothing to compare."
+
+
+def test_the_logits_of_two_classes_are_biased_together(server, open_page):
+    page = open_page(server.page(NAME, "?scenario=only78"), READY)
+    assert panel(page, "live").get_by_text("With +0.0 on the logits of classes 7 and 8 the distilled").is_visible()
 
 
 def test_a_bad_alpha_is_said_and_garbage_in_the_url_noted(server, open_page):
