@@ -7,7 +7,10 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["cache_folder", "explained", "new_file"]
+__all__ = ["ELSEWHERE", "cache_folder", "explained", "new_file"]
+
+ELSEWHERE = "write to another place"
+"""What to do about a folder that the user chose, for ``new_file`` and ``explained``."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OTHERWISE = "set KDLAB_CACHE to a folder elsewhere"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from . import models, results, runs
+from .cache import ELSEWHERE, new_file
 from .conventions import to_ours
 from .datasets import load
 from .lab.landscape_figure import landscape_figure, png
@@ -18,7 +19,7 @@ from .model_files import fingerprint
 from .run_arguments import DEFAULT_ALPHA, outputs
 from .run_record import describe_run, measure, record, teacher_notes
 from .sweeps import sweep
-from .unfinished import Unfinished, write_atomically
+from .unfinished import Unfinished
 
 __all__ = ["run"]
 
@@ -168,10 +169,17 @@ def _sweep(command):
         table=table_file.name,
         picture=picture.name,
     )
-    write_atomically(picture, png(figure))
-    write_atomically(as_markdown, results.markdown(found))
-    write_atomically(as_json, results.as_json(found))
+    with new_file(picture, ELSEWHERE) as file:
+        file.write(png(figure))
+    _write(found, as_json, as_markdown)
     _show(found, display)
+
+
+def _write(found, as_json, as_markdown):
+    """Write a record to both of its files."""
+    for path, text in ((as_markdown, results.markdown(found)), (as_json, results.as_json(found))):
+        with new_file(path, ELSEWHERE) as file:
+            file.write(text.encode())
 
 
 def _alpha(options, command):
@@ -280,8 +288,7 @@ class _Command:
     def finish(self, found):
         """Write the record beside the models, put all in place, and show it."""
         *_, as_json, as_markdown = outputs(self.options)
-        write_atomically(self.work.path(as_json), results.as_json(found))
-        write_atomically(self.work.path(as_markdown), results.markdown(found))
+        _write(found, self.work.path(as_json), self.work.path(as_markdown))
         self.work.finish()
         _show(found, self.display)
 

@@ -109,7 +109,9 @@ def _find(folder):
     notes = []
     inside = _folders(folder)
     while len(inside) == 1 and not _is_side(inside[0]) and not _images(folder, deep=False):
-        folder, inside = inside[0], _folders(inside[0])
+        if not (below := _folders(inside[0])):  # It is the only class.
+            break
+        folder, inside = inside[0], below
     sides = {"": folder}
     if any(_SIDES.get(sub.name.lower()) == "train" for sub in inside):
         sides = {}
@@ -170,7 +172,7 @@ def _copies(labels, groups, class_names):
     notes = []
     if (sizes > 1).any():
         notes.append(
-            f"{(sizes - 1).sum()} exact duplicates (the same pixels) in {(sizes > 1).sum()} groups: each group is kept "
+            f"Exact duplicates (the same pixels): {(sizes - 1).sum()}, in groups: {(sizes > 1).sum()}. Each group is kept "
             "on one side of the split."
         )
     pairs = np.unique(np.stack([groups, labels]), axis=1)
@@ -192,7 +194,7 @@ def _divide(labels, sides, groups, class_names, seed, validation_split, test_spl
     crossed = ranks < highest[groups]
     if crossed.any():
         notes.append(
-            f"{crossed.sum()} images cross the given border, {len(np.unique(groups[crossed]))} different ones: their "
+            f"Images across the given border: {crossed.sum()}, different ones: {len(np.unique(groups[crossed]))}. Their "
             "copies on the side nearer to training were left out."
         )
     parts = [np.flatnonzero((ranks == side) & ~crossed) for side in range(3)]
@@ -203,7 +205,10 @@ def _divide(labels, sides, groups, class_names, seed, validation_split, test_spl
             parts[0], parts[side] = pool[rest], pool[held]
     missing = np.setdiff1d(np.arange(len(class_names)), labels[parts[0]])
     if len(missing):
-        raise ValueError(f"no image is left to train on of class {_listed([class_names[c] for c in missing])}")
+        raise ValueError(
+            f"no image is left to train on of class {_listed([class_names[c] for c in missing])}: "
+            "add some that can be read, or remove its folder"
+        )
     return parts, notes
 
 

@@ -96,6 +96,11 @@ def read_npz(path, *, seed=0, validation_split=0.1):
     parts = {}
     for part, (images, _) in arrays.items():
         images = _channels_last(images, f"images of the {part} part of {path}")
+        if images.shape[1:] != (first := parts.get("train", (images,))[0]).shape[1:]:
+            raise ValueError(
+                f"the images of the {part} part of {path} must be of the same size as those to train on, "
+                f"{first.shape[1:]}, got {images.shape[1:]}"
+            )
         given = check_labels(labels[part], len(class_names), len(images), f"labels of the {part} part of {path}")
         parts[part] = images, given.astype(np.int32)
     rows = {part: np.arange(len(y)) for part, (_, y) in parts.items()}
@@ -156,6 +161,8 @@ def _count_classes(labels, path):
             f"the training labels of {path} must be whole numbers from 0 to C − 1, each at least once, "
             f"got {', '.join(map(str, found[:12]))}"
         )
+    if len(found) == 1:
+        raise ValueError(f"{path} has one class only to train on ('{found[0]}'): at least two are needed")
     return len(found)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .backend import keras
-from .cache import explained
+from .cache import ELSEWHERE, explained
 from .distiller import Distiller
 from .training_checks import check_not_probabilities
 
@@ -42,7 +42,7 @@ def save(model, path):
     """Write ``model`` to the ``.keras`` file ``path`` at once or, where the disk is full, not at all (OSError)."""
     path = Path(path)
     partial = path.with_name(f".unfinished.{path.name}")  # Keras writes to names that end in .keras only.
-    with explained(path.parent, "write to another place"):
+    with explained(path.parent, ELSEWHERE):
         try:
             model.save(partial, include_optimizer=False)
             with open(partial, "rb") as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .backend import keras
-from .cache import new_file
+from .cache import ELSEWHERE, new_file
 
 __all__ = ["Keeper", "State", "state_path"]
 
@@ -47,7 +47,7 @@ class State:
         """Write the state at once or, OSError, not at all: the one before then stays."""
         head = {"key": self.key, "values": values, "sizes": {name: len(parts) for name, parts in arrays.items()}}
         parts = {f"{name} {k}": part for name, parts in arrays.items() for k, part in enumerate(parts)}
-        with new_file(self.path, "write to another place") as file:
+        with new_file(self.path, ELSEWHERE) as file:
             np.savez(file, head=json.dumps(head), **parts)
 
     def _differences(self, theirs):

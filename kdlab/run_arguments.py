@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .checks import check_alpha, check_temperature
-from .unfinished import Unfinished, refuse_existing
+from .unfinished import Unfinished, alone, refuse_existing
 
 __all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "outputs"]
 
@@ -140,7 +140,7 @@ def _add_settings(parser, command, suffix, what):
         default="auto",
         help="auto: where the GPU is made for it (default: %(default)s)",
     )
-    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write logs for TensorBoard")
+    parser.add_argument("--tensorboard", type=_logs, metavar="DIR", help="write logs for TensorBoard")
     parser.add_argument("--force", action="store_true", help="replace what is there")
     parser.add_argument("--quiet", action="store_true", help="show no progress, only the results")
     parser.set_defaults(run=_run, command=command)
@@ -155,13 +155,16 @@ def _run(options):
         for path in given if isinstance(given, list) else [given]:
             if path and any(Path(path).resolve() == output.resolve() for output in outputs(options)):
                 raise ValueError(f"--out would write over --{name.replace('_', '-')} {path}; give another --out")
-    record = _killed_at_its_end(options)
-    with _without_standard_error():
-        from . import commands
-        from .backend import tf
+    if options.image_size and not (options.data == "brain-tumor" or Path(options.data).expanduser().is_dir()):
+        raise ValueError(f"--image-size scales the images of a folder, and --data {options.data} is none; leave it out")
+    with alone(options.out):
+        record = _killed_at_its_end(options)
+        with _without_standard_error():
+            from . import commands
+            from .backend import tf
 
-        tf.config.list_physical_devices()
-    commands.run(options, record)
+            tf.config.list_physical_devices()
+        commands.run(options, record)
 
 
 def _killed_at_its_end(options):
@@ -206,6 +209,13 @@ def _out(text, suffix):
     path = Path(text)
     if path.suffix != suffix or path.is_dir():
         raise argparse.ArgumentTypeError(f"must be a file whose name ends in {suffix}, got {text!r}")
+    return path
+
+
+def _logs(text):
+    path = Path(text)
+    if not next(place for place in (path, *path.parents) if place.exists()).is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder or the name of a new one, got {text!r}")
     return path
 
 

@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from . import runs
+from .cache import ELSEWHERE, new_file
 from .run_record import accuracies
 from .sweep_table import Point, SweepTable, read_points, write_points
-from .unfinished import Unfinished, write_atomically
+from .unfinished import Unfinished
 
 __all__ = ["sweep"]
 
@@ -44,7 +45,8 @@ def sweep(
                 shown = callbacks(number, len(places), _named(place)) if callbacks else ()
                 work.folder.mkdir(exist_ok=True)
                 points.append(_train(student, logits, data, work.folder, settings, place, run, shown))
-                write_atomically(out, write_points(points))
+                with new_file(out, ELSEWHERE) as file:
+                    file.write(write_points(points).encode())
     except BaseException:
         work.tidy()
         raise

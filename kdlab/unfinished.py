@@ -3,19 +3,70 @@
 import json
 import os
 import shutil
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .cache import new_file
+from .cache import ELSEWHERE, explained, new_file
 
-__all__ = ["Unfinished", "refuse_existing", "write_atomically"]
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+__all__ = ["Unfinished", "alone", "refuse_existing"]
 
 _KEY, _COMPLETE = "run.json", "complete"
 
 
-def write_atomically(path, content):
-    """Write text or bytes to the file ``path`` at once or, where the disk is full (OSError), not at all."""
-    with new_file(path, "write to another place") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+@contextmanager
+def alone(output):
+    """Within the block no other process is in this block for ``output``, or for another output of the same stem.
+
+    The lock is the operating system's, on a file beside, ``.<stem>.lock``: it ends with its process, also with a killed
+    one. A file system that has no locks gives none. Raises ValueError where another process is in the block.
+    """
+    output = Path(output)
+    path = output.with_name(f".{output.stem}.lock")
+    while True:
+        with explained(path.parent, ELSEWHERE):
+            file = path.open("ab")
+        if not _lock(file):
+            file.close()
+            raise ValueError(f"another kdlab is writing {output} now; let it end, or give another --out")
+        if _is_at(file, path):
+            break
+        file.close()  # Its owner removed it between our two steps.
+    try:
+        yield
+    finally:
+        if fcntl:  # Removed while it is locked: whoever has opened it before then sees that it is gone.
+            path.unlink(missing_ok=True)
+        file.close()
+        if not fcntl:
+            with suppress(OSError):  # Windows removes no file that another process has opened.
+                path.unlink()
+
+
+def _lock(file):
+    """Return false where another process has locked the file."""
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
+
+
+def _is_at(file, path):
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 class Unfinished:
@@ -66,7 +117,8 @@ class Unfinished:
 
     def keep(self, name, values):
         """Keep plain values under a name."""
-        write_atomically(self.folder / name, json.dumps(values))
+        with new_file(self.folder / name, ELSEWHERE) as file:
+            file.write(json.dumps(values).encode())
 
     def kept(self, name):
         """Return what was kept under that name, or None."""

@@ -9,6 +9,7 @@ import pytest
 
 from kdlab import command_line, run_arguments
 from kdlab.command_line import main
+from kdlab.unfinished import alone
 
 COMMANDS = ("train", "distill", "sweep")
 TRAIN = ["train", "--data", "digits", "--model", "mlp", "--out", "a.keras"]
@@ -86,6 +87,12 @@ def test_defaults_are_those_of_the_package(folder):
         (["--learning-rate", "nan"], "--learning-rate: must be a finite number above 0, got nan"),
         (["--learning-rate", "fast"], "--learning-rate: must be a number, got 'fast'"),
         (["--image-size", "0"], "--image-size: must be a whole number of at least 1, got '0'"),
+        (["--image-size", "9"], "--image-size scales the images of a folder, and --data digits is none; leave it out"),
+        (
+            ["--tensorboard", "teacher.keras"],
+            "--tensorboard: must be a folder or the name of a new one, got 'teacher.k",
+        ),
+        (["--tensorboard", "teacher.keras/logs"], "--tensorboard: must be a folder or the name of a new one, got 'tea"),
         (["--mixed-precision", "half"], "--mixed-precision: invalid choice: 'half'"),
         (["--nonsense"], "unknown arguments: --nonsense"),
         (["--out", "model.h5"], "--out: must be a file whose name ends in ."),
@@ -165,6 +172,13 @@ def test_no_file_is_written_over(folder, capsys, command, exists):
 def test_a_folder_that_is_not_there_is_said(folder, capsys):
     said = refused([*TRAIN[:-1], "models/a.keras"], capsys)
     assert "the folder models of --out does not exist; make it first" in said
+
+
+def test_a_second_copy_of_a_command_is_refused(folder, capsys):
+    with alone("a.keras"):
+        said = refused(TRAIN, capsys)
+    assert "another kdlab is writing a.keras now; let it end, or give another --out" in said
+    assert [path.name for path in folder.iterdir()] == ["teacher.keras"]
 
 
 @pytest.mark.parametrize(

@@ -378,7 +378,10 @@ def test_bad_data(folder, capsys, name):
             ["train", "--data", "data.npz", "--model", "vgg"],
             "a model must be one of cnn, mlp, small-cnn, efficientnet or",
         ),
-        (["train", "--data", "data.npz", "--model", "mlp", "--image-size", "9"], "got image_size"),
+        (
+            ["train", "--data", "data.npz", "--model", "mlp", "--image-size", "9"],
+            "--image-size scales the images of a folder",
+        ),
         (["train", "--data", "data.npz", "--model", "cnn"], "cnn needs images of at least 10×10, got 8×8"),
         ([*DISTILL[:3], "--teacher", "wrong.keras", "--student", "mlp"], "wrong.keras is no .keras file"),
         ([*DISTILL[:3], "--teacher", "three.keras", "--student", "mlp"], "but the data have 10 classes"),

@@ -197,7 +197,7 @@ def test_copies_are_on_one_side_whatever_the_seed(with_copies, cache, seed, test
         for number, count in Counter(got[name]).items():
             assert count == 1 + (number % 100 < 4) + (number % 100 < 2)
     assert data.notes == (
-        "12 exact duplicates (the same pixels) in 8 groups: each group is kept on one side of the split.",
+        "Exact duplicates (the same pixels): 12, in groups: 8. Each group is kept on one side of the split.",
     )
 
 
@@ -214,9 +214,9 @@ def test_copies_across_a_given_border_are_left_out_nearer_to_training(tmp_path):
     assert 3 in got["test"]
     assert [120 in got[name] for name in SPLITS] == [False, False, True]
     assert data.notes[1:] == (
-        "4 images cross the given border, 3 different ones: their copies on the side nearer to training were left out.",
+        "Images across the given border: 4, different ones: 3. Their copies on the side nearer to training were left out.",
     )
-    assert "4 exact duplicates (the same pixels) in 3 groups" in data.notes[0]
+    assert "Exact duplicates (the same pixels): 4, in groups: 3." in data.notes[0]
 
 
 def test_one_image_under_two_classes_is_told(tmp_path):
@@ -291,6 +291,11 @@ def test_a_folder_without_class_folders_is_refused(tmp_path):
     refused(tmp_path, r"got only 'cat'$")
 
 
+def test_a_folder_of_one_class_is_refused_by_its_own_name(tmp_path):
+    write(tmp_path, {"pets/cat/1": 1, "pets/cat/2": 2})
+    refused(tmp_path, r"pets must hold at least two folders .* got only 'cat'$")
+
+
 def test_a_border_with_one_class_is_refused(tmp_path):
     write(tmp_path, {"Training/cat/1": 1, "Testing/cat/1": 2})
     refused(tmp_path, r"Training must hold at least two folders .* got only 'cat'")
@@ -325,7 +330,7 @@ def test_a_class_of_which_nothing_is_left_is_refused(tmp_path):
         {f"{part}/{c}/{k}": 100 * i + k for part in ("train", "test") for i, c in enumerate("ab") for k in (1, 2)},
     )
     write(tmp_path, {"train/b/3": 103, "train/b/4": 104})
-    refused(tmp_path, "no image is left to train on of class a$")
+    refused(tmp_path, "no image is left to train on of class a: add some that can be read, or remove its folder$")
 
 
 @pytest.mark.parametrize(
@@ -404,7 +409,7 @@ def test_real_mri_images():
     labels = np.concatenate([getattr(data, name).y for name in SPLITS])
     assert np.bincount(labels).tolist() == [98, 155]
     assert data.notes == (
-        "25 exact duplicates (the same pixels) in 22 groups: each group is kept on one side of the split.",
+        "Exact duplicates (the same pixels): 25, in groups: 22. Each group is kept on one side of the split.",
     )
     pictures = [{x.tobytes() for x in getattr(data, name).x} for name in SPLITS]
     assert len(set.union(*pictures)) == sum(map(len, pictures)) == 228

@@ -159,15 +159,10 @@ def test_images_of_different_sizes_are_refused(tmp_path):
     images[:] = [np.zeros((20 + k, 28), np.uint8) for k in range(40)]
     refused(save(tmp_path / "a.npz", held | {"train_images": images}), "images of one size as uint8")
     other = arrays(side=20)
-    refused_any(
+    refused(
         save(tmp_path / "b.npz", held | {"test_images": other["test_images"]}),
-        r"test\.x must have samples of shape \(28, 28, 1\), got \(20, 20, 20, 1\)",
+        r"images of the test part .* those to train on, \(28, 28, 1\), got \(20, 20, 1\)$",
     )
-
-
-def refused_any(path, message):
-    with pytest.raises(ValueError, match=message):
-        kdlab.load(path)
 
 
 def test_multi_label_sets_are_refused(tmp_path):
@@ -199,7 +194,7 @@ def test_multi_label_sets_are_refused(tmp_path):
         ({"train_labels": np.arange(40)[:, None] % 2 * 10**9}, "each at least once, got 0, 1000000000$"),
         ({"train_labels": np.arange(40)[:, None] / 2}, "each at least once, got 0.0, 0.5, 1.0"),
         ({"train_labels": np.array([["a"], ["b"]] * 20)}, "must be whole numbers from 0 to C − 1"),
-        ({"train_labels": np.zeros((40, 1), "u1")}, r"must lie in 0 to 0|one class only to train on"),
+        ({"train_labels": np.zeros((40, 1), "u1")}, r"one class only to train on \('0'\): at least two"),
     ],
 )
 def test_wrong_arrays_are_refused(tmp_path, change, message):

@@ -1,10 +1,13 @@
 """A run's files appear together or not at all, and a killed run goes on where it was."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from kdlab.unfinished import Unfinished, refuse_existing, write_atomically
+from kdlab import unfinished
+from kdlab.unfinished import Unfinished, alone, refuse_existing
 
 KEY = {"data": "abc", "epochs": 3, "temperature": 4.0}
 
@@ -125,16 +128,68 @@ def test_a_damaged_note_is_no_note(outputs):
     assert work.kept("student.json") is None
 
 
-def test_writing_is_all_or_nothing(tmp_path, monkeypatch):
-    path = tmp_path / "table.csv"
-    write_atomically(path, "α = 1\n")
-    assert path.read_bytes() == "α = 1\n".encode()
-    write_atomically(path, b"bytes")
+# --- one process at a time
 
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"no space left .* write to another place"):
-        write_atomically(path, "more")
-    assert contents(tmp_path) == {"table.csv": "bytes"}
+def is_free(output):
+    try:
+        with alone(output):
+            return True
+    except ValueError:
+        return False
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path):
+    with alone(tmp_path / "student.keras"):
+        with pytest.raises(ValueError, match=r"another kdlab is writing .*student\.keras now; let it end, or give"):
+            alone(tmp_path / "student.keras").__enter__()
+        assert not is_free(tmp_path / "student.csv")  # it would write student.json too
+        assert is_free(tmp_path / "teacher.keras")
+    assert is_free(tmp_path / "student.keras")
+    assert contents(tmp_path) == {}
+
+
+def test_a_failure_frees_the_output(tmp_path):
+    with pytest.raises(KeyboardInterrupt), alone(tmp_path / "student.keras"):
+        raise KeyboardInterrupt
+    assert is_free(tmp_path / "student.keras")
+    assert contents(tmp_path) == {}
+
+
+def test_a_killed_process_does_not_stand_in_the_way(tmp_path):
+    code = (
+        "import time; from kdlab.unfinished import alone\n"
+        "with alone('student.keras'): print('here', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline().strip() == b"here"
+        assert not is_free(tmp_path / "student.keras")
+        process.kill()
+    assert contents(tmp_path) == {".student.lock": ""}
+    assert is_free(tmp_path / "student.keras")
+    assert contents(tmp_path) == {}
+
+
+def test_a_lock_whose_file_was_just_removed_is_none(tmp_path, monkeypatch):
+    lock, locked = unfinished._lock, []
+
+    def lock_late(file):
+        if not locked:
+            (tmp_path / ".student.lock").unlink()  # as its owner does at its end
+        locked.append(file)
+        return lock(file)
+
+    monkeypatch.setattr(unfinished, "_lock", lock_late)
+    with alone(tmp_path / "student.keras"):
+        assert len(locked) == 2
+        assert not is_free(tmp_path / "student.keras")
+
+
+def test_a_file_system_without_locks_is_no_reason_to_stop(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(95, "Operation not supported")
+
+    if unfinished.fcntl is None:
+        pytest.skip("locks are made otherwise here")
+    monkeypatch.setattr(unfinished.fcntl, "flock", no_locks)
+    assert is_free(tmp_path / "student.keras")
