@@ -134,7 +134,7 @@ SCENARIOS = {
         Scenario(
             "ensemble",
             "An ensemble of ten teachers",
-            "All labels, and ten teachers, their softened answers averaged. A better teacher, the same student: expect little or nothing.",
+            "All labels, and ten teachers whose answers are averaged. A better teacher, the same student: expect little or nothing.",
             _ensemble,
             ensemble=True,
         ),
