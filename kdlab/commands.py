@@ -21,7 +21,7 @@ from .run_record import describe_run, measure, record, teacher_notes
 from .sweeps import sweep
 from .unfinished import Unfinished
 
-__all__ = ["run"]
+__all__ = ["read_data", "run"]
 
 
 def run(options, done=None):
@@ -194,20 +194,30 @@ def _alpha(options, command):
     return alpha
 
 
+def read_data(options, display):
+    """Return the ``Dataset`` of --data and the options about it; ValueError where it cannot be had or lacks a split."""
+    display.note(f"Reading {options.data}")
+    try:
+        data = load(options.data, **_given(options, "image_size", "preparation"))
+    except ValueError as error:
+        raise ValueError(str(error).replace("name_or_path must", "--data must", 1)) from error
+    for name in ("train", "test"):
+        if not len(getattr(data, name)):
+            raise ValueError(f"{options.data} has no {name} samples")
+    return data
+
+
+def _given(options, *names):
+    """Return those of these options that were given."""
+    return {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
+
+
 class _Command:
     """What all commands share: the options, the data, the files being made, the sentences to show at the end."""
 
     def __init__(self, options, display):
         self.options, self.display = options, display
-        display.note(f"Reading {options.data}")
-        size = {} if options.image_size is None else {"image_size": options.image_size}
-        try:
-            self.data = load(options.data, **size)
-        except ValueError as error:
-            raise ValueError(str(error).replace("name_or_path must", "--data must", 1)) from error
-        for name in ("train", "test"):
-            if not len(getattr(self.data, name)):
-                raise ValueError(f"{options.data} has no {name} samples")
+        self.data = read_data(options, display)
         self.notes = list(self.data.notes)
         self.work = Unfinished(outputs(options), options.force)
         self.training = {}
@@ -274,8 +284,7 @@ class _Command:
     def record(self, chosen=(), **parts):
         """Return the run's record; ``chosen`` are settings beside those of every command."""
         options = self.options
-        names = ("model", "teacher", "student", "student_alone", "image_size")
-        given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
+        given = _given(options, "model", "teacher", "student", "student_alone", "image_size", "preparation")
         settings = {**given, **dict(chosen), **self._plain_settings()}
         title = f"kdlab {options.command}: {options.out.name}"
         parts = {**parts, "training": self.training, "notes": self.notes}

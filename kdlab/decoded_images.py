@@ -12,11 +12,15 @@ from importlib.metadata import version
 
 import numpy as np
 
+from .brain_mri import prepare_scan
 from .cache import cache_folder, new_file
 
-__all__ = ["DecodedImages", "decode", "decode_files"]
+__all__ = ["PREPARATIONS", "DecodedImages", "decode", "decode_files", "eight_bits", "in_mode"]
 
 _FORMATS = ("JPEG", "PNG", "BMP")
+PREPARATIONS = {"none": None, "brain-mri": prepare_scan}
+"""What may be done with an image before it is resized: a function of its grey values."""
+
 _METHOD = 1  # another number where ``decode`` computes something else than before
 _BLOCK = 256  # images held in memory at a time
 
@@ -35,19 +39,20 @@ class DecodedImages:
     skipped: dict[int, str]
 
 
-def decode_files(paths, place, image_size, channels="auto"):
+def decode_files(paths, place, image_size, channels="auto", preparation="none"):
     """Return the ``DecodedImages`` of these files, from the cache where they did not change since.
 
     ``place`` is their folder, ``image_size`` (height, width), ``channels`` 1, 3 or "auto": 1 where all are grey.
+    ``preparation`` is one of ``PREPARATIONS``; all but "none" make images grey.
     A cache that is damaged is made anew. Raises OSError for a disk that is full.
     """
     folder = cache_folder("decoded")
-    mine = _digest(str(place.resolve()), image_size, channels)[:16]
+    mine = _digest(str(place.resolve()), image_size, channels, preparation)[:16]
     files = [(path.relative_to(place).as_posix(), _state(path)) for path in paths]
     name = f"{mine}-{_digest(_METHOD, version('pillow'), files)[:32]}"
     kept = _read(folder, name)
     if kept is None:
-        _write(folder, name, paths, image_size, channels)
+        _write(folder, name, paths, image_size, channels, preparation)
         for old in folder.glob(f"{mine}-*"):  # of the same files, before they changed
             if old.stem != name:
                 with suppress(OSError):
@@ -58,11 +63,11 @@ def decode_files(paths, place, image_size, channels="auto"):
     return kept
 
 
-def decode(path, image_size, channels):
+def decode(path, image_size, channels, preparation="none"):
     """Return an image as uint8 (height, width, 3, or 1 where ``channels`` is 1), its content's name, and "is it grey".
 
-    The whole image is stretched to ``image_size``, turned as its camera says. What is transparent becomes black;
-    16 bits become 8 over the full range. Raises ValueError, saying why, for what cannot be read.
+    The whole image, or what ``preparation`` makes of it, is stretched to ``image_size``, turned as its camera says.
+    What is transparent becomes black; 16 bits become 8 over the full range. Raises ValueError, saying why, for what cannot be read.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -73,7 +78,7 @@ def decode(path, image_size, channels):
                 raise ValueError(f"{image.width}×{image.height} pixels, more than {most}")
             ImageOps.exif_transpose(image, in_place=True)
             image.load()
-            image = _eight_bits(image)
+            image = eight_bits(image)
     except UnidentifiedImageError:
         raise ValueError("no jpg, png or bmp") from None
     except Exception as error:  # damaged files make Pillow raise exceptions of many kinds
@@ -83,12 +88,15 @@ def decode(path, image_size, channels):
         content = content[..., 0]
     digest = hashlib.sha256(repr(content.shape).encode())
     digest.update(np.ascontiguousarray(content))
-    image = _in_mode(image, "L" if channels == 1 else "RGB")
+    grey = content.ndim == 2
+    if prepare := PREPARATIONS[preparation]:
+        image, grey = Image.fromarray(prepare(np.asarray(in_mode(image, "L")))), True
+    image = in_mode(image, "L" if channels == 1 else "RGB")
     pixels = np.asarray(image.resize(image_size[::-1], Image.Resampling.BILINEAR))
-    return pixels.reshape(*image_size, -1), digest.hexdigest(), content.ndim == 2
+    return pixels.reshape(*image_size, -1), digest.hexdigest(), grey
 
 
-def _eight_bits(image):
+def eight_bits(image):
     """Return a Pillow image of any mode as "L" or "RGB"."""
     from PIL import Image
 
@@ -98,10 +106,11 @@ def _eight_bits(image):
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("RGB")
-    return _in_mode(image, "L" if image.mode in ("L", "1", "LA") else "RGB")
+    return in_mode(image, "L" if image.mode in ("L", "1", "LA") else "RGB")
 
 
-def _in_mode(image, mode):
+def in_mode(image, mode):
+    """Return a Pillow image in that mode."""
     return image if image.mode == mode else image.convert(mode)
 
 
@@ -118,29 +127,29 @@ def _state(path):
     return state.st_size, state.st_mtime_ns, state.st_mode
 
 
-def _attempt(path, image_size, channels):
+def _attempt(path, image_size, channels, preparation):
     """Return what ``decode`` does, and "" or the reason why it could not."""
     try:
-        return *decode(path, image_size, channels), ""
+        return *decode(path, image_size, channels, preparation), ""
     except ValueError as error:
         return np.zeros((*image_size, channels), np.uint8), "", True, str(error)
 
 
-def _write(folder, name, paths, image_size, channels):
+def _write(folder, name, paths, image_size, channels, preparation):
     """Decode all files, a block at a time, into the cache; what describes them is written last."""
     only_grey = channels == "auto"  # until a coloured one is found
     try:
         digests, skipped = _write_pixels(
-            folder / f"{name}.npy", paths, image_size, 1 if only_grey else channels, only_grey
+            folder / f"{name}.npy", paths, image_size, 1 if only_grey else channels, only_grey, preparation
         )
     except _ColourFound:
-        digests, skipped = _write_pixels(folder / f"{name}.npy", paths, image_size, 3, False)
+        digests, skipped = _write_pixels(folder / f"{name}.npy", paths, image_size, 3, False, preparation)
     body = json.dumps({"digests": digests, "skipped": skipped}).encode()
     with new_file(folder / f"{name}.json") as file:
         file.write(_checksum(folder / f"{name}.npy", body) + b"\n" + body)
 
 
-def _write_pixels(path, paths, image_size, channels, only_grey):
+def _write_pixels(path, paths, image_size, channels, only_grey, preparation):
     from rich.console import Console
     from rich.progress import track
 
@@ -148,7 +157,7 @@ def _write_pixels(path, paths, image_size, channels, only_grey):
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *image_size, channels)}
     blocks = [paths[start : start + _BLOCK] for start in range(0, len(paths), _BLOCK)]
     bar = {"description": "decoding", "console": Console(stderr=True), "transient": True, "disable": len(blocks) < 4}
-    work = partial(_attempt, image_size=image_size, channels=channels)
+    work = partial(_attempt, image_size=image_size, channels=channels, preparation=preparation)
     with new_file(path) as file, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         np.lib.format.write_array_header_1_0(file, header)
         with warnings.catch_warnings():

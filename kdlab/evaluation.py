@@ -17,6 +17,7 @@ __all__ = [
     "accuracy",
     "agreement",
     "bias_sweep",
+    "check_confidence",
     "expected_calibration_error",
     "mcnemar",
     "mean_interval",
@@ -151,7 +152,7 @@ def wilson_interval(correct, total, confidence=0.95):
     """
     total = check_count(total, "total", 1)
     correct = check_count(correct, "correct", 0, total)
-    z = NormalDist().inv_cdf((1 + _check_confidence(confidence)) / 2)
+    z = NormalDist().inv_cdf((1 + check_confidence(confidence)) / 2)
     share = correct / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * (share * (1 - share) / total + z**2 / (4 * total**2)) ** 0.5
@@ -171,7 +172,7 @@ def mean_interval(values, confidence=0.95):
     from scipy.stats import t
 
     values = _check_values(values, "values", 2)
-    confidence = _check_confidence(confidence)
+    confidence = check_confidence(confidence)
     mean = float(values.mean())
     half = float(t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
     return Interval(mean, mean - half, mean + half)
@@ -239,7 +240,8 @@ def _check_booleans(values, name):
     return array
 
 
-def _check_confidence(confidence):
+def check_confidence(confidence):
+    """Return ``confidence`` as a float, or raise ValueError unless it lies between 0 and 1."""
     if not isinstance(confidence, Real) or isinstance(confidence, bool) or not 0 < confidence < 1:
         raise ValueError(f"confidence must be a number between 0 and 1, got {confidence!r}")
     return float(confidence)

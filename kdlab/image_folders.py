@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .datasets import Dataset, Split, hold_out
-from .decoded_images import decode_files
+from .decoded_images import PREPARATIONS, decode_files
 from .downloads import fetch_kaggle
 from .stored_images import StoredImages, free_memory, to_float
 
@@ -26,13 +26,22 @@ _MOST_NAMED = 10  # files named in a note
 
 
 def read_folder(
-    path, *, image_size=64, channels="auto", seed=0, validation_split=0.1, test_split=0.2, memory_limit=None
+    path,
+    *,
+    image_size=64,
+    channels="auto",
+    preparation="none",
+    seed=0,
+    validation_split=0.1,
+    test_split=0.2,
+    memory_limit=None,
 ):
     """Return the ``Dataset`` of a folder of class folders, with or without Training and Testing above them.
 
     jpg, png and bmp files of any mode and size, at any depth below their class, are stretched to ``image_size``,
-    one number or (height, width); ``channels`` is 1, 3 or "auto", which is 1 where all images are grey. They
-    are decoded once and then come from the cache.
+    one number or (height, width); ``channels`` is 1, 3 or "auto", which is 1 where all images are grey.
+    ``preparation`` "brain-mri" first cuts a scan to the head and brings its brightness on one scale
+    (``kdlab.brain_mri``). They are decoded once and then come from the cache.
 
     ``test_split`` is the share of every class that becomes the test split where no Testing (or test) is given,
     ``validation_split`` that of the rest to validate with where no validation (or val) is; ``seed`` chooses. Images
@@ -48,11 +57,13 @@ def read_folder(
     path, image_size = Path(path), _check_size(image_size)
     if channels not in ("auto", 1, 3):
         raise ValueError(f"channels must be 1, 3 or 'auto', got {channels!r}")
+    if preparation not in PREPARATIONS:
+        raise ValueError(f"preparation must be one of {', '.join(map(repr, PREPARATIONS))}, got {preparation!r}")
     if memory_limit is not None and not (isinstance(memory_limit, Real) and memory_limit >= 0):
         raise ValueError(f"memory_limit must be a number of bytes or None, got {memory_limit!r}")
     files, notes = _find(path)
     class_names = tuple(sorted({file.class_name for file in files}))
-    decoded = decode_files([file.path for file in files], path, image_size, channels)
+    decoded = decode_files([file.path for file in files], path, image_size, channels, preparation)
     good = np.flatnonzero([digest != "" for digest in decoded.digests])
     if not len(good):
         raise ValueError(f"none of the {len(files)} image files in {path} can be read: {decoded.skipped[0]}")
@@ -80,15 +91,16 @@ def read_folder(
     )
 
 
-def load_brain_tumor(**options):
+def load_brain_tumor(preparation="brain-mri", **options):
     """Return "Brain MRI Images for Brain Tumor Detection" from Kaggle, 253 images, classes "no" and "yes".
 
-    Options and errors as for ``read_folder``; OSError where the download fails.
+    They are cut to the head unless ``preparation`` says otherwise. Options and errors as for ``read_folder``;
+    OSError where the download fails.
     """
     handle = "navoneel/brain-mri-images-for-brain-tumor-detection"
     path = fetch_kaggle(handle, "brain-tumor", "folders 'yes' and 'no'")
     inner = path / "brain_tumor_dataset"  # Kaggle's archive holds both folders twice
-    data = read_folder(inner if inner.is_dir() else path, **options)
+    data = read_folder(inner if inner.is_dir() else path, preparation=preparation, **options)
     return replace(data, source=f"Kaggle, {handle}: Navoneel Chakrabarty 2019", licence="none stated")
 
 

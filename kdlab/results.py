@@ -6,23 +6,26 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from . import __version__
-from .evaluation import mcnemar, wilson_interval
+from .evaluation import Interval, mcnemar, wilson_interval
 from .timing import Spread
 
 __all__ = [
     "ModelResult",
     "as_json",
+    "byte_size",
     "compare",
     "grid_table",
     "machine",
     "markdown",
     "markdown_table",
+    "milliseconds",
     "now",
+    "percent",
     "sentence",
     "table",
     "versions",
@@ -35,7 +38,11 @@ _LIBRARIES = ("keras", "tensorflow", "numpy")
 
 @dataclass(frozen=True, eq=False)
 class ModelResult:
-    """A model on the test samples: ``correct`` (N,) booleans; ``times`` by batch size; sizes in numbers and bytes."""
+    """A model on the test samples: ``correct`` (N,) booleans; ``times`` by batch size; sizes in numbers and bytes.
+
+    ``clinical`` are an ``evaluation.Interval`` each for "sensitivity", "specificity" and "AUC" where there are two
+    classes, of which the second is the positive one.
+    """
 
     name: str
     file: str
@@ -43,6 +50,7 @@ class ModelResult:
     size_on_disk: int
     correct: np.ndarray
     times: Mapping[int, Spread]
+    clinical: Mapping[str, Interval] = field(default_factory=dict)
 
     def to_json(self):
         """Return it as plain values: accuracy with its 95 % Wilson interval, times in seconds per example."""
@@ -56,6 +64,7 @@ class ModelResult:
             "test_samples": len(self.correct),
             "test_accuracy": accuracy.mean,
             "test_accuracy_95_percent": [accuracy.low, accuracy.high],
+            "clinical": {name: list(found) for name, found in self.clinical.items()},
             "seconds_per_example": {
                 str(batch): {
                     "median": time.median,
@@ -90,7 +99,7 @@ def sentence(student, alone, comparison):
     """Return one honest sentence on a student beside the same student alone; ``comparison`` as from ``compare``."""
     samples = len(student.correct)
     found = (
-        f"{_percent(student.correct.mean())} distilled, {_percent(alone.correct.mean())} alone; of {samples:,} test "
+        f"{percent(student.correct.mean())} distilled, {percent(alone.correct.mean())} alone; of {samples:,} test "
         f"samples {comparison['only_first_correct']:,} are right only with the teacher and "
         f"{comparison['only_second_correct']:,} only without it (McNemar's test, {_p(comparison['mcnemar_p'])})"
     )
@@ -101,15 +110,16 @@ def sentence(student, alone, comparison):
 
 def table(models):
     """Return a table of models, as from ``ModelResult.to_json``: a header and a row for each, all strings."""
-    batches = list(models[0]["seconds_per_example"])
-    header = ["model", "parameters", "on disk", "test accuracy (95 % interval)"]
+    batches, clinical = list(models[0]["seconds_per_example"]), list(models[0].get("clinical", ()))
+    header = ["model", "parameters", "on disk", "test accuracy (95 % interval)", *clinical]
     return [*header, *(f"ms per example, batch {batch} (quartiles)" for batch in batches)], [
         [
             model["name"],
             f"{model['parameters']:,}",
-            _bytes(model["size_on_disk_bytes"]),
-            f"{_percent(model['test_accuracy'])} ({' to '.join(map(_percent, model['test_accuracy_95_percent']))})",
-            *(_milliseconds(model["seconds_per_example"][batch]) for batch in batches),
+            byte_size(model["size_on_disk_bytes"]),
+            f"{percent(model['test_accuracy'])} ({' to '.join(map(percent, model['test_accuracy_95_percent']))})",
+            *(f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in (model["clinical"][n] for n in clinical)),
+            *(milliseconds(model["seconds_per_example"][batch]) for batch in batches),
         ]
         for model in models
     ]
@@ -203,7 +213,8 @@ def _plain(value):
     return "none" if value is None else str(value)
 
 
-def _percent(share):
+def percent(share):
+    """Return a share from 0 to 1 in words."""
     return f"{100 * share:.2f} %"
 
 
@@ -211,12 +222,14 @@ def _p(p):
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _milliseconds(time):
+def milliseconds(time):
+    """Return a time in words; ``time`` has "median" and "quartiles", in seconds."""
     median, low, high = (f"{1e3 * seconds:.3g}" for seconds in (time["median"], *time["quartiles"]))
     return f"{median} ({low} to {high})"
 
 
-def _bytes(size):
+def byte_size(size):
+    """Return a number of bytes in words."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
             break

@@ -1,11 +1,11 @@
-"""The arguments of ``kdlab train``, ``distill`` and ``sweep``: checked here, before TensorFlow is loaded."""
+"""The arguments of ``kdlab train``, ``distill``, ``sweep`` and ``export``: checked here, before TensorFlow is loaded."""
 
 import argparse
 import json
 import math
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from .checks import check_alpha, check_temperature
@@ -15,6 +15,8 @@ __all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "outputs"]
 
 DEFAULT_ALPHA = 0.9
 MODELS = "cnn, mlp, small-cnn, efficientnet, or a saved .keras file"
+EXPORTS = {"tflite": (".tflite",), "tflite-int8": (".tflite",), "c-array": (".h", ".c")}
+"""What ``export`` writes, with the endings that a file of it may have."""
 _EXAMPLE = "kdlab distill --data emnist-letters --teacher teacher.keras --student mlp --out student.keras"
 
 
@@ -84,9 +86,29 @@ def add_commands(commands):
     )
     _add_settings(sweep, "sweep", ".csv", "table")
 
+    export = commands.add_parser(
+        "export",
+        help="convert a trained student for LiteRT and microcontrollers",
+        description="Convert a model for LiteRT (TensorFlow Lite), and say what it needs and, given data, what it lost.",
+        epilog="Example: kdlab export student.keras --to tflite-int8 --data emnist-letters --out student.tflite",
+    )
+    export.add_argument("model", type=_saved_model, metavar="FILE", help="a saved .keras file")
+    export.add_argument(
+        "--to",
+        required=True,
+        choices=tuple(EXPORTS),
+        help="tflite: float32; tflite-int8: all in 8 bits; c-array: the 8-bit file as C source, .h or .c",
+    )
+    _add_data(export, required=False)
+    export.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write: .tflite, .h or .c")
+    _add_output_settings(export)
+    export.set_defaults(run=_run, command="export")
+
 
 def outputs(options):
     """Return the files that the command writes, the one of --out first; TensorFlow is not needed to know them."""
+    if options.command == "export":
+        return [options.out]
     bare = options.out.with_suffix("")
     beside = [bare.with_name(bare.name + suffix) for suffix in (".json", ".md")]
     if options.command == "sweep":
@@ -96,15 +118,21 @@ def outputs(options):
     return [options.out, *beside]
 
 
-def _add_data(parser):
+def _add_data(parser, required=True):
     parser.add_argument(
         "--data",
-        required=True,
+        required=required,
         metavar="D",
         help="a folder of class folders, a MedMNIST .npz, an EMNIST .mat, or a name such as emnist-letters",
     )
     parser.add_argument(
         "--image-size", type=_count, metavar="N", help="scale the images of a folder to N×N (default: 64)"
+    )
+    parser.add_argument(
+        "--preparation",
+        metavar="P",
+        help="what is done with the images of a folder first: none, or brain-mri, which cuts scans to the head and "
+        "brings them to one brightness (default: none; brain-mri for --data brain-tumor)",
     )
 
 
@@ -141,9 +169,13 @@ def _add_settings(parser, command, suffix, what):
         help="auto: where the GPU is made for it (default: %(default)s)",
     )
     parser.add_argument("--tensorboard", type=_logs, metavar="DIR", help="write logs for TensorBoard")
+    _add_output_settings(parser)
+    parser.set_defaults(run=_run, command=command)
+
+
+def _add_output_settings(parser):
     parser.add_argument("--force", action="store_true", help="replace what is there")
     parser.add_argument("--quiet", action="store_true", help="show no progress, only the results")
-    parser.set_defaults(run=_run, command=command)
 
 
 def _run(options):
@@ -155,16 +187,41 @@ def _run(options):
         for path in given if isinstance(given, list) else [given]:
             if path and any(Path(path).resolve() == output.resolve() for output in outputs(options)):
                 raise ValueError(f"--out would write over --{name.replace('_', '-')} {path}; give another --out")
-    if options.image_size and not (options.data == "brain-tumor" or Path(options.data).expanduser().is_dir()):
-        raise ValueError(f"--image-size scales the images of a folder, and --data {options.data} is none; leave it out")
+    if options.command == "export":
+        _check_export(options)
+    folder = options.data in (None, "brain-tumor") or Path(options.data).expanduser().is_dir()
+    for name, does in (("image_size", "scales"), ("preparation", "prepares")):
+        if getattr(options, name) and not folder:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag} {does} the images of a folder, and --data {options.data} is none; leave it out")
     with alone(options.out):
         record = _killed_at_its_end(options)
-        with _without_standard_error():
-            from . import commands
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with nullcontext() if "tensorflow" in sys.modules else _without_standard_error():
+            from . import commands, export_command
             from .backend import tf
 
             tf.config.list_physical_devices()
-        commands.run(options, record)
+        if options.command == "export":
+            with _without_standard_error():
+                export_command.run(options)
+        else:
+            commands.run(options, record)
+
+
+def _check_export(options):
+    if options.out.suffix not in EXPORTS[options.to] or options.out.is_dir():
+        endings = " or ".join(EXPORTS[options.to])
+        raise ValueError(f"--out of --to {options.to} must be a file whose name ends in {endings}, got {options.out}")
+    if options.to != "tflite" and options.data is None:
+        raise ValueError(
+            f"--to {options.to} needs --data, the data that the model was trained on: the 8-bit scales are measured on "
+            "some of its training samples"
+        )
+    if options.data is None and (options.image_size or options.preparation):
+        raise ValueError("--image-size and --preparation are about the images of --data, which is not given")
+    if not options.force:
+        refuse_existing([options.out])
 
 
 def _killed_at_its_end(options):
@@ -172,6 +229,8 @@ def _killed_at_its_end(options):
 
     Raises ValueError for outputs that exist, unless --force. A sweep goes on with its table: ``sweeps`` looks at it.
     """
+    if options.command == "export":
+        return None
     if options.command == "sweep":
         if not options.out.exists() and not options.force:
             refuse_existing(outputs(options))
@@ -189,11 +248,7 @@ def _killed_at_its_end(options):
 
 @contextmanager
 def _without_standard_error():
-    """TensorFlow logs what nobody can use, as it loads and as it looks for GPUs, past all settings."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "tensorflow" in sys.modules:
-        yield
-        return
+    """TensorFlow logs what nobody can use, as it loads, looks for GPUs and converts a model, past all settings."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from .backend import tf
+from .clinical import bootstrap_interval, sensitivity, specificity
+from .evaluation import wilson_interval
 from .losses import ensemble_logits
 from .results import ModelResult, machine, now, versions
+from .softening import softmax
 from .timing import time_per_example
 
 __all__ = ["accuracies", "describe_data", "describe_run", "measure", "record", "teacher_notes"]
@@ -22,12 +25,14 @@ def measure(name, files, models, split):
     The time is that of a compiled call on the fastest device there is, from an array to an array.
     """
     answer = _compiled(models, split)
+    logits = _answers(answer, split)
     return ModelResult(
         name=name,
         file=", ".join(map(str, files)),
         parameters=sum(model.count_params() for model in models),
         size_on_disk=sum(Path(file).stat().st_size for file in files),
-        correct=_correct(answer, split),
+        correct=logits.argmax(axis=1) == split.y,
+        clinical=_clinical(logits, split.y),
         times={size: time_per_example(answer, split.x, size) for size in BATCH_SIZES},
     )
 
@@ -35,7 +40,7 @@ def measure(name, files, models, split):
 def accuracies(model, *splits):
     """Return the share of samples that a model gets right, from 0 to 1, of each of these splits."""
     answer = _compiled([model], splits[0])
-    return [float(_correct(answer, split).mean()) for split in splits]
+    return [float((_answers(answer, split).argmax(axis=1) == split.y).mean()) for split in splits]
 
 
 def _compiled(models, split):
@@ -49,9 +54,24 @@ def _compiled(models, split):
     return lambda batch: compiled(tf.constant(batch)).numpy()
 
 
-def _correct(answer, split):
-    starts = range(0, len(split), 256)
-    return np.concatenate([answer(split.x[start : start + 256]).argmax(axis=1) for start in starts]) == split.y
+def _answers(answer, split):
+    return np.concatenate([answer(split.x[start : start + 256]) for start in range(0, len(split), 256)])
+
+
+def _clinical(logits, labels):
+    """Return sensitivity, specificity and AUC with their 95 % intervals, where there are two classes: the second is positive.
+
+    Shares get Wilson's interval, as the accuracy does, the AUC one by bootstrap.
+    """
+    if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
+        return {}
+    scores = softmax(logits)[:, 1]
+    shares = {"sensitivity": (sensitivity, 1), "specificity": (specificity, 0)}
+    found = {}
+    for name, (measure, label) in shares.items():
+        samples = int((labels == label).sum())
+        found[name] = wilson_interval(round(measure(scores, labels) * samples), samples)
+    return found | {"AUC": bootstrap_interval("auc", scores, labels)}
 
 
 def describe_data(data, name):

@@ -48,7 +48,7 @@ def others(command):
 def test_help_is_there_without_tensorflow():
     script = (
         "import sys\nfrom kdlab.command_line import main\n"
-        "for arguments in (['--help'], ['train', '--help'], ['distill', '--help'], ['sweep', '--help']):\n"
+        "for arguments in (['--help'], ['train', '--help'], ['distill', '--help'], ['sweep', '--help'], ['export', '--help']):\n"
         "    try:\n        main(arguments)\n    except SystemExit as left:\n        assert left.code == 0\n"
         "heavy = {'tensorflow', 'keras', 'matplotlib', 'rich', 'scipy'} & set(sys.modules)\n"
         "sys.stderr.write(' '.join(sorted(heavy)))"
@@ -195,6 +195,27 @@ def test_a_model_that_is_read_is_never_written_over_even_if_forced(folder, capsy
     said = refused([command, *others(command), f"--{option}", out, "--out", f"./{out}", "--force"], capsys)
     assert f"--out would write over --{option} {out}; give another --out" in said
     assert (folder / out).read_text() == "weights"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["teacher.keras", "--to", "tflite-int8", "--out", "a.tflite"], "--to tflite-int8 needs --data, the data that"),
+        (["teacher.keras", "--to", "c-array", "--out", "a.h"], "--to c-array needs --data, the data that"),
+        (["teacher.keras", "--to", "tflite", "--out", "a.h"], "--out of --to tflite must be a file whose name ends in"),
+        (["teacher.keras", "--to", "c-array", "--out", "a.tflite", "--data", "digits"], "name ends in .h or .c, got a"),
+        (["teacher.keras", "--to", "tflite", "--out", "no/a.tflite"], "the folder no of --out does not exist"),
+        (["teacher.keras", "--to", "tflite", "--out", "mine.tflite"], "mine.tflite exists already; --force replaces"),
+        (["absent.keras", "--to", "tflite", "--out", "a.tflite"], "must be a saved .keras file, got 'absent.keras'"),
+        (["teacher.keras", "--to", "onnx", "--out", "a.tflite"], "--to: invalid choice: 'onnx'"),
+        (["teacher.keras", "--to", "tflite"], "required: --out"),
+        (["teacher.keras", "--to", "tflite", "--out", "a.tflite", "--image-size", "9"], "--data, which is not given"),
+    ],
+)
+def test_bad_arguments_of_export_are_one_line(folder, capsys, arguments, said):
+    (folder / "mine.tflite").write_bytes(b"mine")
+    assert said in refused(["export", *arguments], capsys)
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.tflite", "teacher.keras"]
 
 
 # --- what goes wrong in a run

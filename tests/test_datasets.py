@@ -127,7 +127,9 @@ def test_options_that_a_source_does_not_have_are_refused():
         load("digits", image_size=3, seed=1)
     with pytest.raises(ValueError, match=r"^'emnist-letters' takes seed, validation_split; got image_size$"):
         load("emnist-letters", image_size=3)
-    with pytest.raises(ValueError, match=r"^'brain-tumor' takes image_size, channels, seed, .*; got size$"):
+    with pytest.raises(
+        ValueError, match=r"^'brain-tumor' takes image_size, channels, preparation, seed, .*; got size$"
+    ):
         load("brain-tumor", size=3)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 import kdlab
 from kdlab import image_folders
+from kdlab.brain_mri import prepare_scan
 from kdlab.image_folders import read_folder
 from kdlab.stored_images import StoredImages
 
@@ -360,7 +361,8 @@ def test_load_reads_a_folder(animals, monkeypatch):
     monkeypatch.chdir(animals.parent)
     assert kdlab.load("animals", image_size=4, seed=2).class_names == ("cat", "dog", "emu")
     with pytest.raises(
-        ValueError, match="takes image_size, channels, seed, validation_split, test_split, memory_limit; got size"
+        ValueError,
+        match="takes image_size, channels, preparation, seed, validation_split, test_split, memory_limit; got size",
     ):
         kdlab.load(animals, size=4)
 
@@ -399,6 +401,31 @@ def test_brain_tumor_without_a_network_says_where_to_put_it_and_finds_it_there(c
     assert kdlab.load("brain-tumor", image_size=4).class_names == ("no", "yes")
 
 
+# --- prepared before they are resized
+
+
+def test_scans_are_cut_to_the_head_before_they_are_resized(tmp_path):
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        scan = np.zeros((90, 70, 3), np.uint8)
+        scan[20:60, 10:50] = rng.integers(100, 200, (40, 40, 1))
+        path = tmp_path / "ab"[k % 2] / f"{k}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(scan).save(path)
+    plain = read_folder(tmp_path, image_size=16)
+    cut = read_folder(tmp_path, image_size=16, preparation="brain-mri")
+    assert cut.train.x.shape == plain.train.x.shape == (len(cut.train), 16, 16, 1)
+    np.testing.assert_array_equal(cut.train.y, plain.train.y)
+    assert (plain.train.x == 0).mean() > 0.5
+    assert (cut.train.x == 0).mean() < 0.2
+    first = sorted((tmp_path / "a").iterdir())[0]
+    grey = Image.fromarray(prepare_scan(np.asarray(Image.open(first))[..., 0])).resize((16, 16), Image.BILINEAR)
+    everywhere = np.concatenate([getattr(cut, name).x for name in SPLITS])
+    assert (np.abs(everywhere[..., 0] - np.asarray(grey) / 255) < 1e-6).all(axis=(1, 2)).sum() == 1
+    with pytest.raises(ValueError, match="preparation must be one of 'none', 'brain-mri', got 'crop'"):
+        read_folder(tmp_path, preparation="crop")
+
+
 # --- the real thing
 
 
@@ -414,3 +441,6 @@ def test_real_mri_images():
     pictures = [{x.tobytes() for x in getattr(data, name).x} for name in SPLITS]
     assert len(set.union(*pictures)) == sum(map(len, pictures)) == 228
     assert data.train.x.shape[1:] == (32, 32, 3)
+    prepared = kdlab.load(BRAINS, image_size=32, preparation="brain-mri")
+    assert prepared.train.x.shape[1:] == (32, 32, 1)
+    assert prepared.notes == data.notes

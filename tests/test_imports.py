@@ -40,6 +40,7 @@ FLOORS = {
         "uploads",
         "nuclei",
         "make_nuclei",
+        "brain_mri",
     ),
     "training": (
         "backend",
@@ -76,8 +77,9 @@ FLOORS = {
         "training_checks",
         "run_record",
         "sweeps",
+        "export",
     ),
-    "lab": ("lab", "command_line", "run_arguments", "commands"),
+    "lab": ("lab", "command_line", "run_arguments", "commands", "export_command"),
 }
 ORDER = list(FLOORS)
 

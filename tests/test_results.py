@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from kdlab import results
+from kdlab.evaluation import Interval
 from kdlab.results import ModelResult, compare, grid_table, markdown, sentence, table
 from kdlab.timing import Spread
 
@@ -175,3 +176,11 @@ def test_json_comes_back_and_has_no_nan(record):
     assert json.loads(results.as_json(record)) == record
     with pytest.raises(ValueError, match="not JSON compliant"):
         results.as_json({**record, "loss": math.nan})
+
+
+def test_clinical_figures_are_columns_where_there_are_any():
+    figures = {"sensitivity": Interval(0.9, 0.8, 0.95), "AUC": Interval(0.75, 0.5, 1.0)}
+    header, rows = table([model([1, 0], clinical=figures).to_json()])
+    assert header[4:6] == ["sensitivity", "AUC"]
+    assert rows[0][4:6] == ["0.900 (0.800 to 0.950)", "0.750 (0.500 to 1.000)"]
+    assert "AUC" not in table([model([1, 0]).to_json()])[0]

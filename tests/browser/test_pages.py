@@ -8,32 +8,28 @@ from kdlab.lab.pages import CHAPTERS
 PAGES = {"index": ".kd-card", **{page.name: ".kd-panel" for page in CHAPTERS}}
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_clean_and_fits(server, open_page, name, width):
-    page = open_page(server.page(name), PAGES[name], width=width)
+def test_page_is_clean_fits_and_is_accessible(server, open_page, name):
+    page = open_page(server.page(name), PAGES[name])
     page.wait_for_timeout(500)
     text = page.inner_text("body")
     assert "Traceback" not in text
     assert "from kdlab" not in text
     assert page.locator(".jp-InputArea-editor, .cm-editor").count() == 0
     assert page.locator("h1").count() == 1
-    too_wide = page.evaluate(
-        """() => [...document.querySelectorAll('#rendered_cells *')].filter(e => {
-            const box = e.getBoundingClientRect();
-            const scrolls = e.closest('mjx-container, .kd-hidden, .kd-scroll, .kd-code');
-            return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
-        }).map(e => e.outerHTML.slice(0, 120))"""
-    )
-    assert too_wide == []
     ids = page.locator("[id]").evaluate_all("all => all.map(e => e.id)")
     assert len(ids) == len(set(ids))
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing_critical_or_serious(server, open_page, name):
-    page = open_page(server.page(name), PAGES[name])
-    page.wait_for_timeout(500)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(300)
+        too_wide = page.evaluate(
+            """() => [...document.querySelectorAll('#rendered_cells *')].filter(e => {
+                const box = e.getBoundingClientRect();
+                const scrolls = e.closest('mjx-container, .kd-hidden, .kd-scroll, .kd-code');
+                return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
+            }).map(e => e.outerHTML.slice(0, 120))"""
+        )
+        assert too_wide == [], width
     results = Axe().run(page).response["violations"]
     bad = {
         v["id"]: [n["html"][:160] for n in v["nodes"]][:3] for v in results if v["impact"] in ("critical", "serious")

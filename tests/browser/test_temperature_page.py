@@ -126,16 +126,16 @@ def test_logits_by_hand_are_in_the_url(server, open_page):
     np.testing.assert_allclose(bars(other), softmax(logits, 4), atol=1e-6)
 
 
-@pytest.mark.parametrize("typed", ["0", "-3", "abc", "", "Infinity"])
-def test_a_bad_temperature_is_said_beside_the_control_and_changes_nothing(server, open_page, typed):
+def test_a_bad_temperature_is_said_beside_the_control_and_changes_nothing(server, open_page):
     page = open_page(server.page(NAME))
     before = bars(page)
     box = page.get_by_label("Temperature T, typed").first
-    box.fill(typed)
-    box.press("Tab")
-    message = page.locator('[data-panel="bars"] .kd-control .kd-message').inner_text()
-    assert message == f"Temperature T must be a finite number above 0, got “{typed}”. Still showing 4."
-    np.testing.assert_array_equal(bars(page), before)
+    for typed in ("0", "-3", "abc", "", "Infinity"):
+        box.fill(typed)
+        box.press("Tab")
+        message = page.locator('[data-panel="bars"] .kd-control .kd-message').inner_text()
+        assert message == f"Temperature T must be a finite number above 0, got “{typed}”. Still showing 4."
+        np.testing.assert_array_equal(bars(page), before)
     box.fill("2,5")
     box.press("Tab")
     page.wait_for_timeout(300)

@@ -69,7 +69,7 @@ function renderMaps(model, store) {
   const stage = stageChoice(model, store);
   const chosen = labels.map((label, i) => el("button", {
     type: "button", class: "kd-digit", "data-rove": true, tabindex: i ? -1 : 0, "aria-label": `nucleus ${i + 1}, ${label}`, onclick: () => store.set({ nucleus: i }),
-  }, nucleus(i, "")));
+  }, nucleus(i)));
   const grid = el("div", { class: "kd-grid-digits kd-grid-nuclei", role: "group", "aria-label": "Nuclei" }, chosen);
   rove(grid, () => Math.max(1, Math.floor(grid.clientWidth / 66)));
   const seen = el("div", { class: "kd-seen" }), channels = el("div");

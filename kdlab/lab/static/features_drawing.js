@@ -88,8 +88,10 @@ function numerals({ title, x, labels, limits: [x0, x1, y0, y1] }) {
 }
 
 // A map (values from 0 to 255) on a canvas, in blue on white; or, with three values a pixel, an image in its colours.
+// Without `words` it is a decoration.
 function mapCanvas(bytes, [height, width], words) {
-  const canvas = el("canvas", { width, height, class: "kd-pixels", role: "img", "aria-label": words });
+  const named = words ? { role: "img", "aria-label": words } : { "aria-hidden": "true" };
+  const canvas = el("canvas", { width, height, class: "kd-pixels", ...named });
   const context = canvas.getContext("2d");
   const picture = context.createImageData(width, height);
   const coloured = bytes.length === 3 * height * width;

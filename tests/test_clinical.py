@@ -1,0 +1,350 @@
+"""Against scikit-learn, scipy.stats.bootstrap, exact binomial quantiles and values by hand."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics
+
+from kdlab import clinical
+
+# No deadline: on a busy machine a slow example is no failure.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
+
+RANDOM = np.random.default_rng(5)
+LABELS = np.repeat([1, 0, 0], 40)
+SCORES = 1 / (1 + np.exp(-(2 * LABELS - 1 + RANDOM.normal(0, 1.3, 120))))
+OTHER = 1 / (1 + np.exp(-(1.2 * LABELS - 0.6 + RANDOM.normal(0, 1.3, 120))))
+RAGGED = [[0.1], [0.2, 0.3]]
+
+
+@st.composite
+def samples(draw):
+    """Scores with many ties, and labels of both classes."""
+    grid = draw(st.sampled_from([2, 5, 1000]))
+    labels = draw(st.lists(st.integers(0, 1), min_size=2, max_size=40).filter(lambda y: len(set(y)) == 2))
+    ranks = draw(st.lists(st.integers(0, grid), min_size=len(labels), max_size=len(labels)))
+    return np.array(ranks) / grid, np.array(labels)
+
+
+def youden(scores, labels, threshold):
+    return metrics.recall_score(labels, scores >= threshold) + metrics.recall_score(
+        labels, scores >= threshold, pos_label=0
+    )
+
+
+# --- measures
+
+
+def test_by_hand():
+    scores, labels = [0.9, 0.5, 0.4, 0.5, 0.1], [1, 1, 1, 0, 0]
+    assert clinical.confusion_matrix(np.array(scores) >= 0.5, labels).tolist() == [[1, 1], [1, 2]]
+    assert clinical.sensitivity(scores, labels) == pytest.approx(2 / 3)
+    assert clinical.specificity(scores, labels) == 0.5
+    assert clinical.auc(scores, labels) == pytest.approx((2 + 1.5 + 1) / 6)
+    assert type(clinical.auc(scores, labels)) is float
+
+
+@given(samples(), st.floats(0, 1))
+def test_measures_equal_scikit_learn(drawn, threshold):
+    scores, labels = drawn
+    called = scores >= threshold
+    np.testing.assert_array_equal(clinical.confusion_matrix(called, labels), metrics.confusion_matrix(labels, called))
+    assert clinical.sensitivity(scores, labels, threshold) == pytest.approx(metrics.recall_score(labels, called))
+    expected = metrics.recall_score(labels, called, pos_label=0)
+    assert clinical.specificity(scores, labels, threshold) == pytest.approx(expected)
+    assert clinical.auc(scores, labels) == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
+    for got, wanted in zip(
+        clinical.roc_curve(scores, labels), metrics.roc_curve(labels, scores, drop_intermediate=False), strict=True
+    ):
+        np.testing.assert_allclose(got, wanted, rtol=1e-14)
+
+
+@given(samples())
+def test_the_area_is_that_under_the_curve(drawn):
+    roc = clinical.roc_curve(*drawn)
+    assert clinical.auc(*drawn) == pytest.approx(np.trapezoid(roc.sensitivity, roc.false_positive_rate), abs=1e-12)
+
+
+def test_the_area_counts_pairs():
+    wins = stats.mannwhitneyu(SCORES[LABELS == 1], SCORES[LABELS == 0]).statistic
+    assert clinical.auc(SCORES, LABELS) == pytest.approx(wins / (40 * 80), rel=1e-12)
+
+
+def test_confusion_of_three_classes_has_the_truth_in_the_row():
+    matrix = clinical.confusion_matrix([0, 2, 2, 1, 2], [0, 1, 2, 1, 1], classes=3)
+    assert matrix.tolist() == [[1, 0, 0], [0, 1, 2], [0, 0, 1]]
+    assert clinical.confusion_matrix([0, 0], [0, 0], classes=3).shape == (3, 3)  # classes that nothing is of
+    many = RANDOM.integers(0, 4, (2, 300))
+    np.testing.assert_array_equal(clinical.confusion_matrix(*many, classes=4), metrics.confusion_matrix(*many[::-1]))
+
+
+def test_one_against_rest_gives_the_areas_of_scikit_learn():
+    probabilities, labels = RANDOM.dirichlet([1, 1, 1], 90), np.arange(90) % 3
+    areas = [clinical.auc(*clinical.one_against_rest(probabilities, labels, k)) for k in range(3)]
+    expected = metrics.roc_auc_score(labels, probabilities, multi_class="ovr")
+    assert np.mean(areas) == pytest.approx(expected, rel=1e-12)
+    scores, positive = clinical.one_against_rest(probabilities, labels, 2)
+    np.testing.assert_array_equal(scores, probabilities[:, 2])
+    np.testing.assert_array_equal(positive, [0, 0, 1] * 30)
+
+
+# --- the threshold
+
+
+@given(samples())
+def test_no_threshold_is_better_than_youdens_nor_as_good_and_lower(drawn):
+    scores, labels = drawn
+    threshold = clinical.youden_threshold(scores, labels)
+    assert 0 <= threshold <= 1
+    got = youden(scores, labels, threshold)
+    every = {cut: youden(scores, labels, cut) for cut in np.unique(scores)}
+    assert got == pytest.approx(max(every.values()), abs=1e-12)
+    lower = [cut for cut, value in every.items() if value > got - 1e-9]
+    np.testing.assert_array_equal(scores >= threshold, scores >= min(lower))
+
+
+def test_youdens_threshold_is_half_way():
+    assert clinical.youden_threshold([0.25, 0.75], [0, 1]) == 0.5
+    assert clinical.youden_threshold([0.0, 0.125, 0.375, 0.5, 1.0], [0, 0, 1, 0, 1]) == 0.25  # as good as .75, lower
+    above = np.nextafter(0.5, 1)
+    assert clinical.youden_threshold([0.5, above], [0, 1]) == above  # nothing lies between the two
+
+
+@pytest.mark.parametrize("scores", [[0.25, 0.75], [0.5, 0.5]])
+def test_a_model_no_better_than_chance_calls_all_positive(scores):
+    assert clinical.youden_threshold(scores, [1, 0]) == min(scores)
+
+
+# --- intervals
+
+
+@pytest.mark.parametrize(
+    ("measure", "trials", "hits"), [("sensitivity", LABELS == 1, SCORES >= 0.4), ("specificity", LABELS == 0, SCORES < 0.4)]
+)  # fmt: skip
+def test_intervals_of_shares_are_quantiles_of_the_binomial(measure, trials, hits):
+    """Drawn within the class, the number of hits is binomial: what the bootstrap tends to, without chance."""
+    interval = clinical.bootstrap_interval(measure, SCORES, LABELS, 0.4, resamples=20_000)
+    n, share = trials.sum(), hits[trials].mean()
+    assert 0.3 < share < 0.9
+    assert interval.mean == pytest.approx(share, rel=1e-12)
+    chance = 3 * (0.025 * 0.975 / 20_000) ** 0.5  # three standard errors of a tail
+    for end, tail in ((interval.low, 0.025), (interval.high, 0.975)):
+        count = round(end * n)
+        assert end == pytest.approx(count / n, abs=1e-9)
+        assert stats.binom.cdf(count - 1, n, share) - chance <= tail <= stats.binom.cdf(count, n, share) + chance
+
+
+def statistic(measure, threshold):
+    def of(positive, negative, axis=-1):
+        if measure == "accuracy":
+            hits = (positive >= threshold).sum(axis=axis) + (negative < threshold).sum(axis=axis)
+            return hits / (positive.shape[axis] + negative.shape[axis])
+        return stats.mannwhitneyu(positive, negative, axis=axis).statistic / (40 * 80)
+
+    return of
+
+
+@pytest.mark.parametrize(("measure", "confidence"), [("accuracy", 0.95), ("auc", 0.95), ("auc", 0.8)])
+def test_intervals_equal_scipys(measure, confidence):
+    data = SCORES[LABELS == 1], SCORES[LABELS == 0]
+    options = {"method": "percentile", "n_resamples": 4000, "confidence_level": confidence}
+    theirs = stats.bootstrap(data, statistic(measure, 0.4), **options, rng=1).confidence_interval
+    ours = clinical.bootstrap_interval(measure, SCORES, LABELS, 0.4, confidence=confidence, resamples=4000)
+    assert ours.mean == pytest.approx(statistic(measure, 0.4)(*data), rel=1e-12)
+    assert ours.high - ours.low > 0.08
+    np.testing.assert_allclose(ours[1:], theirs, atol=0.009)  # 1/120 is one step of the accuracy
+
+
+@pytest.mark.parametrize("measure", clinical.MEASURES)
+def test_every_draw_is_measured_as_its_samples_would_be(measure, monkeypatch):
+    """Draw, repeat the samples, and ask scikit-learn; in blocks, of which the last is not full."""
+    monkeypatch.setattr(clinical, "_BLOCK", 120 * 41)
+    drawn, real = [], clinical._measure
+
+    def spied(*args):
+        of = real(*args)
+
+        def kept(counts):
+            values = of(counts)
+            drawn.extend(zip(counts.copy(), values, strict=True))
+            return values
+
+        return kept
+
+    monkeypatch.setattr(clinical, "_measure", spied)
+    scores = np.round(SCORES, 1)  # with ties
+    clinical.bootstrap_interval(measure, scores, LABELS, 0.4, resamples=100)
+    assert len(drawn) == 101
+    assert len({counts.tobytes() for counts, _ in drawn}) == 101
+    for counts, value in drawn:
+        assert (counts[LABELS == 1].sum(), counts[LABELS == 0].sum()) == (40, 80)
+        s, y = np.repeat(scores, counts), np.repeat(LABELS, counts)
+        expected = {
+            "accuracy": lambda s=s, y=y: metrics.accuracy_score(y, s >= 0.4),
+            "sensitivity": lambda s=s, y=y: metrics.recall_score(y, s >= 0.4),
+            "specificity": lambda s=s, y=y: metrics.recall_score(y, s >= 0.4, pos_label=0),
+            "auc": lambda s=s, y=y: metrics.roc_auc_score(y, s),
+        }[measure]()
+        assert value == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_seed_decides_the_draws_and_the_block_does_not(monkeypatch):
+    first = clinical.bootstrap_interval("auc", SCORES, LABELS, seed=3)
+    assert clinical.bootstrap_interval("auc", SCORES, LABELS, seed=3) == first
+    assert clinical.bootstrap_interval("auc", SCORES, LABELS, seed=4) != first
+    assert first.low < first.mean < first.high
+
+
+def test_the_global_generator_is_left_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - that it is not touched is the point
+    clinical.bootstrap_interval("auc", SCORES, LABELS)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("measure", clinical.MEASURES)
+def test_perfect_and_always_wrong_are_one_value(measure):
+    labels = np.array([1, 0, 1, 0])
+    assert clinical.bootstrap_interval(measure, labels / 1.0, labels) == (1, 1, 1)
+    assert clinical.bootstrap_interval(measure, 1.0 - labels, labels) == (0, 0, 0)
+
+
+def test_scores_that_say_nothing_have_an_area_of_one_half():
+    assert clinical.bootstrap_interval("auc", np.full(9, 0.3), [1, 0, 0] * 3) == (0.5, 0.5, 0.5)
+
+
+# --- two models
+
+
+def difference(measure, thresholds):
+    def of(positive, negative):
+        values = []
+        for scores, threshold in zip((SCORES, OTHER), thresholds, strict=True):
+            p, n = scores[positive], scores[negative]
+            if measure == "auc":
+                values.append(np.mean((p[:, None] > n) + 0.5 * (p[:, None] == n)))
+            else:
+                values.append(np.mean(p >= threshold))
+        return values[0] - values[1]
+
+    return of
+
+
+@pytest.mark.parametrize("measure", ["sensitivity", "auc"])
+def test_the_paired_difference_equals_scipys(measure):
+    of, data = difference(measure, (0.4, 0.6)), (np.flatnonzero(LABELS == 1), np.flatnonzero(LABELS == 0))
+    theirs = stats.bootstrap(data, of, method="percentile", n_resamples=3000, vectorized=False, rng=2)
+    ours = clinical.paired_bootstrap(measure, SCORES, OTHER, LABELS, (0.4, 0.6), resamples=3000)
+    assert ours.mean == pytest.approx(of(*data), rel=1e-12)
+    step = 1 / 40 if measure == "sensitivity" else 0.012
+    np.testing.assert_allclose([ours.low, ours.high], theirs.confidence_interval, atol=1.01 * step)
+
+
+def test_pairs_cancel_what_is_hard_for_both():
+    """A model against nearly itself: apart they are not told apart, in pairs they are."""
+    nearly = SCORES - 0.1 * LABELS * SCORES
+    alone = [clinical.bootstrap_interval("auc", scores, LABELS) for scores in (SCORES, nearly)]
+    paired = clinical.paired_bootstrap("auc", SCORES, nearly, LABELS)
+    assert alone[0].low < alone[1].high
+    assert paired.verdict == "better"
+    assert clinical.paired_bootstrap("auc", nearly, SCORES, LABELS).high == -paired.low
+    same = clinical.paired_bootstrap("accuracy", SCORES, SCORES, LABELS)
+    assert (same.mean, same.low, same.high, same.verdict) == (0, 0, 0, "not told apart")
+
+
+def test_the_thresholds_are_each_models_own():
+    found = clinical.paired_bootstrap("sensitivity", SCORES, SCORES, LABELS, (0.2, 0.8))
+    expected = np.mean(SCORES[LABELS == 1] >= 0.2) - np.mean(SCORES[LABELS == 1] >= 0.8)
+    assert found.mean == pytest.approx(expected)
+    assert found.low > 0
+
+
+@pytest.mark.parametrize("chance", [0.7, 0.9])
+def test_the_interval_holds_the_truth_as_often_as_it_says(chance):
+    """Specificity of 150 negatives in 300 experiments: within three standard errors of 95 %, less a percentile's bias."""
+    random, labels = np.random.default_rng(0), np.repeat([0, 1], [150, 2])
+    held = 0
+    for seed in range(300):
+        scores = np.where(np.append(random.random(150) < chance, [False, False]), 0.2, 0.8)
+        interval = clinical.bootstrap_interval("specificity", scores, labels, resamples=300, seed=seed)
+        held += interval.low <= chance <= interval.high
+    assert 0.90 < held / 300 < 0.99
+
+
+# --- what does not fit
+
+FUNCTIONS = {
+    "sensitivity": clinical.sensitivity,
+    "specificity": clinical.specificity,
+    "auc": clinical.auc,
+    "roc_curve": clinical.roc_curve,
+    "youden_threshold": clinical.youden_threshold,
+    "interval": lambda s, y: clinical.bootstrap_interval("accuracy", s, y),
+}
+BAD = {
+    "no positive": ([0.1, 0.2], [0, 0], "labels must have both classes, got no positive sample (label 1)"),
+    "no negative": ([0.1, 0.2], [1, 1], "labels must have both classes, got no negative sample (label 0)"),
+    "nan": ([0.1, np.nan], [0, 1], "scores must lie from 0 to 1, got nan"),
+    "logits": ([-3.5, 2.0], [0, 1], "scores must lie from 0 to 1, got -3.5"),
+    "lengths": ([0.1, 0.2, 0.3], [0, 1], "scores and labels must have the same shape, got (3,) and (2,)"),
+    "none": ([], [], "scores must have shape (samples,), one per sample, got shape (0,)"),
+    "two columns": ([[0.1, 0.9]] * 2, [0, 1], "scores must have shape (samples,), one per sample, got shape (2, 2)"),
+    "ragged": (RAGGED, [0, 1], "scores must be an array of numbers, got a ragged list"),
+    "words": (["a", "b"], [0, 1], "scores must be real numbers from 0 to 1, got values of type <U1"),
+    "third class": ([0.1, 0.2], [0, 2], "labels must lie in 0 to 1, got 2"),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("case", BAD)
+def test_what_does_not_fit_is_said(function, case):
+    scores, labels, message = BAD[case]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        FUNCTIONS[function](scores, labels)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, np.nan, np.inf, "0.5", None, True])
+def test_a_threshold_out_of_range_is_said(threshold):
+    said = re.escape(f"threshold must be a number from 0 to 1, got {threshold!r}")
+    for call in (
+        lambda: clinical.sensitivity(SCORES, LABELS, threshold),
+        lambda: clinical.bootstrap_interval("auc", SCORES, LABELS, threshold),
+        lambda: clinical.paired_bootstrap("auc", SCORES, OTHER, LABELS, (0.5, threshold)),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
+
+
+def interval(measure="auc", **options):
+    return clinical.bootstrap_interval(measure, SCORES, LABELS, **options)
+
+
+def paired(second=OTHER, **options):
+    return clinical.paired_bootstrap("auc", SCORES, second, LABELS, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: interval("f1"), "measure must be one of accuracy, sensitivity, specificity, auc, got 'f1'"),
+        (lambda: interval(resamples=99), "resamples must be a whole number of at least 100, got 99"),
+        (lambda: interval(confidence=95), "confidence must be a number between 0 and 1, got 95"),
+        (lambda: interval(seed=-1), "seed must be a whole number of at least 0, got -1"),
+        (lambda: paired(OTHER[:-1]), "second and labels must have the same shape, got (119,) and (120,)"),
+        (lambda: paired(OTHER * np.nan), "second must lie from 0 to 1, got nan"),
+        (lambda: paired(thresholds=0.5), "thresholds must be two numbers, one for each model, got 0.5"),
+        (lambda: clinical.confusion_matrix([0, 1], [0]), "predictions and labels must have the same shape, got (2,) and (1,)"),
+        (lambda: clinical.confusion_matrix([0, 3], [0, 1], 3), "predictions must lie in 0 to 2, got 3"),
+        (lambda: clinical.confusion_matrix([0.2, 0.7], [0, 1]), "predictions must be whole numbers, got values of type float64"),
+        (lambda: clinical.one_against_rest(SCORES, LABELS, 0), "probabilities must have shape (samples, classes), got shape (120,)"),
+        (lambda: clinical.one_against_rest(np.eye(3), [0, 1, 2], 3), "class_index must be a whole number from 0 to 2, got 3"),
+        (lambda: clinical.one_against_rest(5 * np.eye(3), [0, 1, 2], 1), "probabilities must lie from 0 to 1, got 5.0"),
+    ],
+)  # fmt: skip
+def test_other_arguments_that_do_not_fit_are_said(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
