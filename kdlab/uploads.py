@@ -32,9 +32,9 @@ def read_upload(data, size, channels=3, max_bytes=10_000_000, max_pixels=40_000_
     """Return the image that ``data`` is the file of: float32 (size, size, channels) in [0, 1].
 
     ``data`` are the bytes of a PNG, JPEG, BMP or TIFF file with one image, of at most ``max_bytes`` bytes and
-    ``max_pixels`` pixels; its name plays no part. It is turned as its camera says, its whole is stretched to a square of
-    ``size`` pixels a side (1 to 4096), and what is transparent becomes black, as in ``decoded_images.decode``. ``channels`` is 3, or 1 for grey; 16 bits
-    of grey become 8 over the full range, CMYK and palettes become RGB.
+    ``max_pixels`` pixels; its name plays no part. It is turned as its camera says, and its whole is stretched to a square
+    of ``size`` pixels a side (1 to 4096). What is transparent becomes black, as in ``decoded_images.decode``.
+    ``channels`` is 3, or 1 for grey; 16 bits of grey become 8 over the full range, CMYK and palettes become RGB.
 
     Raises ValueError, one sentence that says what came and what is accepted, for anything else: another format, a file
     that is empty, damaged or cut off, larger than the limits, animated or of several pages, or of 32 bits per value.
