@@ -285,6 +285,8 @@ def test_ctrl_c_is_one_line_and_leaves_what_it_takes_to_go_on(folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts what is to run behind it with Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         for line in process.stdout:
             if "epoch 2 of" in line:

@@ -171,7 +171,8 @@ class FeaturesState:
         return self.trainer(scenario, width).train(temperature=1.0, alpha=0.0, seeds=SEEDS, keep_epochs=True)
 
     def _taught_by_answers(self, temperature, alpha, scenario, width):
-        return self.trainer(scenario, width).train(temperature=temperature, alpha=alpha, seeds=SEEDS)
+        # With its epochs kept, as of those alone: so it is the same compiled program.
+        return self.trainer(scenario, width).train(temperature=temperature, alpha=alpha, seeds=SEEDS, keep_epochs=True)
 
     def _train(self, temperature, alpha, feature_alpha, method, teacher_layer, student_layer, scenario, width):
         trainer, alone = self.trainer(scenario, width), self.alone(scenario, width)

@@ -33,7 +33,11 @@ class Server:
 
     def __init__(self, *arguments):
         command = [sys.executable, "-m", "kdlab.command_line", "--no-browser", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        # A shell starts what is to run behind it with Ctrl-C ignored, and children inherit that.
+        self.process = subprocess.Popen(
+            command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+        )
         self.output = []
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -81,6 +85,7 @@ class Server:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
         self.reader.join()
 
 

@@ -151,7 +151,7 @@ def test_convolutional_students_are_watched_and_stopped(server, open_page):
 
 
 def test_the_maps_follow_the_nucleus_and_the_layers(server, open_page):
-    page = open_page(server.page(NAME, "?nucleus=3"), READY)
+    page = open_page(server.page(NAME, "?nucleus=3"))
     look_at(page, "maps", ".kd-channels canvas")
     maps = panel(page, "maps")
     assert maps.locator(".kd-digit").nth(3).get_attribute("aria-pressed") == "true"
@@ -172,7 +172,7 @@ def test_the_maps_follow_the_nucleus_and_the_layers(server, open_page):
 
 
 def test_garbage_in_the_address_is_said(server, open_page):
-    page = open_page(server.page(NAME, "?teacher=block7&alpha_f=2&method=crd"), READY)
+    page = open_page(server.page(NAME, "?teacher=block7&alpha_f=2&method=crd"))
     note = panel(page).locator("> .kd-message").inner_text()
     assert "teacher = “block7”; accepted is one of hidden_1, hidden_2, both" in note
     assert "alpha_f = “2”; accepted is a number from 0 to 1" in note
