@@ -166,7 +166,8 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
     """Serve the home page and every chapter until Ctrl-C, which ends all kernels.
 
     Another address than loopback needs ``token`` ("" makes one up) or ``allow_anonymous``; ValueError otherwise.
-    ``pool`` kernels per page are started ahead, so that a page opens at once; ``verbose`` shows what they log.
+    ``pool`` kernels per page are started ahead, so that a page opens at once, with TensorFlow where there is memory
+    for it (``worker.warm_up``); ``verbose`` shows what they log.
     """
     loopback = is_loopback(ip)
     if not loopback and token is None and not allow_anonymous:

@@ -1,8 +1,26 @@
 """A thread for the work of one panel: the latest request wins, and what goes wrong is said, not swallowed."""
 
+import importlib
+import os
 import threading
 
-__all__ = ["Worker"]
+import psutil
+
+__all__ = ["Worker", "warm_up"]
+
+MEMORY = 6e9  # bytes that must be free: TensorFlow takes 0.6 of them in every kernel
+
+
+def warm_up():
+    """Import TensorFlow now where this kernel was started ahead of its visitor and there is memory for it.
+
+    Seconds that the visitor need not wait. Returns the thread that does it, or None.
+    """
+    if "VOILA_PREHEAT" not in os.environ or psutil.virtual_memory().available < MEMORY:
+        return None
+    thread = threading.Thread(target=importlib.import_module, args=("kdlab.live",), daemon=True)
+    thread.start()
+    return thread
 
 
 class Worker:

@@ -1,10 +1,11 @@
 """When the kernel of the next visitor is started."""
 
 from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
 
-from kdlab.lab import serving
+from kdlab.lab import serving, worker
 
 
 class Clock:
@@ -72,3 +73,17 @@ def test_at_once_when_somebody_waits(kernels, clock, when):
 
     clock.plans[when] = come
     assert started(kernels, clock) == pytest.approx(when, abs=0.2)
+
+
+@pytest.mark.parametrize(("ahead", "free", "warm"), [(True, 64e9, True), (True, 2e9, False), (False, 64e9, False)])
+def test_tensorflow_is_imported_ahead_of_a_visitor_where_there_is_memory(monkeypatch, ahead, free, warm):
+    imported = []
+    monkeypatch.setattr(worker.importlib, "import_module", imported.append)
+    monkeypatch.setattr(worker.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    monkeypatch.delenv("VOILA_PREHEAT", raising=False)
+    if ahead:
+        monkeypatch.setenv("VOILA_PREHEAT", "True")
+    thread = worker.warm_up()
+    if thread:
+        thread.join()
+    assert imported == (["kdlab.live"] if warm else [])
