@@ -66,8 +66,8 @@ def write_nuclei(path=FIELD_FILE, notice_path=NOTICE_FILE):
         arrays, notice = read_wheel(download_wheel(folder))
     np.savez_compressed(path, **arrays)
     Path(notice_path).write_text(
-        "The images, outlines and classes in nuclei.npz come from histolytics 0.3.0 "
-        f"(https://pypi.org/project/histolytics/0.3.0/), whose licence is:\n\n{notice}",
+        "The images, outlines and classes in nuclei.npz come from histolytics 0.3.0, "
+        f"as the Python Package Index has it, whose licence is:\n\n{notice}",
         "utf-8",
     )
     return arrays

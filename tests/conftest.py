@@ -1,17 +1,29 @@
-"""What the tests of data share: a cache of their own, and a web server on this machine."""
+"""What tests share: few digits, a cache of their own, a web server on this machine, a disk that is full."""
 
 import gc
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
+import kdlab
+from kdlab.datasets import Split
 
 
 def pytest_collection_finish():
     """Spare garbage collection, which Keras asks for often, the modules that are there to stay."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def tenth_of_digits():
+    """Every tenth of scikit-learn's digits, in each split."""
+    digits = kdlab.load("digits")
+    splits = {name: getattr(digits, name) for name in ("train", "validation", "test")}
+    return replace(digits, **{name: Split(split.x[::10], split.y[::10]) for name, split in splits.items()})
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from kdlab.softening import softmax
 
 SETTINGS = runs.Settings(epochs=2, batch_size=32)
 FAST = ["--epochs", "2", "--batch-size", "32"]
+TRAIN = ["train", "--data", "data.npz", "--model", "mlp"]
 DISTILL = ["distill", "--data", "data.npz", "--teacher", "teacher.keras", "--student", "mlp", *FAST]
 SWEEP = ["sweep", "--data", "data.npz", "--teacher", "teacher.keras", "--student", "mlp", *FAST]
 GRID = ["--temperatures", "1,8", "--alphas", "0.5", "--seeds", "2"]
@@ -40,19 +41,7 @@ def shared(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("KDLAB_CACHE", str(folder / "cache"))
-        line = [
-            "train",
-            "--data",
-            "data.npz",
-            "--model",
-            "mlp",
-            "--epochs",
-            "6",
-            "--out",
-            "teacher.keras",
-            "--seed",
-            "7",
-        ]
+        line = [*TRAIN, "--epochs", "6", "--out", "teacher.keras", "--seed", "7"]
         assert main(line) == 0
     return folder
 
@@ -379,7 +368,7 @@ def test_bad_data(folder, capsys, name):
             "a model must be one of cnn, mlp, small-cnn, efficientnet or",
         ),
         (
-            ["train", "--data", "data.npz", "--model", "mlp", "--image-size", "9"],
+            [*TRAIN, "--image-size", "9"],
             "--image-size scales the images of a folder",
         ),
         (["train", "--data", "data.npz", "--model", "cnn"], "cnn needs images of at least 10×10, got 8×8"),
@@ -421,7 +410,7 @@ def test_a_teacher_of_other_data_is_a_note(folder, data):
 
 
 def test_an_existing_output_is_replaced_only_when_forced_and_only_when_all_is_done(folder, capsys, monkeypatch):
-    line = ["train", "--data", "data.npz", "--model", "mlp", *FAST, "--out", "model.keras"]
+    line = [*TRAIN, *FAST, "--out", "model.keras"]
     Path("model.keras").write_text("mine")
     assert main(line) == 2
     assert "model.keras exists already; --force" in capsys.readouterr().err
@@ -435,7 +424,7 @@ def test_an_existing_output_is_replaced_only_when_forced_and_only_when_all_is_do
 
 
 def test_divergence_is_one_line_and_leaves_nothing(folder, capsys):
-    line = ["train", "--data", "data.npz", "--model", "mlp", *FAST, "--out", "model.keras"]
+    line = [*TRAIN, *FAST, "--out", "model.keras"]
     before = names(folder)
     assert main([*line, "--learning-rate", "1e30", "--quiet"]) == 2
     error = capsys.readouterr().err
@@ -449,7 +438,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(folder, capsys,
     """The model needs 150 kB, the state of its training three times as much."""
     before = {name: Path(name).read_bytes() for name in names(folder)}
     file_size_limit(limit)
-    code = main(["train", "--data", "data.npz", "--model", "mlp", *FAST, "--out", "model.keras", "--quiet"])
+    code = main([*TRAIN, *FAST, "--out", "model.keras", "--quiet"])
     error = capsys.readouterr().err
     assert code == 2
     assert error.startswith("kdlab: ")
@@ -484,7 +473,7 @@ def test_stopped_in_the_second_training_the_first_is_not_repeated(folder, distil
 
 
 def test_stopped_as_the_files_are_put_in_place_the_next_call_does_that_alone(folder, capsys, monkeypatch):
-    line = ["train", "--data", "data.npz", "--model", "mlp", *FAST, "--out", "model.keras"]
+    line = [*TRAIN, *FAST, "--out", "model.keras"]
     real = os.replace
 
     def stop(source, target):
@@ -518,19 +507,7 @@ def kill_when(ready, line, folder):
 
 
 def test_killed_in_an_epoch_it_comes_to_the_same_weights(folder, data, capsys):
-    line = [
-        "train",
-        "--data",
-        "data.npz",
-        "--model",
-        "mlp",
-        "--out",
-        "model.keras",
-        "--epochs",
-        "30",
-        "--patience",
-        "30",
-    ]
+    line = [*TRAIN, "--out", "model.keras", "--epochs", "30", "--patience", "30"]
     work = folder / "model.keras.unfinished"
 
     def some_epochs():

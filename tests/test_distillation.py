@@ -13,14 +13,8 @@ from kdlab.softening import cross_entropy, softmax
 
 
 @pytest.fixture(scope="module")
-def data():
-    """A tenth of digits."""
-    digits = kdlab.load("digits")
-    part = {
-        name: type(split)(split.x[::10], split.y[::10])
-        for name, split in (("train", digits.train), ("validation", digits.validation), ("test", digits.test))
-    }
-    return dataclasses.replace(digits, **part)
+def data(tenth_of_digits):
+    return tenth_of_digits
 
 
 @pytest.fixture(scope="module")

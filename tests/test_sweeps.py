@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-import kdlab
 from kdlab import runs
 from kdlab.models import mlp
 from kdlab.runs import Settings
@@ -17,14 +16,8 @@ SETTINGS = Settings(epochs=2, batch_size=32, learning_rate=0.01, seed=5)
 
 
 @pytest.fixture(scope="module")
-def data():
-    """A few of the digits."""
-    digits = kdlab.load("digits")
-    part = {
-        name: type(split)(split.x[::10], split.y[::10])
-        for name, split in (("train", digits.train), ("validation", digits.validation), ("test", digits.test))
-    }
-    return dataclasses.replace(digits, **part)
+def data(tenth_of_digits):
+    return tenth_of_digits
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ class Chapter:
         self.state = FeaturesState()
         self._relatives = RelativesState(self.state)
         self._convolution, self._maps = ConvolutionState(), None
-        nuclei = convolution_state.DEFAULTS
+        convolution = convolution_state.DEFAULTS
         self._shared = {
             "page_id": uuid.uuid4().hex,
             "rules": {
@@ -74,9 +74,9 @@ class Chapter:
                 "width": choice_rule("width", WIDTHS, DEFAULTS["width"]),
                 "epoch": EPOCH_RULE,
                 "view": choice_rule("view", VIEW_TITLES, next(iter(VIEW_TITLES))),
-                "convolution_method": choice_rule("conv_method", convolution_state.METHODS, nuclei["method"]),
-                "stage": choice_rule("stage", convolution_state.STAGES, nuclei["stage"]),
-                "convolution_alpha": alpha_rule(nuclei["feature_alpha"]) | {"key": "conv_alpha_f"},
+                "convolution_method": choice_rule("conv_method", convolution_state.METHODS, convolution["method"]),
+                "stage": choice_rule("stage", convolution_state.STAGES, convolution["stage"]),
+                "convolution_alpha": alpha_rule(convolution["feature_alpha"]) | {"key": "conv_alpha_f"},
                 "nucleus": choice_rule("nucleus", range(convolution_state.SHOWN), 0),
             },
             "methods": [{"name": name, "title": title} for name, title in METHODS.items()],

@@ -12,7 +12,7 @@ from ..checks import check_alpha
 from ..scenarios import SCENARIOS
 from .once import Once
 from .response_state import ResponseState
-from .response_summary import compare, describe_students
+from .response_summary import check_converged, compare, describe_students
 
 __all__ = [
     "CASES",
@@ -190,10 +190,3 @@ class FeaturesState:
         students = {"alone": alone, "response": response, "features": features}
         check_converged(*students.values())
         return students, {"seconds": seconds, "compiled": trainer.traces > traces}
-
-
-def check_converged(*results):
-    """Raise ValueError, with the epoch, where students diverged: the page says it and keeps the last good view."""
-    for result in results:
-        if result.message:
-            raise ValueError(result.message)

@@ -7,9 +7,9 @@ import numpy as np
 
 from ..evaluation import mean_interval
 from ..views import VIEWS
-from .features_state import DEFAULTS, SEEDS, check_converged
+from .features_state import DEFAULTS, SEEDS
 from .once import Once
-from .response_summary import compare, describe_students
+from .response_summary import check_converged, compare, describe_students
 
 __all__ = ["SHOWN", "TASK", "VIEW_TITLES", "RelativesState"]
 

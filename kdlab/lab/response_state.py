@@ -18,6 +18,7 @@ from .once import Once
 from .response_summary import (
     BIASES,
     BINS,
+    check_converged,
     compare,
     describe_landscape,
     describe_reliability,
@@ -90,7 +91,7 @@ class ResponseState:
         trainer = self.trainer(scenario, width)
         alone_seconds = self._once(("seconds", scenario, width), self._time_alone, scenario, width)
         distilled, seconds = _timed(trainer.train, temperature=temperature, alpha=alpha, seeds=SEEDS)
-        _check_converged(distilled)
+        check_converged(distilled)
         picture = self._picture(scenario, width, distilled)
         return {
             "position": {"temperature": temperature, "alpha": alpha, "scenario": scenario, "width": width},
@@ -114,7 +115,7 @@ class ResponseState:
         """
         _, _, scenario, width = self.check(1.0, 0.0, scenario, width)
         alone = self.alone(scenario, width)
-        _check_converged(alone)
+        check_converged(alone)
 
         def report(done, total, sweep):
             progress(done, total, describe_landscape(sweep, alone))
@@ -132,7 +133,7 @@ class ResponseState:
         ten = self.alone("few", width)
         trainer = self._once(("ten", width), self._make_trainer_of_ten, ten, width)
         one = trainer.train(temperature, alpha, seeds=SEEDS)
-        _check_converged(one)
+        check_converged(one)
         labels = self.data.test.y
         right = softmax(ten.test_logits).mean(axis=0).argmax(axis=1) == labels
         together = wilson_interval(int(right.sum()), len(labels))
@@ -271,9 +272,3 @@ def _timed(job, **arguments):
     started = time.perf_counter()
     result = job(**arguments)
     return result, time.perf_counter() - started
-
-
-def _check_converged(result):
-    """Raise ValueError, with the epoch, where students diverged: the page says it and keeps the last good view."""
-    if result.message:
-        raise ValueError(result.message)

@@ -12,7 +12,16 @@ from ..evaluation import (
 )
 from ..softening import softmax
 
-__all__ = ["BIASES", "BINS", "compare", "describe_landscape", "describe_reliability", "describe_students", "summarise"]
+__all__ = [
+    "BIASES",
+    "BINS",
+    "check_converged",
+    "compare",
+    "describe_landscape",
+    "describe_reliability",
+    "describe_students",
+    "summarise",
+]
 
 BINS = 10
 BIASES = np.arange(-12, 12.01, 0.5)
@@ -116,3 +125,10 @@ def describe_reliability(probabilities, labels):
 def _without_nan(values):
     """Return an array as nested lists with None for NaN, which JSON does not know."""
     return np.where(np.isnan(values), None, values).tolist()
+
+
+def check_converged(*results):
+    """Raise ValueError, with the epoch, where students diverged: the page says it and keeps the last good view."""
+    for result in results:
+        if result.message:
+            raise ValueError(result.message)
