@@ -24,7 +24,7 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.utils import ENV_VARIABLE
 
-from .pages import HOME, notebooks_folder
+from .pages import CHAPTERS, HOME, notebooks_folder
 
 __all__ = ["Dashboards", "free_port", "is_loopback", "serve"]
 
@@ -32,6 +32,7 @@ __all__ = ["Dashboards", "free_port", "is_loopback", "serve"]
 CULL_AFTER, CULL_EVERY = 300, 30
 # A page just opened has the processors to itself for so long before a kernel is started for the next visitor, in seconds.
 REFILL_AFTER = 8
+PAGE = "KDLAB_PAGE"  # in the environment of a kernel started ahead: the notebook it is for
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
 
 
@@ -65,35 +66,59 @@ class ShutdownHandler(VoilaShutdownKernelHandler):
 class Kernels(AsyncMappingKernelManager):
     """Kernels whose logs (TensorFlow greets at length) do not run over the server's own lines, started ahead with care.
 
-    The kernel for the next visitor of a page is started when nobody has come for a while, or at once if somebody waits.
+    One kernel at a time is started for a next visitor, home first, then the chapters, and when nobody has come for a
+    while; or at once if somebody waits for it.
     """
 
     quiet = Bool(True, help="Whether the kernels' logs are dropped.").tag(config=True)
 
     def __init__(self, **options):
-        self._visited = self._waited_for = -float("inf")
+        self._visited, self._wanted, self._queue, self._starting = -float("inf"), set(), [], 0
         super().__init__(**options)
 
     def visited(self, path):
         """Take notice of a visitor of the notebook at ``path``."""
-        ahead = getattr(self, "_pools", {}).get(path)  # Voila's tasks, the next visitor's first
+        ahead = self._ahead().get(path)
         if ahead and not ahead[0].done():
-            self._waited_for = time.monotonic()
+            self._wanted.add(path)
         else:
             self._visited = time.monotonic()
 
-    async def _calm(self):
-        """Return when it is time to start a kernel for the next visitor."""
-        while time.monotonic() < self._visited + REFILL_AFTER and time.monotonic() > self._waited_for + 1:
+    async def _turn(self, page):
+        """Return when it is time to start a kernel for the next visitor of the notebook at ``page``."""
+        self._queue.append(page)
+        while page not in self._wanted and (
+            time.monotonic() < self._visited + REFILL_AFTER or page != min(self._queue, key=_order) or self._busy()
+        ):
             await asyncio.sleep(0.1)
+        self._queue.remove(page)
+        self._wanted.discard(page)
+
+    def _ahead(self):
+        """Return Voila's tasks that start kernels ahead, {notebook: the next visitor's first}."""
+        return getattr(self, "_pools", {})
+
+    def _busy(self):
+        """Tell whether a kernel started ahead still runs its notebook."""
+        started = [task for tasks in self._ahead().values() for task in tasks if task.done() and not task.cancelled()]
+        return self._starting > 0 or any(not task.exception() and not task.result()["task"].done() for task in started)
 
     async def _async_start_kernel(self, **options):
-        if options.get("env", {}).get(ENV_VARIABLE.VOILA_PREHEAT):
-            await self._calm()
+        environment = options.get("env", {})
+        if environment.get(ENV_VARIABLE.VOILA_PREHEAT):
+            await self._turn(environment.get(PAGE, ""))
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if self.quiet else {}
-        return await super()._async_start_kernel(**quiet, **options)
+        self._starting += 1
+        try:
+            return await super()._async_start_kernel(**quiet, **options)
+        finally:
+            self._starting -= 1
 
     start_kernel = _async_start_kernel
+
+
+def _order(page):
+    return page != f"{HOME}.ipynb", page
 
 
 class Dashboards(Voila):
@@ -182,6 +207,7 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
         print(f"Port {port} is taken; using {chosen}, the next free one.", flush=True)
     app = Dashboards(ip=ip, port=chosen, open_browser=browser, root_dir=str(notebooks_folder()))
     app.log_level = "INFO" if verbose else "ERROR"
+    pages = [f"{name}.ipynb" for name in (HOME, *(page.name for page in CHAPTERS))]
     app.update_config(
         Config(
             Dashboards={
@@ -204,7 +230,13 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
             # Other users of this machine cannot listen in between server and kernels (jupyter_client 8.10).
             KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"},
             Kernels={"quiet": not verbose},
-            VoilaKernelManager={"fill_delay": 0},  # ours waits, but not while somebody waits for the kernel
+            VoilaKernelManager={
+                "fill_delay": 0,  # ours waits, but not while somebody waits for the kernel
+                "kernel_pools_config": {
+                    "default": {"pool_size": pool},
+                    **{page: {"pool_size": pool, "kernel_env_variables": {PAGE: page}} for page in pages},
+                },
+            },
             MappingKernelManager={"cull_idle_timeout": CULL_AFTER, "cull_interval": CULL_EVERY},
         )
     )

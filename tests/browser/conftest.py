@@ -136,24 +136,79 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def open_page(browser):
-    """Return a function that opens a URL and waits for `selector`; at the end no page may have logged an error."""
-    contexts, problems = [], []
+class Pages:
+    """Opened pages, and the errors that they logged."""
 
-    def open_(url, selector=".kd-panel", width=1280, height=900):
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
+    def __init__(self, browser):
+        self.browser, self.contexts, self.problems = browser, [], []
+
+    def open(self, url, selector=".kd-panel", width=1280, height=900):
+        context = self.browser.new_context(viewport={"width": width, "height": height})
+        self.contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda m: m.type == "error" and problems.append(m.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(url)
         page.wait_for_selector(selector, timeout=60_000)
         return page
 
-    yield open_
-    for context in contexts:
-        for page in context.pages:
-            page.close(run_before_unload=True)
-        context.close()
+    def close(self):
+        for context in self.contexts:
+            for page in context.pages:
+                page.close(run_before_unload=True)
+            context.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Return a function that opens a URL and waits for `selector`; at the end no page may have logged an error."""
+    pages = Pages(browser)
+    yield pages.open
+    pages.close()
+    assert pages.problems == []
+
+
+@pytest.fixture(scope="module")
+def module_page(browser, server, request):
+    """The chapter NAME of a test file, opened once, READY, for all tests that need no page of their own."""
+    pages = Pages(browser)
+    page = pages.open(server.page(request.module.NAME), getattr(request.module, "READY", ".kd-panel"))
+    yield page, pages.problems
+    pages.close()
+
+
+@pytest.fixture
+def page_at(module_page):
+    """Return a function (name=value, …) that gives the module's page at its defaults but for these values."""
+    page, problems = module_page
+
+    def move(**values):
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.evaluate(
+            """() => {
+                for (const details of document.querySelectorAll("details[open]")) details.open = false;
+                document.querySelector("#rendered_cells").scrollTo(0, 0);
+                document.querySelector(".kd-panel :is(input, select, button)").focus();
+            }"""
+        )
+        changed = page.evaluate(
+            """values => {
+                const [store] = kdlabStores.values();
+                const before = JSON.stringify(store.values);
+                const defaults = Object.entries(store.rules).map(([name, rule]) => [name, rule.default]);
+                store.set({ ...Object.fromEntries(defaults), ...values });
+                return JSON.stringify(store.values) !== before;
+            }""",
+            values,
+        )
+        if changed:
+            page.wait_for_timeout(700)  # by then a result of another position is marked as such
+        page.wait_for_function(
+            """[...document.querySelectorAll(".kd-status")].every(s => s.dataset.status !== "computing")
+            && document.querySelector('[data-panel="live"] .kd-made')?.dataset.stale !== "true" """,
+            timeout=60_000,
+        )
+        return page
+
+    yield move
     assert problems == []

@@ -46,16 +46,16 @@ def heat(page):
     return [float(text.split()[0]) for text in panel(page, "inside").locator("tbody td").all_inner_texts()]
 
 
-def test_dots_are_the_students_of_the_position(server, open_page, state):
-    page = open_page(server.page(NAME), READY)
+def test_dots_are_the_students_of_the_position(page_at, state):
+    page = page_at()
     expected = state.train(**DEFAULTS)
     last = [run[-1] for kind in ("alone", "response", "features") for run in expected["students"][kind]["per_epoch"]]
     assert runs(page) == pytest.approx(last, abs=0.006)  # two processes, float32: a digit or two may fall otherwise
     assert panel(page).locator(".kd-verdict").inner_text() == VERDICTS[expected["differences"]["response"]["verdict"]]
 
 
-def test_another_layer_and_another_loss_train_other_students_and_stay_in_the_address(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_another_layer_and_another_loss_train_other_students_and_stay_in_the_address(page_at):
+    page = page_at()
     before = runs(page)
     panel(page).get_by_label("Teacher’s layer", exact=True).select_option("hidden_1")
     settled(page)
@@ -76,8 +76,8 @@ def test_another_layer_and_another_loss_train_other_students_and_stay_in_the_add
     assert "The feature loss ties the teacher’s hidden 1 with the student’s hidden 2" in panel(page).inner_html()
 
 
-def test_the_keyboard_moves_the_weight_and_the_diagram_says_it(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_the_keyboard_moves_the_weight_and_the_diagram_says_it(page_at):
+    page = page_at()
     panel(page).get_by_label("Features α_f", exact=True).focus()
     page.keyboard.press("Home")
     settled(page)
@@ -89,8 +89,8 @@ def test_the_keyboard_moves_the_weight_and_the_diagram_says_it(server, open_page
     assert max(runs(page)[20:]) < 0.5  # neither labels nor answers
 
 
-def test_the_buttons_lead_to_what_they_say(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_the_buttons_lead_to_what_they_say(page_at):
+    page = page_at()
     for case, verdict in zip(CASES, ("better", "not told apart", "worse"), strict=True):
         button = panel(page).get_by_role("button", name=case.title)
         button.click()
@@ -117,8 +117,8 @@ def test_the_inside_is_trained_for_only_once_it_is_seen_and_follows_the_controls
     assert after[27:] != before[27:]
 
 
-def test_relatives_are_trained_and_a_view_is_chosen(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_relatives_are_trained_and_a_view_is_chosen(page_at):
+    page = page_at()
     for name in ("mutual", "view"):
         look_at(page, name, ".kd-verdict:not(:empty)")
     assert len(runs(page, "mutual")) == 40
@@ -131,8 +131,8 @@ def test_relatives_are_trained_and_a_view_is_chosen(server, open_page):
     assert "5 students together" in panel(page, "ensemble").inner_text()
 
 
-def test_convolutional_students_are_watched_and_stopped(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_convolutional_students_are_watched_and_stopped(page_at):
+    page = page_at()
     convolution = panel(page, "convolution")
     convolution.scroll_into_view_if_needed()
     convolution.get_by_label("Feature loss", exact=True).select_option("hint")
@@ -150,8 +150,8 @@ def test_convolutional_students_are_watched_and_stopped(server, open_page):
     assert "conv_method=hint" in page.url
 
 
-def test_the_maps_follow_the_nucleus_and_the_layers(server, open_page):
-    page = open_page(server.page(NAME, "?nucleus=3"))
+def test_the_maps_follow_the_nucleus_and_the_layers(page_at):
+    page = page_at(nucleus=3)
     look_at(page, "maps", ".kd-channels canvas")
     maps = panel(page, "maps")
     assert maps.locator(".kd-digit").nth(3).get_attribute("aria-pressed") == "true"
@@ -180,8 +180,8 @@ def test_garbage_in_the_address_is_said(server, open_page):
     assert panel(page).get_by_label("Teacher’s layer", exact=True).input_value() == DEFAULTS["teacher_layer"]
 
 
-def test_filled_panels_fit_and_are_accessible(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_filled_panels_fit_and_are_accessible(page_at):
+    page = page_at()
     for name, ready in (
         ("inside", ".kd-numerals"),
         ("maps", ".kd-channels canvas"),

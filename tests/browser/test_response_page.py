@@ -35,8 +35,8 @@ def settled(page, name="live"):
     )
 
 
-def test_dots_are_the_students_of_the_position(server, open_page, state):
-    page = open_page(server.page(NAME), READY)
+def test_dots_are_the_students_of_the_position(page_at, state):
+    page = page_at()
     expected = state.train(**DEFAULTS)
     shown = runs(page)
     last = [run[-1] for kind in ("alone", "distilled") for run in expected[kind]["per_epoch"]]
@@ -44,8 +44,8 @@ def test_dots_are_the_students_of_the_position(server, open_page, state):
     assert verdict(page) == "Yes: distillation helps here."
 
 
-def test_keyboard_trains_new_students_and_all_labels_lose(server, open_page):
-    page = open_page(server.page(NAME, "?scenario=all&width=4&alpha=1"), READY)
+def test_keyboard_trains_new_students_and_all_labels_lose(page_at):
+    page = page_at(scenario="all", width=4, alpha=1)
     before = runs(page)
     slider = panel(page, "live").get_by_label("Temperature T", exact=True)
     slider.focus()
@@ -59,8 +59,8 @@ def test_keyboard_trains_new_students_and_all_labels_lose(server, open_page):
     assert "width=4" in page.url
 
 
-def test_replay_goes_back_through_the_training(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_replay_goes_back_through_the_training(page_at):
+    page = page_at()
     end = runs(page)
     panel(page, "live").get_by_label("Epoch", exact=True).focus()
     page.keyboard.press("Home")
@@ -76,8 +76,8 @@ def test_replay_goes_back_through_the_training(server, open_page):
     assert runs(page) == end
 
 
-def test_the_bias_mends_the_missing_three(server, open_page):
-    page = open_page(server.page(NAME, "?scenario=no3&T=8"), READY)
+def test_the_bias_mends_the_missing_three(page_at):
+    page = page_at(scenario="no3", temperature=8)
     settled(page)
     text = panel(page, "live").get_by_text("With +0.0 on the logit of class 3")
     assert text.is_visible()
@@ -92,14 +92,14 @@ def biases(page):
     return [float(text.replace("−", "-")) for text in re.findall(r"[Ww]ith ([+−][\d.]+)", said)]
 
 
-def test_the_bias_is_chosen_anew_for_new_students_but_one_set_by_hand_stays(server, open_page, state):
+def test_the_bias_is_chosen_anew_for_new_students_but_one_set_by_hand_stays(page_at, state):
     def best(temperature):
         bias = state.train(temperature, 0.9, "no3", 16)["bias"]
         return [bias["values"][bias[kind]["chosen"]] for kind in ("distilled", "alone")]
 
     cold, warm = best(1.5), best(8.0)
     assert cold[0] != warm[0]  # else this test could not tell
-    page = open_page(server.page(NAME, "?scenario=no3&T=1.5&bias=validation"), READY)
+    page = page_at(scenario="no3", temperature=1.5, bias="validation")
     settled(page)
     assert biases(page) == cold
     box = panel(page, "live").get_by_label("Temperature T, typed")
@@ -146,8 +146,8 @@ def test_a_link_shows_the_same_view(server, open_page):
     page.wait_for_function("location.search === '?T=8&mistake=swapped&code=pytorch'")
 
 
-def test_the_landscape_fills_stops_and_sets_the_sliders(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_the_landscape_fills_stops_and_sets_the_sliders(page_at):
+    page = page_at()
     land = panel(page, "landscape")
     land.get_by_role("button", name="Train 440 students").click()
     cells = "document.querySelectorAll('[data-panel=\"landscape\"] .kd-cell:not([disabled])').length"
@@ -167,8 +167,8 @@ def test_the_landscape_fills_stops_and_sets_the_sliders(server, open_page):
     assert cell.get_attribute("aria-pressed") == "true"
 
 
-def test_regions_drawing_translator_and_fidelity(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_regions_drawing_translator_and_fidelity(page_at):
+    page = page_at()
     panel(page, "regions").scroll_into_view_if_needed()
     page.wait_for_selector('[data-panel="regions"] .kd-map', timeout=60_000)
     before = panel(page, "regions").locator("figcaption").all_inner_texts()
@@ -189,8 +189,8 @@ def test_regions_drawing_translator_and_fidelity(server, open_page):
     assert panel(page, "fidelity").locator("tbody tr").count() == 3
 
 
-def test_mistakes_are_trained_beside_the_right_loss(server, open_page):
-    page = open_page(server.page(NAME, "?T=8"), READY)
+def test_mistakes_are_trained_beside_the_right_loss(page_at):
+    page = page_at(temperature=8)
     panel(page, "mistakes").scroll_into_view_if_needed()
     page.wait_for_selector("[data-mistake]", timeout=60_000)
     settled(page, "mistakes")
@@ -207,8 +207,8 @@ def test_mistakes_are_trained_beside_the_right_loss(server, open_page):
     )
 
 
-def test_ten_are_distilled_into_one_beside_the_speech_table(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_ten_are_distilled_into_one_beside_the_speech_table(page_at):
+    page = page_at()
     panel(page, "ten").scroll_into_view_if_needed()
     page.wait_for_function(
         "document.querySelector('[data-panel=ten] .kd-summary').textContent.includes('comes through')"
@@ -216,8 +216,8 @@ def test_ten_are_distilled_into_one_beside_the_speech_table(server, open_page):
     assert "60.8 %" in panel(page, "ten").inner_text()
 
 
-def test_drawing_with_the_mouse(server, open_page):
-    page = open_page(server.page(NAME), READY)
+def test_drawing_with_the_mouse(page_at):
+    page = page_at()
     paper = page.locator(".kd-paper")
     paper.scroll_into_view_if_needed()
     box = paper.bounding_box()
@@ -231,13 +231,13 @@ def test_drawing_with_the_mouse(server, open_page):
     assert sum(shares) == pytest.approx(3, abs=1e-6)
 
 
-def test_nothing_is_compared_where_alpha_leaves_the_teacher_out(server, open_page):
-    page = open_page(server.page(NAME, "?alpha=0"), READY)
+def test_nothing_is_compared_where_alpha_leaves_the_teacher_out(page_at):
+    page = page_at(alpha=0)
     assert verdict(page) == "α = 0 is the student alone, so there is nothing to compare."
 
 
-def test_the_logits_of_two_classes_are_biased_together(server, open_page):
-    page = open_page(server.page(NAME, "?scenario=only78"), READY)
+def test_the_logits_of_two_classes_are_biased_together(page_at):
+    page = page_at(scenario="only78")
     assert panel(page, "live").get_by_text("With +0.0 on the logits of classes 7 and 8 the distilled").is_visible()
 
 

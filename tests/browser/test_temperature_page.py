@@ -26,8 +26,8 @@ def shown_temperature(page, panel="bars"):
     return float(page.locator(f'[data-panel="{panel}"] .kd-control .kd-box').first.input_value())
 
 
-def test_keyboard_moves_the_slider_and_the_bars_are_softmax(server, open_page):
-    page = open_page(server.page(NAME))
+def test_keyboard_moves_the_slider_and_the_bars_are_softmax(page_at):
+    page = page_at()
     logits = TEACHER[TemperatureState().digit]
     np.testing.assert_allclose(bars(page), softmax(logits, 4), atol=1e-6)
     np.testing.assert_allclose(bars(page, 3), softmax(logits, 1), atol=1e-6)
@@ -45,8 +45,8 @@ def test_keyboard_moves_the_slider_and_the_bars_are_softmax(server, open_page):
     assert page.locator('[data-panel="bars"] tfoot td').last.inner_text() == expected
 
 
-def test_picking_a_digit_with_mouse_and_keyboard(server, open_page):
-    page = open_page(server.page(NAME))
+def test_picking_a_digit_with_mouse_and_keyboard(page_at):
+    page = page_at()
     order = TemperatureState().order
     digits = page.locator('[data-panel="bars"] .kd-digit')
     digits.nth(2).click()
@@ -57,8 +57,8 @@ def test_picking_a_digit_with_mouse_and_keyboard(server, open_page):
     assert digits.nth(3).get_attribute("aria-pressed") == "true"
 
 
-def test_all_panels_follow_one_temperature(server, open_page):
-    page = open_page(server.page(NAME))
+def test_all_panels_follow_one_temperature(page_at):
+    page = page_at()
     slider(page, "knowledge").focus()
     page.keyboard.press("Home")
     page.wait_for_timeout(400)  # panels that are not on the screen follow when the hand rests
@@ -66,8 +66,8 @@ def test_all_panels_follow_one_temperature(server, open_page):
         assert shown_temperature(page, panel) == pytest.approx(0.1)
 
 
-def test_dark_knowledge_is_the_mean_softened_distribution(server, open_page):
-    page = open_page(server.page(NAME, "?T=3"))
+def test_dark_knowledge_is_the_mean_softened_distribution(page_at, open_page):
+    page = page_at(temperature=3)
     cells = page.locator(".kd-cell").evaluate_all("cells => cells.map(c => Number(c.dataset.value))")
     expected = dark_knowledge(TEACHER, TemperatureState().test.y, 3)
     np.testing.assert_allclose(np.reshape(cells, (10, 10)), expected, atol=1e-6)
@@ -86,8 +86,8 @@ def test_dark_knowledge_is_the_mean_softened_distribution(server, open_page):
     assert other.locator(".kd-cell[aria-pressed=true]").get_attribute("tabindex") == "0"
 
 
-def test_limits_and_label_smoothing(server, open_page):
-    page = open_page(server.page(NAME))
+def test_limits_and_label_smoothing(page_at):
+    page = page_at()
     logits = TEACHER[TemperatureState().digit]
     np.testing.assert_allclose(bars(page, 3, "limits"), 0.1, atol=1e-4)
     np.testing.assert_allclose(bars(page, 1, "limits"), softmax(logits, 0.001), atol=1e-6)
@@ -112,8 +112,8 @@ def test_position_survives_reload_and_being_sent(server, open_page):
     np.testing.assert_allclose(bars(other), softmax(TEACHER[digit], 100), atol=1e-6)
 
 
-def test_logits_by_hand_are_in_the_url(server, open_page):
-    page = open_page(server.page(NAME))
+def test_logits_by_hand_are_in_the_url(page_at, open_page):
+    page = page_at()
     page.get_by_text("Set the logits by hand").click()
     for k in range(10):
         box = page.get_by_label(f"logit of class {k}", exact=True)
@@ -126,8 +126,8 @@ def test_logits_by_hand_are_in_the_url(server, open_page):
     np.testing.assert_allclose(bars(other), softmax(logits, 4), atol=1e-6)
 
 
-def test_a_bad_temperature_is_said_beside_the_control_and_changes_nothing(server, open_page):
-    page = open_page(server.page(NAME))
+def test_a_bad_temperature_is_said_beside_the_control_and_changes_nothing(page_at):
+    page = page_at()
     before = bars(page)
     box = page.get_by_label("Temperature T, typed").first
     for typed in ("0", "-3", "abc", "", "Infinity"):
@@ -143,8 +143,8 @@ def test_a_bad_temperature_is_said_beside_the_control_and_changes_nothing(server
     assert page.locator('[data-panel="bars"] .kd-control .kd-message').inner_text() == ""
 
 
-def test_a_bad_logit_is_said_and_the_last_good_view_stays(server, open_page):
-    page = open_page(server.page(NAME))
+def test_a_bad_logit_is_said_and_the_last_good_view_stays(page_at):
+    page = page_at()
     before = bars(page)
     page.get_by_text("Set the logits by hand").click()
     box = page.get_by_label("logit of class 3", exact=True)
@@ -169,8 +169,8 @@ def test_garbage_in_the_url_gives_defaults_and_a_note(server, open_page):
         assert part in note
 
 
-def test_questions_answer_at_once_and_explain(server, open_page):
-    page = open_page(server.page(NAME))
+def test_questions_answer_at_once_and_explain(page_at):
+    page = page_at()
     first, second, third = (page.locator(".kd-question").nth(k) for k in range(3))
     first.locator("input").fill("0.982")
     first.get_by_role("button").click()

@@ -36,35 +36,38 @@ def kernels():
     return serving.Kernels()
 
 
-def ahead(done):
-    """A kernel started ahead as Voila keeps it, ready or not."""
-    kernel = Future()
-    if done:
-        kernel.set_result(None)
-    return [kernel]
+def future(result):
+    done = Future()
+    done.set_result(result)
+    return done
 
 
-def started(kernels, clock):
-    coroutine = kernels._calm()
+def ahead(started, run=True):
+    """A kernel ahead of its visitor as Voila keeps it: started or not, its notebook run or not."""
+    return [future({"task": future(None) if run else Future()}) if started else Future()]
+
+
+def turn(kernels, clock, page):
+    coroutine = kernels._turn(page)
     with pytest.raises(StopIteration):
         coroutine.send(None)
     return clock.now
 
 
 def test_before_the_first_visitor_at_once(kernels, clock):
-    assert started(kernels, clock) == 0
+    assert turn(kernels, clock, "a") == 0
 
 
 def test_after_a_visitor_when_all_is_quiet(kernels, clock):
-    kernels._pools = {"a": ahead(done=True)}
+    kernels._pools = {"a": ahead(started=True)}
     kernels.visited("a")
     clock.plans[5] = lambda: kernels.visited("a")
-    assert started(kernels, clock) == pytest.approx(5 + serving.REFILL_AFTER, abs=0.2)
+    assert turn(kernels, clock, "a") == pytest.approx(5 + serving.REFILL_AFTER, abs=0.2)
 
 
 @pytest.mark.parametrize("when", [0.05, 5])
 def test_at_once_when_somebody_waits(kernels, clock, when):
-    kernels._pools = {"a": ahead(done=False), "b": ahead(done=True)}
+    kernels._pools = {"a": ahead(started=False), "b": ahead(started=True)}
     kernels.visited("b")
 
     def come():
@@ -72,7 +75,21 @@ def test_at_once_when_somebody_waits(kernels, clock, when):
         kernels.visited("b")  # another visitor of another page holds nobody up
 
     clock.plans[when] = come
-    assert started(kernels, clock) == pytest.approx(when, abs=0.2)
+    assert turn(kernels, clock, "a") == pytest.approx(when, abs=0.2)
+
+
+def test_one_at_a_time(kernels, clock):
+    kernels._pools = {"a": ahead(started=True, run=False), "b": ahead(started=False)}
+    clock.plans[3] = lambda: kernels._pools["a"][0].result()["task"].set_result(None)
+    assert turn(kernels, clock, "b") == pytest.approx(3, abs=0.2)
+
+
+def test_the_home_page_first_then_chapter_after_chapter(kernels, clock):
+    kernels._queue = ["01.ipynb", "index.ipynb"]
+    clock.plans[1] = lambda: kernels._queue.remove("index.ipynb")
+    clock.plans[2] = lambda: kernels._queue.remove("01.ipynb")
+    assert turn(kernels, clock, "02.ipynb") == pytest.approx(2, abs=0.2)
+    assert kernels._queue == []
 
 
 @pytest.mark.parametrize(("ahead", "free", "warm"), [(True, 64e9, True), (True, 2e9, False), (False, 64e9, False)])
