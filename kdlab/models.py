@@ -15,6 +15,9 @@ NAMES = ("cnn", "mlp", "small-cnn", "efficientnet")
 """The names that ``build`` knows."""
 
 DOWNLOAD_TIMEOUT = 20  # seconds without a byte
+# Of batch normalization: ten steps, not Keras's hundred. Small data have few steps in an epoch, and the averages must not
+# lag behind the weights.
+MOMENTUM = 0.9
 
 
 def build(name_or_path, data, seed=0):
@@ -100,16 +103,18 @@ def small_cnn(input_shape=(128, 128, 3), classes=2, seed=None, name="small_cnn",
     """Return a small convolutional student for images of any size, (N, height, width, channels) → logits (N, classes).
 
     Five convolutions, of 16 to 128 ``channels``, and the mean over what is left of the image: 246,386
-    parameters as it stands, whatever the size of the images. ``seed`` fixes the initial weights. The layers "block1",
-    "block2", … return what each convolution comes to, every one at half the height and width of that before.
+    parameters as it stands, whatever the size of the images. Of images of 64 pixels a side and more the first one looks
+    at every second place: at all of them it would be most of the work. ``seed`` fixes the initial weights. The layers
+    "block1", "block2", … return what each convolution comes to, every one at half the height and width of that before.
     """
     seeds, layers = _Seeds(seed), keras.layers
+    strides = [2 if min(input_shape[:2]) >= 64 else 1] + [1] * (len(channels) - 1)
     blocks = []
-    for k, width in enumerate(channels, 1):
+    for k, (width, stride) in enumerate(zip(channels, strides, strict=True), 1):
+        start = seeds.initializer()
         blocks += [
-            layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer=seeds.initializer()),
-            # A memory of ten steps, not Keras's hundred: small data have few steps in an epoch.
-            layers.BatchNormalization(momentum=0.9),
+            layers.Conv2D(width, 3, stride, padding="same", use_bias=False, kernel_initializer=start),
+            layers.BatchNormalization(momentum=MOMENTUM),
             layers.ReLU(name=f"block{k}"),
             layers.MaxPooling2D(padding="same"),
         ]
@@ -146,9 +151,14 @@ def _efficientnet_base(shape, weights, seed):
     def base(weights):
         if seed is not None:
             keras.utils.set_random_seed(seed)
-        return keras.applications.EfficientNetB0(
+        model = keras.applications.EfficientNetB0(
             include_top=False, weights=weights, input_shape=shape, pooling="avg", name="efficientnetb0"
         )
+        if weights is None:
+            for layer in model.layers:
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.momentum = MOMENTUM
+        return model
 
     if weights is None:
         return base(None), "EfficientNetB0 starts from scratch"

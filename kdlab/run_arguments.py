@@ -156,9 +156,14 @@ def _add_settings(parser, command, suffix, what):
     numbers = (
         ("--epochs", _count, 30, "at most"),
         ("--batch-size", _count, 64, ""),
-        ("--learning-rate", _above_0, 0.001, "of Adam; halved where the accuracy on validation data no longer grows"),
+        ("--learning-rate", _above_0, 0.001, "of Adam; halved after half the patience"),
         ("--seed", _not_negative, 0, "of initial weights and batches"),
-        ("--patience", _count, 5, "epochs without a better one before the run stops"),
+        (
+            "--patience",
+            _count,
+            5,
+            "epochs without a better one, on validation data, before the run stops; small data want 30",
+        ),
     )
     for name, kind, default, text in numbers:
         parser.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default})".strip())

@@ -39,7 +39,8 @@ class Settings:
 
     Adam at ``learning_rate``. An epoch is better than another by its accuracy on the validation split or, at the
     same accuracy, by its loss there (without validation samples: on the training split). After
-    ``reduce_patience`` epochs without a better one the learning rate is halved, after ``patience`` the run stops.
+    ``reduce_patience`` epochs without a better one (half of ``patience``, unless given) the learning rate is halved,
+    after ``patience`` the run stops.
     ``mixed_precision`` is "auto" (where the GPUs are made for it), "on" or "off". ``tensorboard`` is a folder for logs.
 
     Raises ValueError for what is out of range.
@@ -50,11 +51,13 @@ class Settings:
     learning_rate: float = 1e-3
     seed: int = 0
     patience: int = 5
-    reduce_patience: int = 2
+    reduce_patience: int | None = None
     mixed_precision: str = "auto"
     tensorboard: Path | None = None
 
     def __post_init__(self):
+        if self.reduce_patience is None and isinstance(self.patience, Integral):
+            object.__setattr__(self, "reduce_patience", max(1, self.patience // 2))
         for name in ("epochs", "batch_size", "seed", "patience", "reduce_patience"):
             value, least = getattr(self, name), 0 if name == "seed" else 1
             if not isinstance(value, Integral) or isinstance(value, bool) or value < least:

@@ -125,7 +125,7 @@ def test_distilling_is_that_of_distiller(data, logits, plain, tmp_path):
 def test_the_file_and_the_model_are_of_the_best_epoch(data, logits, tmp_path):
     model, out = mlp(64, (16,), 10, seed=1), tmp_path / "out.keras"
     seen = Weights(model)
-    settings = dataclasses.replace(QUICK, epochs=12, learning_rate=0.3, patience=4)
+    settings = dataclasses.replace(QUICK, epochs=12, learning_rate=0.3, patience=4, reduce_patience=2)
     run = runs.distill(model, logits, data, str(out), settings, 2.0, 0.5, [seen])
     assert isinstance(run, Run)
     assert run.model is model
@@ -430,6 +430,11 @@ def test_a_run_that_diverges_leaves_nothing(data, tmp_path):
 def test_settings_out_of_range(changes, message):
     with pytest.raises(ValueError, match=message):
         Settings(**changes)
+
+
+def test_the_rate_is_halved_after_half_the_patience():
+    assert [Settings(patience=p).reduce_patience for p in (1, 5, 40)] == [1, 2, 20]
+    assert Settings(patience=40, reduce_patience=3).reduce_patience == 3
 
 
 def test_what_does_not_go_together(data, logits, tmp_path):
