@@ -1,9 +1,11 @@
 """The command ``kdlab``: serves the dashboards; ``kdlab lab`` opens JupyterLab; ``kdlab train`` and others run."""
 
+import _thread
 import argparse
 import shlex
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 from . import __version__
@@ -27,11 +29,15 @@ def main(arguments=None):
         parser.error(f"unknown arguments: {' '.join(others)}")
     options.others, options.line = others, shlex.join(["kdlab", *arguments])
     run = hasattr(options, "command")
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
         if run:
-            return _fail("stopped; the same command goes on from here", 130)
+            left = (
+                "nothing half-written is left" if options.command == "export" else "the same command goes on from here"
+            )
+            return _fail(f"stopped; {left}", 130)
         return 0  # Ctrl-C while it is still starting
     except (ValueError, OSError, FloatingPointError) as error:
         return _fail(error)
@@ -41,6 +47,17 @@ def main(arguments=None):
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
             return _fail("there is not enough memory; a smaller --batch-size or --image-size needs less")
         return _fail(f"{type(error).__name__}, which was not foreseen: {error}", 1)
+    finally:
+        sys.unraisablehook = hook
+
+
+def _interrupt_again(unraisable):
+    """Press Ctrl-C once more, a moment later, where it struck in a ``__del__``, of which Python shows and drops errors."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        return sys.__unraisablehook__(unraisable)
+    again = threading.Timer(0.05, _thread.interrupt_main)
+    again.daemon = True
+    again.start()
 
 
 def _fail(what, code=2):

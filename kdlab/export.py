@@ -15,11 +15,9 @@ from .backend import keras, tf
 from .timing import time_per_example
 
 __all__ = [
-    "BOARDS",
-    "Board",
     "MultiplyAdds",
     "arena_bytes",
-    "boards_for",
+    "keras_latency",
     "latency",
     "multiply_adds",
     "run_tflite",
@@ -29,28 +27,6 @@ __all__ = [
 ]
 
 ALIGNMENT = 16  # bytes: of tensors in the arena, and of the model in flash
-
-
-class Board(NamedTuple):
-    """A microcontroller board: ``flash`` and ``ram`` in bytes, ``source`` the document that has them."""
-
-    name: str
-    flash: int
-    ram: int
-    source: str
-
-
-KIB, MIB = 1024, 1024**2
-BOARDS = (
-    Board("BBC micro:bit V2 (nRF52833)", 512 * KIB, 128 * KIB, "Nordic, nRF52833 Product Specification"),
-    Board("B-L475E-IOT01A (STM32L475VG)", MIB, 128 * KIB, "ST, STM32L475xx datasheet"),
-    Board("Arduino Nano 33 BLE Sense (nRF52840)", MIB, 256 * KIB, "Nordic, nRF52840 Product Specification"),
-    Board("Raspberry Pi Pico (RP2040)", 2 * MIB, 264 * KIB, "Raspberry Pi Pico datasheet"),
-    Board("STM32F746G-DISCO (STM32F746NG)", MIB, 320 * KIB, "ST, STM32F745xx STM32F746xx datasheet"),
-    Board("ESP32-DevKitC (ESP32-WROOM-32E, 4 MB)", 4 * MIB, 520 * KIB, "Espressif, ESP32-WROOM-32E datasheet"),
-)
-"""Typical boards, the least RAM first. RAM is the chip's SRAM, of which the ESP32 keeps a part for itself; the flash of
-the Pico and the ESP32 is a chip of its own on the board."""
 
 
 class MultiplyAdds(NamedTuple):
@@ -154,6 +130,14 @@ def latency(tflite, x, seconds=0.5):
     """
     run, shape = _runner(tflite)
     return time_per_example(run, _check_samples(x, shape, "x"), 1, seconds)
+
+
+def keras_latency(model, x, seconds=0.5):
+    """Return the ``timing.Spread`` of one sample of ``x`` (N, …), as of ``latency``, for the model as it is, compiled."""
+    signature = tf.TensorSpec((1, *_sample_shape(model)), tf.float32)
+    call = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
+    x = _check_samples(x, _sample_shape(model), "x")
+    return time_per_example(lambda sample: call(tf.constant(sample)).numpy(), x, 1, seconds)
 
 
 def _runner(tflite):
@@ -272,15 +256,6 @@ def arena_bytes(tflite):
 def _arena_size(tensor):
     size = int(np.prod(tensor["shape"], dtype=np.int64)) * np.dtype(tensor["dtype"]).itemsize
     return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def boards_for(flash, ram):
-    """Return those of ``BOARDS`` that have at least ``flash`` and ``ram`` bytes, a model's and its arena's.
-
-    The program that calls it and the interpreter come on top, tens of kilobytes of flash: where it is close, it is not
-    enough.
-    """
-    return tuple(board for board in BOARDS if flash <= board.flash and ram <= board.ram)
 
 
 def _sample_shape(model):

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from . import export, model_files, models
-from .backend import tf
+from .boards import BOARDS
 from .cache import ELSEWHERE, new_file
 from .commands import read_data
 from .evaluation import agreement, wilson_interval
 from .lab.progress import Display
 from .results import byte_size, milliseconds, percent
-from .timing import time_per_example
 from .transfer_set import over_batches
 
 __all__ = ["run"]
@@ -68,7 +67,7 @@ def _table(options, model, files, data, display):
     x = np.random.default_rng(0).random((10, *shape), np.float32) if data is None else data.test.x[:10]
     keras_size = Path(options.model).stat().st_size
     arenas = [export.arena_bytes(content) for content in files.values()]
-    spreads = [time_per_example(_compiled(model, shape), x, 1), *(export.latency(file, x) for file in files.values())]
+    spreads = [export.keras_latency(model, x), *(export.latency(file, x) for file in files.values())]
     rows = [
         ["size", byte_size(keras_size), *(byte_size(len(content)) for content in files.values())],
         ["multiply-adds per sample", *[f"{export.multiply_adds(model).total:,}"] * (1 + len(files))],
@@ -78,7 +77,7 @@ def _table(options, model, files, data, display):
     if data is not None:
         rows[:0] = _quality(model, files, data.test, display)
     needs = [(len(content), arena) for content, arena in zip(files.values(), arenas, strict=True)]
-    rows += [[board.name, "", *(_fits(board, *need) for need in needs)] for board in export.BOARDS]
+    rows += [[board.name, "", *(_fits(board, *need) for need in needs)] for board in BOARDS]
     return ["", f"Keras, {Path(options.model).name}", *files], rows
 
 
@@ -98,13 +97,6 @@ def _quality(model, files, test, display):
     ]
 
 
-def _compiled(model, shape):
-    """Return a function from one sample (1, …) to its logits, compiled, numpy in and numpy out."""
-    signature = tf.TensorSpec((1, *shape), tf.float32)
-    call = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
-    return lambda sample: call(tf.constant(sample)).numpy()
-
-
 def _accuracy(logits, labels):
     found = wilson_interval(int((logits.argmax(axis=1) == labels).sum()), len(labels))
     return f"{percent(found.mean)} ({percent(found.low)} to {percent(found.high)})"
@@ -115,8 +107,9 @@ def _time(spread):
 
 
 def _fits(board, flash, ram):
-    verdict = "fits" if board in export.boards_for(flash, ram) else "too large"
-    return f"{verdict}: {100 * flash / board.flash:.1f} % of flash, {100 * ram / board.ram:.1f} % of RAM"
+    return (
+        f"{board.verdict(flash, ram)}: {100 * flash / board.flash:.1f} % of flash, {100 * ram / board.ram:.1f} % of RAM"
+    )
 
 
 def _identifier(stem):

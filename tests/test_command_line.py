@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -262,6 +263,26 @@ def test_an_error_is_one_line_and_an_exit_code(failing, capsys, error, code, sai
     failing(error)
     assert main(TRAIN) == code
     assert capsys.readouterr().err == said
+
+
+def test_a_stopped_export_promises_nothing_that_goes_on(failing, capsys):
+    failing(KeyboardInterrupt())
+    assert main(["export", "teacher.keras", "--to", "tflite", "--out", "a.tflite"]) == 130
+    assert capsys.readouterr().err == "kdlab: stopped; nothing half-written is left\n"
+
+
+def test_ctrl_c_is_not_lost_in_a_destructor(folder, capsys, monkeypatch):
+    class Unlucky:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def run(options):
+        Unlucky()
+        time.sleep(10)
+
+    monkeypatch.setattr(run_arguments, "_run", run)
+    assert main(TRAIN) == 130
+    assert capsys.readouterr().err == "kdlab: stopped; the same command goes on from here\n"
 
 
 def test_endless_messages_are_cut(failing, capsys):

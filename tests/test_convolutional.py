@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import kdlab
-from kdlab import FeatureDistillation, models
+from kdlab import FeatureDistillation, models, nuclei
 from kdlab.backend import keras
 from kdlab.convolutional import ConvolutionalTrainer
 from kdlab.datasets import Split
@@ -70,6 +70,40 @@ def test_it_trains_what_distiller_trains_on_the_same_batches(trainer, data, teac
     np.testing.assert_allclose(found.train_loss[1], losses, rtol=1e-4)
     answers = distiller.student.predict(data.test.x, verbose=0).argmax(axis=1)
     assert found.test_accuracy[1] == pytest.approx(np.mean(answers == data.test.y), abs=0.02)
+
+
+def test_views_are_seen_with_the_teachers_logits_of_those_very_views(data, teacher):
+    trainer = ConvolutionalTrainer(data, teacher, build, epochs=EPOCHS, batch_size=32, views=nuclei.views)
+    seen = nuclei.views(data.train.x)
+    said = teacher(seen.reshape(-1, 8, 8, 1), training=False).numpy().reshape(8, SAMPLES, 10)
+    distiller = kdlab.Distiller(student=build(0), temperature=3.0, alpha=0.7)
+    distiller.compile(keras.optimizers.Adam(trainer.learning_rate))
+    for rows, ways in zip(trainer.batch_order(0), trainer.view_order(0), strict=True):
+        assert len(np.unique(ways)) == 8
+        for batch, way in zip(rows, ways, strict=True):
+            distiller.train_on_batch(seen[way, batch], (data.train.y[batch], said[way, batch]))
+    assert same(trainer.train(3.0, 0.7, seeds=1).students[0], distiller.student)
+    with pytest.raises(ValueError, match="features must be None where there are views"):
+        trainer.train(seeds=1, features=HINT)
+
+
+def test_views_that_do_more_than_move_pixels_are_refused(data, teacher):
+    with pytest.raises(ValueError, match="views must return views"):
+        ConvolutionalTrainer(data, teacher, build, views=lambda x: np.stack([x, 0 * x]))
+
+
+def test_another_position_traces_nothing_and_is_as_if_it_were_the_first(data, teacher, monkeypatch):
+    traced, loss = [], kdlab.Distiller.compute_loss
+    monkeypatch.setattr(kdlab.Distiller, "compute_loss", lambda *a, **k: traced.append(1) or loss(*a, **k))
+    first, second = (ConvolutionalTrainer(data, teacher, build, epochs=EPOCHS, batch_size=32) for _ in range(2))
+    first.train(1.0, 0.0, seeds=2)
+    once = len(traced)
+    found = first.train(3.0, 0.7, seeds=1)
+    assert len(traced) == once
+    fresh = second.train(3.0, 0.7, seeds=1)
+    assert len(traced) > once
+    assert same(found.students[0], fresh.students[0])
+    np.testing.assert_allclose(found.train_loss, fresh.train_loss, rtol=1e-5)
 
 
 def test_accuracies_are_those_of_the_students(result, data):

@@ -177,20 +177,6 @@ def test_latency_is_of_calls_that_were_made(mlp_int8, digits):
     assert spread.calls >= 10
 
 
-def test_boards_that_fit_have_room_for_both():
-    assert export.boards_for(0, 0) == export.BOARDS
-    names = [board.name for board in export.boards_for(600 * 1024, 200 * 1024)]
-    assert not any("micro:bit" in name or "L475" in name for name in names)
-    assert any("Nano 33" in name for name in names)
-    assert [board.flash for board in export.boards_for(3 * 1024**2, 1)] == [4 * 1024**2]
-    assert export.boards_for(1, 1024**2) == ()
-    nano = next(board for board in export.BOARDS if "Nano 33" in board.name)
-    assert export.boards_for(nano.flash, nano.ram)[0] == nano  # to the last byte
-    assert nano not in export.boards_for(nano.flash + 1, nano.ram)
-    assert nano not in export.boards_for(nano.flash, nano.ram + 1)
-    assert [board.ram for board in export.BOARDS] == sorted(board.ram for board in export.BOARDS)
-
-
 # --- the C array
 
 
@@ -330,6 +316,15 @@ def test_what_goes_wrong_in_the_command_is_one_line_and_leaves_nothing(folder, c
         assert error.count("\n") == 1
         assert said in error
         assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_stopped_it_leaves_what_was_there(folder, capsys, monkeypatch):
+    (folder / "a.h").write_text("old")
+    monkeypatch.setattr(export, "to_c_array", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
+    assert main(["export", "student.keras", "--to", "c-array", "--data", "digits", "--out", "a.h", "--force"]) == 130
+    assert capsys.readouterr().err == "kdlab: stopped; nothing half-written is left\n"
+    assert (folder / "a.h").read_text() == "old"
+    assert sorted(path.name for path in folder.iterdir()) == ["a.h", "student.keras"]
 
 
 def test_a_full_disk_leaves_nothing(folder, capsys, file_size_limit, monkeypatch):

@@ -1,12 +1,15 @@
 """The pages: which chapters there are, the navigation from one to the next, and the home page's cards."""
 
+import base64
 from dataclasses import dataclass
 from html import escape
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from ..datasets import digits_logits, load
+from ..nuclei import CLASS_NAMES, fields
 from ..softening import distillation_gradient, softmax
 
 __all__ = ["CHAPTERS", "Page", "cards", "footer", "header", "notebooks_folder"]
@@ -42,6 +45,18 @@ CHAPTERS = (
         "Feature-based distillation",
         "Tie hidden layers of teacher and student and look inside: what the student takes over, where it helps, and where it hurts.",
         40,
+    ),
+    Page(
+        "04_medical_imaging",
+        "Medical imaging",
+        "Real tissue under the microscope: a student of a thirtieth of the size, judged as a clinic would, and what flatters it.",
+        45,
+    ),
+    Page(
+        "05_tinyml_export",
+        "The way to a microcontroller",
+        "Convert a student to whole numbers, hold it against real boards, and see what distilling before quantising is worth.",
+        30,
     ),
 )
 
@@ -162,8 +177,47 @@ def _similarities_picture():
     )
 
 
+def _nuclei_picture():
+    """Return an SVG: a real nucleus of each class."""
+    from PIL import Image
+
+    field, pictures = fields()["nest"], []
+    for c, name in enumerate(CLASS_NAMES):
+        row, column = field.centres[np.flatnonzero(field.y == c)[100]].astype(int)
+        file = BytesIO()
+        Image.fromarray(field.image[row - 24 : row + 24, column - 24 : column + 24]).save(file, "JPEG", quality=90)
+        data = base64.b64encode(file.getvalue()).decode()
+        pictures.append(
+            f'<image x="{8 + 104 * c}" y="2" width="88" height="88" href="data:image/jpeg;base64,{data}"/>'
+            f'<text x="{52 + 104 * c}" y="110" text-anchor="middle">{name}</text>'
+        )
+    return f'<svg viewBox="0 0 312 118" role="img" aria-label="A nucleus of each class">{"".join(pictures)}</svg>'
+
+
+def _levels_picture():
+    """Return an SVG: the logits of a begun student for one digit above, and rounded to 3 bits, 7 levels, below."""
+    logits = digits_logits()["student"][0]
+    most = np.abs(logits).max()
+    rounded = np.rint(logits / most * 3) / 3
+    lines = "".join(
+        f'<line x1="{156 + 47 * k}" x2="{156 + 47 * k}" y1="18" y2="86" stroke="#c3ccd4"/>' for k in range(-3, 4)
+    )
+    dots = "".join(
+        f'<path d="M{156 + 141 * z / most:.1f} 28L{156 + 141 * q:.1f} 76" stroke="#54606d" opacity="0.6"/>'
+        f'<circle cx="{156 + 141 * z / most:.1f}" cy="28" r="5" fill="#0072b2"/>'
+        f'<circle cx="{156 + 141 * q:.1f}" cy="76" r="5" fill="#e69f00"/>'
+        for z, q in zip(logits, rounded, strict=True)
+    )
+    return (
+        '<svg viewBox="0 0 312 118" role="img" aria-label="Ten numbers rounded to seven levels">'
+        f'{lines}{dots}<text x="156" y="110" text-anchor="middle">3 bits: 7 levels</text></svg>'
+    )
+
+
 _PICTURES = {
     "01_temperature_softening": _bars_picture,
     "02_response_based_kd": _landscape_picture,
     "03_feature_based_kd": _similarities_picture,
+    "04_medical_imaging": _nuclei_picture,
+    "05_tinyml_export": _levels_picture,
 }

@@ -1,5 +1,8 @@
 // Pictures: thumbnails, softened bars, tables, line charts, trained networks on one accuracy axis, learning curves.
 
+// The bytes of a trait, which come as a view of a message.
+const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+
 // Grey pixels (0 ink-free to 255 full ink) on a canvas of `side` × `side`.
 function thumbnail(pixels, side) {
   const canvas = el("canvas", { width: side, height: side, class: "kd-pixels", "aria-hidden": "true" });
@@ -127,6 +130,21 @@ function lineChart({ title, x, series, logarithmic = false, withCursor = true, x
     return values;
   };
   return chart;
+}
+
+// Accuracy against confidence; a larger dot has more samples; null where a bin is empty.
+function reliabilityChart(title, { confidence, correct, count: samples }, colour) {
+  const at = (value) => 30 + 160 * value;
+  const most = Math.max(...samples);
+  return svg("svg", { viewBox: "0 0 210 230", class: "kd-chart kd-square", role: "img" }, svg("title", {}, title),
+    svg("rect", { x: 30, y: 30, width: 160, height: 160, fill: "none", stroke: "var(--kd-line)" }),
+    svg("line", { x1: 30, y1: 190, x2: 190, y2: 30, stroke: "var(--kd-quiet)", "stroke-dasharray": "4 4" }),
+    svg("text", { x: 110, y: 212, "text-anchor": "middle" }, "confidence"), svg("text", { transform: "translate(18 110) rotate(-90)", "text-anchor": "middle" }, "accuracy"),
+    [0, 1].map((end) => [
+      svg("text", { x: at(end), y: 206, "text-anchor": "middle" }, `${end}`), svg("text", { x: 25, y: 224 - at(end), "text-anchor": "end" }, `${end}`),
+    ]).flat(),
+    confidence.map((value, i) => (value === null ? null
+      : svg("circle", { cx: at(value), cy: 220 - at(correct[i]), r: 2 + 6 * Math.sqrt(samples[i] / most), fill: `var(--kd-${colour})`, opacity: 0.85 }))));
 }
 
 // ---- trained networks ----

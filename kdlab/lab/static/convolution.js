@@ -63,7 +63,7 @@ function renderConvolution(model, store) {
 const NETWORKS = { teacher: "teacher", alone: "no distillation", response: "answers only", features: "with features" };
 function renderMaps(model, store) {
   const { bytes, side, labels } = model.get("nuclei");
-  const pixels = new Uint8Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  const pixels = bytesOf(bytes);
   const size = 3 * side * side;
   const nucleus = (i, words) => mapCanvas(pixels.subarray(i * size, (i + 1) * size), [side, side], words);
   const stage = stageChoice(model, store);

@@ -26,14 +26,14 @@ const featureAlphaControl = (store, name = "feature_alpha") =>
   });
 const choice = (store, label, name, options) => choiceControl(label, options, () => store.get(name), (value) => store.set({ [name]: value }));
 
-// The module of an anywidget whose trait `panel` says which of `renderers` draws it.
-const chapterPanels = (renderers) => ({
+// The module of an anywidget whose trait `panel` says which of `renderers` draws it; what is wrong with the link is said in the `first`.
+const chapterPanels = (renderers, first = "live") => ({
   render({ model, el: host }) {
     const store = pageStore(model);
     const [root, undo] = renderers[model.get("panel")](model, store);
     host.classList.add("kd-panel");
     host.dataset.panel = model.get("panel");
-    host.append(...[model.get("panel") === "live" ? linkNotes(store) : null, root].filter(Boolean));
+    host.append(...[model.get("panel") === first ? linkNotes(store) : null, root].filter(Boolean));
     return undo;
   },
 });

@@ -45,7 +45,7 @@ const renderMutual = (model, store) => renderPair(model, store, TASK, [scenarioC
 function renderView(model, store) {
   const view = choice(store, "Student sees", "view", model.get("views").map((one) => [one.name, one.title]));
   const pictures = el("div", { class: "kd-views" });
-  const images = new Uint8Array(model.get("image_bytes").buffer.slice(model.get("image_bytes").byteOffset));
+  const images = bytesOf(model.get("image_bytes"));
   const extra = el("div", {}, pictures);
   const count = images.length / 64 / (1 + model.get("views").length);  // the whole digits first, then view by view
   extra.draw = () => {

@@ -54,7 +54,7 @@ function renderModels(model, store) {
 
 // Panel 2: the sliders.
 function renderLive(model, store) {
-  const pixels = new Uint8Array(model.get("image_bytes").buffer.slice(model.get("image_bytes").byteOffset));
+  const pixels = bytesOf(model.get("image_bytes"));
   const image = (i) => pixels.subarray(64 * i, 64 * i + 64);
   const result = () => model.get("result");
   // A bias set by hand is for one scenario; "by validation" holds for any.
@@ -278,20 +278,6 @@ function renderFidelity(model, store) {
   draw();
   const root = el("div", {}, table, pictures, line);
   return [root, follow(store, POSITION, root, line.draw)];
-}
-
-function reliabilityChart(title, { confidence, correct, count: samples }, colour) {
-  const at = (value) => 30 + 160 * value;
-  const most = Math.max(...samples);
-  return svg("svg", { viewBox: "0 0 210 230", class: "kd-chart kd-square", role: "img" }, svg("title", {}, title),
-    svg("rect", { x: 30, y: 30, width: 160, height: 160, fill: "none", stroke: "var(--kd-line)" }),
-    svg("line", { x1: 30, y1: 190, x2: 190, y2: 30, stroke: "var(--kd-quiet)", "stroke-dasharray": "4 4" }),
-    svg("text", { x: 110, y: 212, "text-anchor": "middle" }, "confidence"), svg("text", { transform: "translate(18 110) rotate(-90)", "text-anchor": "middle" }, "accuracy"),
-    [0, 1].map((end) => [
-      svg("text", { x: at(end), y: 206, "text-anchor": "middle" }, `${end}`), svg("text", { x: 25, y: 224 - at(end), "text-anchor": "end" }, `${end}`),
-    ]).flat(),
-    confidence.map((value, i) => (value === null ? null
-      : svg("circle", { cx: at(value), cy: 220 - at(correct[i]), r: 2 + 6 * Math.sqrt(samples[i] / most), fill: `var(--kd-${colour})`, opacity: 0.85 }))));
 }
 
 // Panel 7: the loss with a mistake in it.

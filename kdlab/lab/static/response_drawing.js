@@ -52,7 +52,7 @@ function renderDraw(model, store) {
   const table = barTable([..."0123456789"], [{ colour: "black" }, { colour: "orange" }, { colour: "blue" }], "What the three networks say of the drawing, softened");
   const summary = el("p", { class: "kd-summary", role: "status" });
   const status = statusLine(model, { idle: () => "", computing: () => "Asking the three networks …" });
-  const tests = new Uint8Array(model.get("image_bytes").buffer.slice(model.get("image_bytes").byteOffset));
+  const tests = bytesOf(model.get("image_bytes"));
   let pixels = null, last = null, drawing = 0;  // which drawing it is, so that an answer to the one before is not taken for its own
   const line = made(model, store, POSITION, [table, summary], (r) => r.drawing === drawing);
   const paint = () => {

@@ -3,10 +3,9 @@
 function readDigits(model) {
   const bytes = (name) => model.get(name);
   const floats = (view) => new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
-  const ints = (view) => new Uint8Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
   const logits = floats(bytes("logit_bytes"));
-  const images = ints(bytes("image_bytes"));
-  const labels = [...ints(bytes("label_bytes"))];
+  const images = bytesOf(bytes("image_bytes"));
+  const labels = [...bytesOf(bytes("label_bytes"))];
   return {
     count: labels.length,
     labels,
