@@ -96,6 +96,7 @@ def test_a_student_goes_all_the_way_and_the_page_is_whole(page):
     wait_for(page, "/converted: [3-9] of 10/.test(document.querySelector('[data-panel=pairs]').innerText)")
     pairs.get_by_role("button", name="Stop").click()
     wait_for(page, "document.querySelector('[data-panel=pairs] .kd-verdict').textContent")
+    wait_for(page, "/pairs in/.test(document.querySelector('[data-panel=pairs]').innerText)")
     done = int(re.search(r"(\d+) pairs in", pairs.inner_text())[1])
     assert 3 <= done < 10
     assert pairs.locator(".kd-run").count() == 4 * done
