@@ -41,7 +41,7 @@ class Server:
         self.output = []
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        self.wait(lambda: self.url is not None or self.process.poll() is not None, 40)
+        self.wait(lambda: self.url is not None or self.process.poll() is not None, 90)
         assert self.url, f"the server did not start: {self.output}"
         # The line comes before the socket listens.
         self.wait(self._listens, 20)
@@ -117,7 +117,9 @@ def start_server():
 
 @pytest.fixture(scope="session")
 def server(start_server, worker_id):
-    return start_server("--port", "8971" if worker_id == "master" else f"897{worker_id.removeprefix('gw')}")
+    """A server whose kernels start when a page is opened: none is started ahead of nobody."""
+    port = "8971" if worker_id == "master" else f"897{worker_id.removeprefix('gw')}"
+    return start_server("--port", port, "--pool", "0")
 
 
 @pytest.fixture(scope="session")
@@ -148,8 +150,8 @@ class Pages:
         page = context.new_page()
         page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))
         page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.goto(url)
-        page.wait_for_selector(selector, timeout=60_000)
+        page.goto(url, timeout=120_000)
+        page.wait_for_selector(selector, timeout=120_000)
         return page
 
     def close(self):

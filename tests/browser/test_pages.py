@@ -37,7 +37,8 @@ def test_page_is_clean_fits_and_is_accessible(server, open_page, name):
     assert bad == {}
 
 
-def test_navigation_leads_through_all_pages_and_home(server, open_page):
+def test_navigation_leads_through_all_pages_and_home(start_server, open_page):
+    server = start_server("--port", "8983")  # with kernels started ahead
     page = open_page(server.url, ".kd-card")
     assert page.url.endswith("/voila/render/index.ipynb")
     for chapter in CHAPTERS:

@@ -88,7 +88,7 @@ def test_another_site_can_lead_to_a_page_but_not_load_it(server, site):
 
 
 def test_an_image_of_another_site_starts_no_kernel_and_its_link_works(start_server, browser, served):
-    server = start_server("--port", "8983", "--pool", "0")
+    server = start_server("--port", "8987", "--pool", "0")
     link = f'<img src="{server.page(PAGE)}"><a href="{server.page(PAGE)}">there</a>'
     (served.folder / "index.html").write_text(link)
     elsewhere = served.url.replace("127.0.0.1", "localhost")  # to the browser that is another site
@@ -128,7 +128,7 @@ def test_a_taken_port_is_said_plainly(start_server):
 @pytest.mark.parametrize("seconds", [0, 1.5, 5])
 def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, seconds):
     server = start_server("--port", "8995")
-    assert server.wait(lambda: server.kernels() == 1 + len(CHAPTERS), 30)
+    assert server.wait(lambda: server.kernels() >= 1, 60)
     time.sleep(seconds)
     children = psutil.Process(server.process.pid).children(recursive=True)
     server.stop()
