@@ -105,7 +105,7 @@ class Kernels(AsyncMappingKernelManager):
 
     async def _async_start_kernel(self, **options):
         environment = options.get("env", {})
-        if environment.get(ENV_VARIABLE.VOILA_PREHEAT):
+        if environment.get(ENV_VARIABLE.VOILA_PREHEAT) == "True":  # for a visitor who is there Voila says "False"
             await self._turn(environment.get(PAGE, ""))
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if self.quiet else {}
         self._starting += 1

@@ -16,7 +16,7 @@ def warm_up():
 
     Seconds that the visitor need not wait. Returns the thread that does it, or None.
     """
-    if "VOILA_PREHEAT" not in os.environ or psutil.virtual_memory().available < MEMORY:
+    if os.environ.get("VOILA_PREHEAT") != "True" or psutil.virtual_memory().available < MEMORY:
         return None
     thread = threading.Thread(target=importlib.import_module, args=("kdlab.live",), daemon=True)
     thread.start()

@@ -78,6 +78,20 @@ def test_at_once_when_somebody_waits(kernels, clock, when):
     assert turn(kernels, clock, "a") == pytest.approx(when, abs=0.2)
 
 
+@pytest.mark.parametrize(("ahead", "seconds"), [("True", serving.REFILL_AFTER), ("False", 0)])
+def test_a_visitor_without_a_kernel_ahead_waits_for_nobody(kernels, clock, monkeypatch, ahead, seconds):
+    async def start(self, **options):
+        return "a kernel"
+
+    monkeypatch.setattr(serving.AsyncMappingKernelManager, "_async_start_kernel", start)
+    kernels.visited("a")
+    coroutine = kernels._async_start_kernel(env={"VOILA_PREHEAT": ahead})
+    with pytest.raises(StopIteration) as done:
+        coroutine.send(None)
+    assert done.value.value == "a kernel"
+    assert clock.now == pytest.approx(seconds, abs=0.2)
+
+
 def test_one_at_a_time(kernels, clock):
     kernels._pools = {"a": ahead(started=True, run=False), "b": ahead(started=False)}
     clock.plans[3] = lambda: kernels._pools["a"][0].result()["task"].set_result(None)
