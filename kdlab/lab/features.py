@@ -10,7 +10,7 @@ from . import convolution_state
 from .convolution_state import ConvolutionState
 from .features_state import CASES, DEFAULTS, LAYERS, METHODS, SCENARIO_NAMES, WIDTHS, FeaturesState, pairs
 from .inside_state import look_inside
-from .panel import WorkingPanel, alpha_rule, choice_rule, module, temperature_rule
+from .panel import WorkingPanel, choice_rule, fraction_rule, module, positive_rule
 from .relatives_state import TASK, VIEW_TITLES, RelativesState
 from .response import EPOCH_RULE
 from .response_state import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
@@ -64,9 +64,9 @@ class Chapter:
         self._shared = {
             "page_id": uuid.uuid4().hex,
             "rules": {
-                "temperature": temperature_rule(DEFAULTS["temperature"], LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
-                "alpha": alpha_rule(DEFAULTS["alpha"]),
-                "feature_alpha": alpha_rule(DEFAULTS["feature_alpha"]) | {"key": "alpha_f"},
+                "temperature": positive_rule("T", DEFAULTS["temperature"], LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
+                "alpha": fraction_rule("alpha", DEFAULTS["alpha"]),
+                "feature_alpha": fraction_rule("alpha_f", DEFAULTS["feature_alpha"]),
                 "method": choice_rule("method", METHODS, DEFAULTS["method"]),
                 "teacher_layer": choice_rule("teacher", LAYERS, DEFAULTS["teacher_layer"]),
                 "student_layer": choice_rule("student", LAYERS, DEFAULTS["student_layer"]),
@@ -76,7 +76,7 @@ class Chapter:
                 "view": choice_rule("view", VIEW_TITLES, next(iter(VIEW_TITLES))),
                 "convolution_method": choice_rule("conv_method", convolution_state.METHODS, convolution["method"]),
                 "stage": choice_rule("stage", convolution_state.STAGES, convolution["stage"]),
-                "convolution_alpha": alpha_rule(convolution["feature_alpha"]) | {"key": "conv_alpha_f"},
+                "convolution_alpha": fraction_rule("conv_alpha_f", convolution["feature_alpha"]),
                 "nucleus": choice_rule("nucleus", range(convolution_state.SHOWN), 0),
             },
             "methods": [{"name": name, "title": title} for name, title in METHODS.items()],

@@ -7,7 +7,7 @@ import traitlets
 from . import medical_images, medical_state, segmentation
 from .medical_figures import chance
 from .medical_state import DEFAULTS, MedicalState
-from .panel import WorkingPanel, alpha_rule, choice_rule, module, temperature_rule
+from .panel import WorkingPanel, choice_rule, fraction_rule, module, positive_rule
 from .response_state import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from .worker import warm_up
 
@@ -43,10 +43,10 @@ class Chapter:
         self._shared = {
             "page_id": uuid.uuid4().hex,
             "rules": {
-                "temperature": temperature_rule(DEFAULTS["temperature"], LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
-                "alpha": alpha_rule(DEFAULTS["alpha"]),
+                "temperature": positive_rule("T", DEFAULTS["temperature"], LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
+                "alpha": fraction_rule("alpha", DEFAULTS["alpha"]),
                 "positive": choice_rule("positive", classes, classes[-1]),
-                "threshold": alpha_rule(0.5) | {"key": "threshold"},
+                "threshold": fraction_rule("threshold", 0.5),
                 "samples": {
                     "key": "n",
                     "kind": "integer",
@@ -55,8 +55,8 @@ class Chapter:
                     "accepts": f"a whole number from 2 to {MOST_SAMPLES:,}",
                     "default": CHANCE["samples"],
                 },
-                "first": alpha_rule(CHANCE["first"]) | {"key": "first"},
-                "second": alpha_rule(CHANCE["second"]) | {"key": "second"},
+                "first": fraction_rule("first", CHANCE["first"]),
+                "second": fraction_rule("second", CHANCE["second"]),
                 **medical_images.RULES,
                 **segmentation.RULES,
             },

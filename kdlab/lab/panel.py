@@ -7,7 +7,7 @@ import traitlets
 
 from .worker import Worker
 
-__all__ = ["Panel", "WorkingPanel", "alpha_rule", "choice_rule", "module", "temperature_rule"]
+__all__ = ["Panel", "WorkingPanel", "choice_rule", "fraction_rule", "module", "positive_rule"]
 
 STATIC = Path(__file__).parent / "static"
 
@@ -17,15 +17,15 @@ def module(*names):
     return "\n".join((STATIC / name).read_text("utf-8") for name in ("panel.js", "charts.js", *names))
 
 
-def temperature_rule(default, lowest, highest):
-    """Return the rule of a page's temperature, key "T", from ``lowest`` to ``highest``."""
+def positive_rule(key, default, lowest, highest):
+    """Return the rule of a number above 0, as a temperature, from ``lowest`` to ``highest``."""
     accepts = f"a number from {lowest:g} to {highest:g}"
-    return {"key": "T", "kind": "positive", "min": lowest, "max": highest, "accepts": accepts, "default": default}
+    return {"key": key, "kind": "positive", "min": lowest, "max": highest, "accepts": accepts, "default": default}
 
 
-def alpha_rule(default):
-    """Return the rule of a page's alpha."""
-    return {"key": "alpha", "kind": "fraction", "accepts": "a number from 0 to 1", "default": default}
+def fraction_rule(key, default):
+    """Return the rule of a number from 0 to 1, as an alpha."""
+    return {"key": key, "kind": "fraction", "accepts": "a number from 0 to 1", "default": default}
 
 
 def choice_rule(key, choices, default, accepts=None):

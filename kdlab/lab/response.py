@@ -9,7 +9,7 @@ import traitlets
 from ..conventions import CONVENTIONS, code, from_ours, to_ours
 from ..mistakes import MISTAKES
 from ..scenarios import SCENARIOS, STEPS
-from .panel import WorkingPanel, alpha_rule, choice_rule, module, temperature_rule
+from .panel import WorkingPanel, choice_rule, fraction_rule, module, positive_rule
 from .regions_state import SHAPES, RegionsState
 from .response_mistakes import keras_default, mistakes
 from .response_state import DEFAULTS, HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, WIDTHS, ResponseState
@@ -64,8 +64,8 @@ class Chapter:
         self._shared = {
             "page_id": uuid.uuid4().hex,
             "rules": {
-                "temperature": temperature_rule(DEFAULTS["temperature"], LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
-                "alpha": alpha_rule(DEFAULTS["alpha"]),
+                "temperature": positive_rule("T", DEFAULTS["temperature"], LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
+                "alpha": fraction_rule("alpha", DEFAULTS["alpha"]),
                 "scenario": choice_rule("scenario", SCENARIOS, DEFAULTS["scenario"]),
                 "width": choice_rule("width", WIDTHS, DEFAULTS["width"]),
                 "shape": choice_rule("shape", SHAPES, SHAPES[0]),

@@ -6,21 +6,15 @@ import traitlets
 
 from ..nuclei import CLASS_NAMES
 from ..segmentation import load_tiles
-from .panel import WorkingPanel, choice_rule, module
+from .panel import WorkingPanel, choice_rule, module, positive_rule
 from .segmentation_state import DEFAULTS, LABELLED, POINTS, RANGES, SEEDS, SHOWN, STEPS, SegmentationState
 
 __all__ = ["RULES", "SegmentationPanel", "segmentation_panel"]
 
 
-def _positive_rule(name, key):
-    low, high = RANGES[name]
-    accepts = f"a number from {low:g} to {high:g}"
-    return {"key": key, "kind": "positive", "min": low, "max": high, "accepts": accepts, "default": DEFAULTS[name]}
-
-
 RULES = {
-    "seg_temperature": _positive_rule("temperature", "seg_T"),
-    "seg_alpha": _positive_rule("alpha", "seg_alpha"),
+    "seg_temperature": positive_rule("seg_T", DEFAULTS["temperature"], *RANGES["temperature"]),
+    "seg_alpha": positive_rule("seg_alpha", DEFAULTS["alpha"], *RANGES["alpha"]),
     "seg_labelled": choice_rule("seg_labels", LABELLED, DEFAULTS["labelled"]),
     "seg_tile": choice_rule("tile", range(sum(SHOWN.values())), 0),
 }

@@ -5,7 +5,7 @@ import uuid
 import traitlets
 
 from ..boards import BOARDS, CLOSE
-from .panel import WorkingPanel, alpha_rule, choice_rule, module, temperature_rule
+from .panel import WorkingPanel, choice_rule, fraction_rule, module, positive_rule
 from .response_state import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from .tinyml_state import BITS, DEFAULTS, DIGITS, TASKS, WIDTHS, TinymlState
 from .worker import warm_up
@@ -38,8 +38,8 @@ class Chapter:
             "rules": {
                 "task": choice_rule("task", TASKS, DEFAULTS["task"]),
                 "width": choice_rule("width", WIDTHS, DEFAULTS["width"]),
-                "temperature": temperature_rule(DEFAULTS["temperature"], LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
-                "alpha": alpha_rule(DEFAULTS["alpha"]),
+                "temperature": positive_rule("T", DEFAULTS["temperature"], LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
+                "alpha": fraction_rule("alpha", DEFAULTS["alpha"]),
                 "bits": choice_rule("bits", BITS, 4),
             },
             "tasks": [{"name": name, "title": title, "live": name in DIGITS} for name, title in TASKS.items()],

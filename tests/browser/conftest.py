@@ -11,6 +11,7 @@ import time
 
 import psutil
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 FLAGS = [
     "--no-sandbox",
@@ -214,3 +215,25 @@ def page_at(module_page):
 
     yield move
     assert problems == []
+
+
+@pytest.fixture(scope="session")
+def fits_and_is_accessible():
+    """Return a function that asserts of a page that nothing is cut off, wide or narrow, and that axe finds nothing."""
+
+    def check(page, height=900):
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_timeout(300)
+            too_wide = page.evaluate(
+                """() => [...document.querySelectorAll('#rendered_cells *, .kd-panel *')].filter(e => {
+                    const box = e.getBoundingClientRect();
+                    const scrolls = e.closest('mjx-container, .kd-hidden, .kd-scroll, .kd-code');
+                    return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
+                }).map(e => e.outerHTML.slice(0, 120))"""
+            )
+            assert too_wide == [], width
+        found = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("critical", "serious")]
+        assert {v["id"]: [n["html"][:160] for n in v["nodes"]][:3] for v in found} == {}
+
+    return check

@@ -1,7 +1,6 @@
 """For every page: no source, no traceback, no error, nothing overflows, accessible, linked, its kernel goes."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from kdlab.lab.pages import CHAPTERS
 
@@ -9,7 +8,7 @@ PAGES = {"index": ".kd-card", **{page.name: ".kd-panel" for page in CHAPTERS}}
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_clean_fits_and_is_accessible(server, open_page, name):
+def test_page_is_clean_fits_and_is_accessible(server, open_page, name, fits_and_is_accessible):
     page = open_page(server.page(name), PAGES[name])
     page.wait_for_timeout(500)
     text = page.inner_text("body")
@@ -19,22 +18,7 @@ def test_page_is_clean_fits_and_is_accessible(server, open_page, name):
     assert page.locator("h1").count() == 1
     ids = page.locator("[id]").evaluate_all("all => all.map(e => e.id)")
     assert len(ids) == len(set(ids))
-    for width in (1280, 390):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(300)
-        too_wide = page.evaluate(
-            """() => [...document.querySelectorAll('#rendered_cells *')].filter(e => {
-                const box = e.getBoundingClientRect();
-                const scrolls = e.closest('mjx-container, .kd-hidden, .kd-scroll, .kd-code');
-                return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
-            }).map(e => e.outerHTML.slice(0, 120))"""
-        )
-        assert too_wide == [], width
-    results = Axe().run(page).response["violations"]
-    bad = {
-        v["id"]: [n["html"][:160] for n in v["nodes"]][:3] for v in results if v["impact"] in ("critical", "serious")
-    }
-    assert bad == {}
+    fits_and_is_accessible(page)
 
 
 def test_navigation_leads_through_all_pages_and_home(start_server, open_page):
@@ -49,6 +33,8 @@ def test_navigation_leads_through_all_pages_and_home(start_server, open_page):
     page.locator(".kd-nav .kd-home").first.click()
     page.wait_for_selector(".kd-card", timeout=60_000)
     assert page.locator(".kd-card").count() == len(CHAPTERS)
+    # Home's own, and one ahead for it and for each chapter.
+    assert server.wait(lambda: server.kernels() == 2 + len(CHAPTERS), 120)
 
 
 def test_the_kernel_is_gone_after_leaving(start_server, open_page):
