@@ -109,13 +109,17 @@ def waver(probabilities, labels, class_index, threshold):
 
 
 def calibrate(probabilities, labels):
-    """Return reliability diagram, calibration error and accuracy, by network, of {network: (N, C)}."""
+    """Return reliability diagram, calibration error and accuracy, by network, of {network: (N, C)}.
+
+    ``gap`` is the mean of confidence − right over the samples, with its interval: "better" where it is too sure.
+    """
     return {
         name: describe_reliability(one, labels)
         | {
             "error": expected_calibration_error(one, labels, BINS),
             "accuracy": float((one.argmax(axis=1) == labels).mean()),
             "mean_confidence": float(one.max(axis=1).mean()),
+            "gap": compare(one.max(axis=1), (one.argmax(axis=1) == labels).astype(float)),
         }
         for name, one in probabilities.items()
     }

@@ -134,7 +134,7 @@ def test_from_the_first_nucleus_to_the_leak(server, open_page, fits_and_is_acces
     assert look.locator(".kd-digit").count() == 12
     seen = look.locator(".kd-cams canvas")
     before = seen.nth(1).evaluate("c => c.toDataURL()")
-    look.get_by_label("Speaks for", exact=True).select_option("connective")
+    look.get_by_label("Evidence for", exact=True).select_option("connective")
     says(page, "look", ".kd-summary", "What speaks for “connective” to the teacher")
     assert seen.nth(1).evaluate("c => c.toDataURL()") != before
     look.get_by_label("Show nuclei", exact=True).select_option("teacher_wrong")

@@ -150,6 +150,9 @@ def test_calibration_is_that_of_the_networks(trained):
         assert one["error"] == pytest.approx(expected_calibration_error(p, state.data.test.y, 10))
         assert one["count"] == reliability_diagram(p, state.data.test.y, 10).count.tolist()
         assert one["mean_confidence"] == pytest.approx(p.max(axis=1).mean())
+        gap = mean_interval(p.max(axis=1) - (p.argmax(axis=1) == state.data.test.y))
+        assert [one["gap"][part] for part in ("mean", "low", "high")] == pytest.approx(list(gap))
+        assert one["gap"]["verdict"] == ("better" if gap.low > 0 else "worse" if gap.high < 0 else "not told apart")
 
 
 def test_the_cost_is_counted_measured_and_compared(trained):

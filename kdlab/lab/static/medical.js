@@ -3,7 +3,7 @@
 const LOADING = "Loading TensorFlow and the networks; the first time this takes some seconds …";
 const rest = (act, wait = 150) => { let timer; return () => { clearTimeout(timer); timer = setTimeout(act, wait); }; };
 const duration = (seconds) => (seconds < 1e-3 ? `${plain(1e6 * seconds)} µs` : `${plain(1e3 * seconds)} ms`);
-const times = (ratio) => `${ratio < 9.95 ? ratio.toFixed(1) : Math.round(ratio)} ×`;
+const times = (ratio) => `${ratio < 9.95 ? ratio.toFixed(1) : Math.round(ratio)}\u00a0×`;
 const grouped = (n) => n.toLocaleString("en");
 
 // Panel 1: what is seen. No network is needed for it.
@@ -12,7 +12,7 @@ function renderImages(model, store) {
   const total = (split) => counts[split].reduce((a, b) => a + b, 0);
   const rows = el("div"), table = plainTable("Nuclei by class and split");
   table.fill({
-    caption: "Nuclei by class and split", heads: ["", ...names, "together"],
+    caption: "Nuclei by class and split", heads: ["", ...names, "all"],
     rows: Object.entries(SPLIT).map(([split, { label }]) => [label, ...counts[split].map(grouped), grouped(total(split))]),
   });
   const draw = () => {
@@ -31,19 +31,20 @@ function renderImages(model, store) {
   draw();
   const words = el("p", { class: "kd-order" }, `${grouped(left_out)} more nuclei lie across a border and are left out, so that no pixel is in images of two splits.`);
   return [el("div", {}, warning(), el("h3", { class: "kd-next" }, "Test nuclei, 48 × 48 pixels around each"), rows, other,
-    el("div", { class: "kd-split kd-where" }, el("figure", { class: "kd-figure" }, el("figcaption", {}, "The slide and its regions"), slidePicture(model.get("slide"))), el("div", {}, table, words, status)))];
+    el("div", { class: "kd-split kd-where" }, el("figure", { class: "kd-figure" }, el("figcaption", {}, "The field of view and its regions"), slidePicture(model.get("slide"))), el("div", {}, table, words, status)))];
 }
 
 // Panel 2: size and speed.
 function renderCost(model, store) {
   const table = plainTable("Teacher and student in size and speed");
   const summary = el("p", { class: "kd-summary", role: "status" });
-  const again = button("Measure again", () => ask(model, { again: true }));
+  const again = button("Measure", () => ask(model, { again: true }));
   const status = statusLine(model, { idle: () => "", computing: () => (model.get("result").networks ? "Measuring …" : LOADING) });
   const draw = () => {
     again.disabled = model.get("status") === "computing";
     const { networks, accuracy, samples } = model.get("result");
     if (!networks) return;
+    again.textContent = "Measure again";
     const { teacher: t, student: s } = networks;
     const speed = ([median, low, high]) => `${duration(median)} (${duration(low)} to ${duration(high)})`;
     const right = (name) => (accuracy[name] ? interval(accuracy[name]) : "not trained yet");
@@ -58,8 +59,8 @@ function renderCost(model, store) {
         ["test accuracy", right("teacher"), accuracy.alone ? `alone ${right("alone")}; distilled ${right("distilled")}` : "not trained yet", ""],
       ],
     });
-    summary.textContent = `The student has ${times(t.parameters / s.parameters)} fewer parameters and ${times(t.multiply_adds / s.multiply_adds)} fewer multiply-adds. Time does not fall as much where an image takes ` +
-      "so little that calling the network is most of it: measure, do not only count." + (accuracy.alone ? "" : ` ${FIRST_TRAIN}`);
+    summary.textContent = `The teacher has ${times(t.parameters / s.parameters)} the student’s parameters and ${times(t.multiply_adds / s.multiply_adds)} its multiply-adds. Times need not follow: where an image takes ` +
+      "so little that calling the network is most of it, the small one gains less. Measure, do not only count." + (accuracy.alone ? "" : ` ${FIRST_TRAIN}`);
   };
   model.on("change:result change:status", draw);
   model.on("change:trained", () => { if (model.get("result").networks) ask(model, {}); });
@@ -84,20 +85,22 @@ function renderTraining(model, store) {
   const curves = el("div"), strip = el("div", { class: "kd-strip" });
   const stripTitle = el("h3", { class: "kd-next" }, "Test accuracy after the last epoch");
   const result = () => model.get("result");
+  // Not what the training before came to.
+  const halfway = () => result().done < result().total && TRAINED.every((name) => result().position[name] === store.get(name));
   const status = statusLine(model, {
     idle: () => {
       const { done, total, seconds } = result();
       if (!done) return "";
       return done === total ? `Distilled students trained in ${seconds.toFixed(1)} s.` : `Stopped after ${done} of ${total} epochs: there is no verdict on half-trained students.`;
     },
-    computing: () => (result().done ? `Training … ${result().done} of ${result().total} epochs.` : "Loading TensorFlow, and asking the teacher about every view of every nucleus, once; this takes some seconds …"),
+    computing: () => (result().done ? (halfway() ? `Training … ${result().done} of ${result().total} epochs.` : "Training …") : "Loading TensorFlow, and asking the teacher about every view of every nucleus, once; this takes some seconds …"),
   });
   const line = madeFor(model, store, TRAINED, [verdict, summary, curves, strip], (made) => `T = ${plain(made.temperature)}, α = ${plain(made.alpha)}`);
   const draw = () => {
     press.textContent = computing() ? "■ Stop" : "Train again";
     bar.hidden = !computing();
     const r = result();
-    bar.value = r.done && computing() ? r.done / r.total : 0;
+    bar.value = computing() && halfway() ? r.done / r.total : 0;
     stripTitle.hidden = !r.difference;
     if (!r.students) return;
     const runs = (kind) => r.students[kind]?.per_epoch ?? [];
@@ -113,7 +116,7 @@ function renderTraining(model, store) {
     verdict.textContent = sentence;
     const gap = r.teacher.accuracy - r.students.alone.accuracy[0];
     summary.textContent = `Distilled minus alone, ${seeds} pairs that began alike and saw the same views in the same order: ${difference(r.difference)}. ` +
-      `On the validation nuclei, from other regions: ${difference(r.validation)}. The teacher is ${points(gap)} points from the students alone. The intervals are over ${seeds} beginnings, on one region each: they do not say what another region would.`;
+      `On the validation nuclei, from other regions: ${difference(r.validation)}. The teacher is ${Math.abs(100 * gap).toFixed(1)} points ${gap < 0 ? "worse" : "better"} than the students alone. The intervals are over ${seeds} beginnings, on one region each: they do not say what another region would.`;
     strip.replaceChildren(stripChart({
       title: "Test accuracy of the teacher, of students alone and of distilled students", teacher: { label: "teacher", accuracy: r.teacher.accuracy },
       kinds: ["alone", "distilled"].map((kind) => ({ ...NETWORK[kind], runs: runs(kind), accuracy: r.students[kind].accuracy })), epoch: model.get("epochs") - 1,
@@ -130,6 +133,9 @@ function renderTraining(model, store) {
 
 // Panel 4: the decision. Moving the threshold is looking up a point of the curve; the intervals follow when the hand rests.
 const POSITIVE = ["positive", "threshold"];
+const thousandths = (x) => `${x < -0.0005 ? "−" : "+"}${Math.abs(x).toFixed(3)}`;  // of an area, which is no percentage
+const inWords = (measure, { mean, low, high, verdict }) => (measure === "auc" ? `AUC ${thousandths(mean)} (${thousandths(low)} to ${thousandths(high)})`
+  : `${measure} ${points(mean)} points (${points(low)} to ${points(high)})`) + `, ${verdict}`;
 function renderDecision(model, store) {
   const names = model.get("classes"), result = () => model.get("result");
   const positive = choiceControl("Positive class", names.map((name) => [name, name]), () => store.get("positive"), (value) => store.set({ positive: value }));
@@ -165,12 +171,13 @@ function renderDecision(model, store) {
     const { sensitivity, specificity } = rocPoint(r.networks.teacher.roc, t);
     summary.textContent = `Called ${store.get("positive")} where its probability is at least ${plain(t)}: the teacher then finds ${Math.round(sensitivity * r.positive)} of ${r.positive} and calls ${Math.round((1 - specificity) * r.negative)} of ${r.negative} others so.`;
     paired.textContent = fresh && b.difference
-      ? `Distilled minus alone, on the same nuclei: ${["sensitivity", "specificity", "auc"].map((m) => `${m === "auc" ? "AUC" : m} ${points(b.difference[m].mean)} points (${points(b.difference[m].low)} to ${points(b.difference[m].high)}), ${b.difference[m].verdict}`).join("; ")}.` : "";
+      ? `Distilled minus alone, on the same nuclei: ${["sensitivity", "specificity", "auc"].map((m) => inWords(m, b.difference[m])).join("; ")}. ` +
+        "That is of one pair of students: the intervals are over nuclei, and another beginning may say otherwise." : "";
   };
   const drawResult = () => {
     const r = result();
     if (!r.networks) return;
-    tables.replaceChildren(...Object.entries(r.networks).map(([name, { confusion, accuracy }]) => confusionTable(`${NETWORK[name].label}: right ${interval(accuracy)}`, names, confusion)));
+    tables.replaceChildren(...Object.entries(r.networks).map(([name, { confusion, accuracy }]) => confusionTable([NETWORK[name].label, `right: ${interval(accuracy)}`], names, confusion)));
     chart = rocChart(`ROC curves, ${names[r.position.class_index]} against the rest`, r.networks);
     curve.replaceChildren(chart);
     youden.replaceChildren(el("span", {}, "Set by Youden’s index on the validation nuclei of: "), ...Object.entries(r.networks).map(([name, one]) => {
@@ -194,6 +201,7 @@ function renderDecision(model, store) {
 }
 
 // Panel 5: calibration.
+const SURE = { better: "too sure", worse: "not sure enough", "not told apart": "as sure as it is right, as far as can be told" };
 function renderCalibration(model, store) {
   const pictures = el("div", { class: "kd-maps" }), summary = el("p", { class: "kd-summary", role: "status" });
   const status = statusLine(model, { idle: () => "", computing: () => LOADING });
@@ -202,9 +210,9 @@ function renderCalibration(model, store) {
     if (!networks) return;
     pictures.replaceChildren(...Object.entries(networks).map(([name, one]) => el("figure", { class: "kd-figure" }, el("figcaption", {}, `${NETWORK[name].label}: ECE ${share(one.error)}`),
       reliabilityChart(`Reliability diagram of ${NETWORK[name].label}: accuracy against confidence`, one, NETWORK[name].colour))));
-    summary.textContent = Object.entries(networks).map(([name, { accuracy, mean_confidence }]) => `The ${NETWORK[name].label} is on average ${share(mean_confidence)} sure and ${share(accuracy)} right: ` +
-      `${Math.abs(mean_confidence - accuracy) < 0.02 ? "about as sure as it should be" : mean_confidence > accuracy ? "too sure" : "not sure enough"}.`).join(" ") +
-      (networks.alone ? " Students: the first seed’s pair." : ` ${FIRST_TRAIN}`);
+    summary.textContent = Object.entries(networks).map(([name, { accuracy, mean_confidence, gap }]) =>
+      `The ${NETWORK[name].label} is on average ${share(mean_confidence)} sure and ${share(accuracy)} right, ${difference(gap)}: ${SURE[gap.verdict]}.`).join(" ") +
+      " A larger dot has more nuclei; one of a few nuclei may lie anywhere, and so the ECE of few nuclei is never quite 0." + (networks.alone ? " Students: the first seed’s pair." : ` ${FIRST_TRAIN}`);
   };
   model.on("change:result", draw);
   model.on("change:trained", () => { if (model.get("result").networks) ask(model, {}); });
@@ -220,7 +228,7 @@ function renderLeakage(model, store) {
   const press = button("", () => ask(model, computing() ? { stop: true } : {}));
   const bar = el("progress", { max: 1, value: 0, "aria-label": "epochs trained" }), curves = el("div"), table = plainTable("Accuracy by split"), summary = el("p", { class: "kd-summary", role: "status" });
   const status = statusLine(model, {
-    idle: () => (result().done && result().done < result().total ? `Stopped after ${result().done} of ${result().total} epochs.` : ""),
+    idle: () => (result().done && result().done < result().total ? `Stopped after ${result().done} of ${result().total} epochs.` : result().done ? "" : "This takes about half a minute."),
     computing: () => (result().done && result().done < result().total ? `Training … ${result().done} of ${result().total} epochs.` : LOADING),
   });
   const draw = () => {
@@ -238,7 +246,7 @@ function renderLeakage(model, store) {
     if (!gap) return;
     table.fill({ caption: `Test accuracy, mean of ${seeds} students with 95 % interval over their beginnings`, heads: ["", "test accuracy"], rows: Object.entries(SPLITS).map(([name, { label }]) => [label, interval(splits[name].accuracy)]) });
     summary.textContent = `Random minus region: ${difference(gap)}. ${gap.verdict === "better"
-      ? "The student is the same and knows no more: the random split asks it about tissue that it has all but seen. (A part of the gap may be that the test region is harder than the others: the interval is over beginnings, not over regions.)"
+      ? "The student is the same and knows no more: the random split asks it about nuclei among those that it was trained on. (A part of the gap may be that the test region is harder than the others: the interval is over beginnings, not over regions.)"
       : gap.verdict === "worse" ? "Here the random split comes out lower: with so few test nuclei one region may simply be easier than another."
         : "Not told apart: so small a student hardly learns nuclei by heart, and one region may be easier than another. The leak is there all the same."}`;
   };
@@ -266,10 +274,12 @@ function renderChance(model, store) {
     picture.replaceChildren(intervalChart("95 % intervals of two accuracies", [["student", "blue"], ["teacher", "black"]].map(([label, colour], i) => ({ label: `${label}: ${interval(intervals[i])}`, colour, values: intervals[i] }))));
     const enough = needed !== null && position.samples >= needed;
     verdict.className = `kd-verdict kd-${enough ? "yes" : "open"}`;
-    verdict.textContent = needed === null ? "The two are equal." : enough ? "So many images can tell these two apart." : "So few images cannot tell these two apart.";
     const gap = position.first - position.second;
-    summary.textContent = `That is ${grouped(right[0])} and ${grouped(right[1])} of ${grouped(position.samples)} right. The difference is ${gap < 0 ? "−" : "+"}${Math.abs(100 * gap).toFixed(2)} points, and by chance alone two such test sets differ by about ${(100 * error).toFixed(1)} (one standard error). ` +
-      (needed === null ? "" : `To tell them apart four times in five takes about ${grouped(needed)} test images. Testing both on the same images needs fewer, and which of them each got right: that must be reported, too.`);
+    // At 1.96 standard errors two test sets tell them apart every second time.
+    verdict.textContent = needed === null ? "The two are equal." : enough ? "So many images can tell these two apart."
+      : Math.abs(gap) < 1.96 * error ? "So few images cannot tell these two apart." : "So many images tell these two apart more often than not, but not yet four times in five.";
+    summary.textContent = `That is ${grouped(right[0])} and ${grouped(right[1])} of ${grouped(position.samples)} right. The difference is ${gap < 0 ? "−" : "+"}${Math.abs(100 * gap).toFixed(2)} points, and by chance alone two such test sets differ by about ${(100 * error).toFixed(1)} points (one standard error). ` +
+      (needed === null ? "" : `To tell them apart four times in five takes about ${grouped(needed < 1000 ? needed : Number(needed.toPrecision(3)))} test images. Testing both on the same images needs fewer, and which of them each got right: that must be reported, too.`);
   };
   model.on("change:result", draw);
   const root = el("div", { class: "kd-split kd-live" }, el("div", {}, controls, verdict, summary, line, status), picture);

@@ -1,4 +1,4 @@
-// What chapter 4's panels share: the three networks' looks, and pictures: slide, confusion, ROC, intervals.
+// What chapter 4's panels share: the three networks' looks, and pictures: field of view, confusion, ROC, intervals.
 
 const NETWORK = {
   teacher: { label: "teacher", colour: "black" },
@@ -6,14 +6,14 @@ const NETWORK = {
   distilled: { label: "distilled student", colour: "blue", dash: "3 4" },
 };
 const SPLIT = { train: { label: "training", colour: "sky" }, validation: { label: "validation", colour: "orange" }, test: { label: "test", colour: "vermillion" } };
-const warning = () => el("p", { class: "kd-clinical" }, el("strong", {}, "Not for clinical use."), " Networks this small, from one slide, decide about nobody.");
-const FIRST_TRAIN = "Train students in the panel of T and α to see them beside the teacher.";
+const warning = () => el("p", { class: "kd-clinical" }, el("strong", {}, "Not for clinical use."), " Networks this small, trained on so little tissue, decide about nobody.");
+const FIRST_TRAIN = "Train students in section 3 to see them beside the teacher.";
 
-// The slide with its bands of rows, each with a border of its own and a name beside it.
+// The field of view with its bands of rows, each with a border of its own and a name beside it.
 function slidePicture({ picture, bands }) {
   const side = 300, right = 96;
   return svg("svg", { viewBox: `0 0 ${side + right} ${side}`, class: "kd-chart kd-slide", role: "img" },
-    svg("title", {}, `The slide, and which rows of it are for ${bands.map(([, , split]) => SPLIT[split].label).join(", ")}, from top to bottom`),
+    svg("title", {}, `The field of view, and which rows of it are for ${bands.map(([, , split]) => SPLIT[split].label).join(", ")}, from top to bottom`),
     svg("image", { href: picture, x: 0, y: 0, width: side, height: side }),
     bands.map(([top, end, split]) => [
       svg("rect", { x: 1.5, y: side * top + 1.5, width: side - 3, height: side * (end - top) - 3, fill: "none", stroke: `var(--kd-${SPLIT[split].colour})`, "stroke-width": 3 }),
@@ -22,10 +22,10 @@ function slidePicture({ picture, bands }) {
     ]).flat());
 }
 
-// Counts, the true class in the row; the diagonal is framed.
+// Counts, the true class in the row, below the lines of a title; the diagonal is framed.
 function confusionTable(title, names, counts) {
   const row = (values) => values.reduce((a, b) => a + b, 0);
-  return el("table", { class: "kd-heat kd-confusion" }, el("caption", {}, title),
+  return el("table", { class: "kd-heat kd-confusion" }, el("caption", {}, title.map((line) => el("span", {}, line))),
     el("thead", {}, el("tr", {}, el("td", {}, "is \\ called"), names.map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, counts.map((values, i) => el("tr", {}, el("th", { scope: "row" }, names[i]), values.map((value, j) => el("td", {
       class: i === j && "kd-tied", style: `--kd-strength: ${Math.round((66 * value) / row(values))}%`,

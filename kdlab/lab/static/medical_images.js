@@ -25,7 +25,7 @@ function middle(map, side) {
 // What each network says, side by side: image, Grad-CAM, probabilities.
 function seenBy(pixels, side, seen, classes, caption) {
   const figures = Object.entries(seen).map(([kind, { answer, shown, map }]) => el("figure", { class: "kd-figure" },
-    el("figcaption", {}, `${NETWORK[kind].label}: ${answer}`),
+    el("figcaption", {}, `${NETWORK[kind].label}: ${answer}${shown === answer ? "" : `; map: ${shown}`}`),
     camCanvas(pixels, bytesOf(map), side, `Grad-CAM of the ${NETWORK[kind].label} for ${shown}: ${middle(bytesOf(map), side)}`)));
   const table = plainTable("Probabilities of the classes");
   table.fill({
@@ -40,12 +40,12 @@ const LOOK = ["group", "nucleus", "speaks_for"];
 function renderLook(model, store) {
   const classes = model.get("classes");
   const groups = choice(store, "Show nuclei", "group", model.get("groups"));
-  const speaks = choice(store, "Speaks for", "speaks_for", [["named", "the class that each names"], ...classes.map((name) => [name, name])]);
+  const speaks = choice(store, "Evidence for", "speaks_for", [["named", "the class that each names"], ...classes.map((name) => [name, name])]);
   const grid = el("div", { class: "kd-grid-digits kd-grid-nuclei", role: "group", "aria-label": "Nuclei" });
   rove(grid, () => Math.max(1, Math.floor(grid.clientWidth / 66)));
   const seen = el("div"), count = el("p", { class: "kd-order" }), summary = el("p", { class: "kd-summary", role: "status" });
   const titled = (name) => model.get("groups").find(([key]) => key === name)[1];
-  const line = madeFor(model, store, LOOK, [seen, summary], (made) => `nucleus ${(model.get("result").chosen ?? 0) + 1}, ${titled(made.group)}`);
+  const line = madeFor(model, store, LOOK, [seen, summary], (made) => `nucleus ${(model.get("result").chosen ?? 0) + 1} of those ${titled(made.group)}`);
   const status = statusLine(model, { idle: () => "", computing: () => (model.get("result").seen ? "Looking …" : WAITING) });
   let shown = null;
   const drawGrid = ({ images, side, labels, position }) => {
@@ -117,7 +117,7 @@ function renderUpload(model) {
   model.on("change:result", draw);
   model.on("change:trained", () => { if (model.get("result").seen) ask(model, {}); });
   draw();
-  const words = el("p", { class: "kd-order" }, `PNG, JPEG, BMP or TIFF, at most ${most.toLocaleString("en")} bytes. The whole image is scaled to 48 × 48 pixels, so cut it to one nucleus. It stays in this page's process and goes with it.`);
+  const words = el("p", { class: "kd-order" }, `PNG, JPEG, BMP or TIFF, at most ${most.toLocaleString("en")} bytes. The whole image is stretched to 48 × 48 pixels: cut a square around one nucleus, as in section 1. It stays in the memory of this page and goes with it.`);
   return [el("div", {}, warning(), el("div", { class: "kd-control kd-choice-control" }, el("label", { for: id }, "Your image"), input), example, message, status, words, found, summary)];
 }
 

@@ -125,12 +125,13 @@ function renderSegmentation(model, store) {
   const status = statusLine(model, {
     idle: () => {
       const { done, total, seconds } = model.get("result");
-      if (!done) return "";
+      if (!done) return "This takes a minute or two.";
       return done === total ? `What was new was trained in ${seconds.toFixed(0)} s.` : `Stopped after ${share(done / total)} of the training: there is no verdict on half-trained students.`;
     },
     computing: () => {
-      const { done, total, seconds } = model.get("result");
+      const { done, total, seconds, networks } = model.get("result");
       if (done && done < total) return `Training … ${share(done / total)}, ${seconds.toFixed(0)} s.`;
+      if (networks) return "Training: preparing the first batches …";
       return "Loading TensorFlow and the teacher; the first time this takes some seconds …";
     },
   });
@@ -146,7 +147,7 @@ function renderSegmentation(model, store) {
       figure("labels", classCanvas(truth, small, `labels of tile ${i + 1}: ${inWords(truth)}`)),
       ...known.map(({ label, map, done }) => figure(done ? label : `${label} …`, classCanvas(map, small, `${label}: ${inWords(map)}`, truth))));
     seenWords.textContent = `Tile ${i + 1} (${places[i]}): by its labels ${inWords(truth)} of the tile. ` +
-      (known.length ? `Dice in this tile, mean of the classes it has: ${known.map(({ label, map }) => `${label} ${decimals(tileDice(map, truth))}`).join(", ")}. The thin lines are the outlines of the labels.` : "");
+      (known.length ? `Dice in this tile, mean of the classes it has: ${known.map(({ label, map }) => `${label} ${decimals(tileDice(map, truth))}`).join(", ")}. The thin lines are the outlines of the labels.${known.length > 1 ? " Of students, the one trained last of each kind is shown." : ""}` : "");
   };
   const draw = () => {
     start.textContent = training() ? "■ Stop" : `Train ${seeds} students of each kind`;
@@ -166,7 +167,7 @@ function renderSegmentation(model, store) {
     if (!r.done) return;
     const learning = Object.entries(SEG_NETWORKS).filter(([kind]) => r.networks[kind]?.curves);
     curves.replaceChildren(lineChart({
-      title: "Dice on the validation tiles while they learn", x: model.get("steps"), withCursor: false, xLabel: "batches", yLabel: "mean Dice", height: 220, yMin: 0, yMax: 1,
+      title: "Dice on the validation tiles while they learn: a line is a student", x: model.get("steps"), withCursor: false, xLabel: "batches", yLabel: "mean Dice", height: 220, yMin: 0, yMax: 1,
       series: learning.flatMap(([kind, { label, colour, dash }]) => r.networks[kind].curves.map((values, k) => ({ values, colour, dash, label: k ? undefined : label, thin: k > 0 }))),
     }));
     verdict.textContent = summary.textContent = "";

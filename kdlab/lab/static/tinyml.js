@@ -76,8 +76,8 @@ function renderConvert(model, store) {
         row.arena === undefined ? "" : bytes(row.arena), row.multiply_adds.toLocaleString("en"), duration(row.seconds)]),
     });
     const [keras, float32, int8] = r.rows;
-    summary.textContent = `In int8 the file has ${share(int8.bytes / float32.bytes)} of its float32 bytes; the ${int8.parameters.toLocaleString("en")} parameters alone would be 25 %, the rest says how they are joined. ` +
-      (r.changed ? `Of ${r.samples} test samples int8 puts ${r.changed} in another class: ${r.lost} that were right become wrong, ${r.won} that were wrong become right. ` : `int8 puts all ${r.samples} test samples in the class that float32 puts them in. `) +
+    summary.textContent = `In int8 the file has ${share(int8.bytes / float32.bytes)} of its float32 bytes; the weights alone would be 25 %, but biases keep 4 bytes, and the rest says how the layers are joined. ` +
+      (r.changed ? `Of ${r.samples} test samples int8 puts ${r.changed} in another class: ${r.lost} from right to wrong, ${r.won} from wrong to right. ` : `int8 puts all ${r.samples} test samples in the class that float32 puts them in. `) +
       `Here int8 takes ${digits(int8.seconds[0] / float32.seconds[0], 2)} times as long as float32, turning its input to integers and its output back included, and Keras ${digits(keras.seconds[0] / float32.seconds[0], 2)} times as long. This is a PC, quick at float32: it does not say how fast a microcontroller is.`;
   };
   model.on("change:result", drawResult);
@@ -119,7 +119,7 @@ function renderBoards(model, store) {
         el("a", { href: board.source, target: "_blank", rel: "noopener" }, new URL(board.source).hostname)]),
     });
     const count = (row, wanted) => row.boards.filter((one) => one === wanted).length;
-    summary.textContent = `Of ${boards.length} boards: ${found.map(({ row, label }) => `${label} fits on ${count(row, "fits")}, is close on ${count(row, "close")}, does not fit on ${count(row, "does not fit")}`).join("; ")}.`;
+    summary.textContent = `Of ${boards.length} boards: ${found.map(({ row, label }) => `${label}: ${Object.keys(SIGNS).filter((one) => count(row, one)).map((one) => `${one} on ${count(row, one)}`).join(", ")}`).join("; ")}.`;
   };
   model.on("change:result", drawResult);
   const root = el("div", {}, waiting, pictures, summary, table, line);
@@ -178,7 +178,7 @@ function renderBits(model, store) {
     read: () => store.get("bits"), write: (value) => store.set({ bits: value }),
   });
   const task = choice(store, "Task", "task", model.get("tasks").map(({ name, title }) => [name, title]));
-  const picture = el("div"), curve = el("div"), summary = el("p", { class: "kd-summary", role: "status" });
+  const heading = el("h3", {}, "The weights of one unit"), picture = el("div"), curve = el("div"), summary = el("p", { class: "kd-summary", role: "status" });
   const missing = el("p", { class: "kd-status" }, "Students of nuclei take longer: train the pairs of section 3 first, then look here.");
   const status = statusLine(model, { idle: () => "", computing: () => (model.get("result").bits ? "Rounding …" : LOADING) });
   const line = madeFor(model, store, CHOSEN, [picture, curve, summary], chosenWords(model));
@@ -186,7 +186,7 @@ function renderBits(model, store) {
   const draw = () => {
     const r = model.get("result");
     missing.hidden = !r.position || Boolean(r.bits);
-    picture.hidden = curve.hidden = !r.bits;
+    heading.hidden = picture.hidden = curve.hidden = line.hidden = !r.bits;
     if (!r.bits) { summary.textContent = ""; return; }
     const now = r.bits.find((one) => one.bits === store.get("bits"));
     picture.replaceChildren(roundingPicture({ title: `${r.unit.length} weights of one unit, rounded to ${now.bits} bits`, weights: r.unit, rounded: now.unit, bits: now.bits }));
@@ -212,7 +212,7 @@ function renderBits(model, store) {
   const request = () => ask(model, pick(store, CHOSEN));
   model.on("change:trained", request);
   const root = el("div", { class: "kd-split kd-live" }, el("div", {}, task, bits, summary, missing, line, status),
-    el("div", {}, el("h3", {}, "The weights of one unit"), picture, curve));
+    el("div", {}, heading, picture, curve));
   drawResult();
   return [root, follow(store, [...CHOSEN, "bits"], root, (changed) => {
     task.draw();

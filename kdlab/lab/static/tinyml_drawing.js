@@ -14,7 +14,7 @@ function memoryChart({ title, boards, models }) {
   const width = 560, left = 8, right = 16, top = 8, step = 44, height = top + step * boards.length + 34;
   const low = Math.log10(50), high = Math.log10(8 * 1024 ** 2);
   const px = (value) => left + ((Math.log10(Math.max(value, 50)) - low) / (high - low)) * (width - left - right);
-  const ticks = [[100, "100"], [1024, "1 KiB"], [10 * 1024, "10 KiB"], [100 * 1024, "100 KiB"], [1024 ** 2, "1 MiB"]];
+  const ticks = [[100, "100 B"], [1024, "1 KiB"], [10 * 1024, "10 KiB"], [100 * 1024, "100 KiB"], [1024 ** 2, "1 MiB"]];
   return el("figure", { class: "kd-figure" }, el("figcaption", {}, title),
     svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "kd-chart kd-memory", role: "img" }, svg("title", {}, title),
       ticks.map(([value, text]) => [
