@@ -136,7 +136,7 @@ def markdown(record):
     """Return a run's record as a Markdown page: the table, the sentence, and what it takes to repeat the run.
 
     ``record`` has "title", "models", "data", "settings", "versions", "machine", "command", "date" and "notes", a list
-    of sentences; "sentence", "grid" (as for ``grid_table``) and "picture" (a file) where there are any.
+    of sentences; "training" (runs by name), "sentence", "grid" (as for ``grid_table``) and "picture" (a file) where there are any.
     """
     data = record["data"]
     facts = {
@@ -144,6 +144,7 @@ def markdown(record):
         "Samples": ", ".join(f"{count:,} {split}" for split, count in data["samples"].items()),
         "Fingerprint": f"`{data['fingerprint']}`",
         "Classes": ", ".join(data["class_names"]),
+        **({"Training": _training(record["training"])} if record.get("training") else {}),
         "Settings": _pairs(record["settings"]),
         "Versions": _pairs(record["versions"]),
         "Machine": _pairs(record["machine"]),
@@ -220,6 +221,13 @@ def percent(share):
 
 def _p(p):
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _training(runs):
+    return "; ".join(
+        f"{name}: {run['epochs_done']:,} epochs in {run['seconds']:,.0f} s, kept as it was after epoch {run['best_epoch']:,}"
+        for name, run in runs.items()
+    )
 
 
 def milliseconds(time):

@@ -123,6 +123,7 @@ def record():
         },
         "versions": results.versions(),
         "machine": results.machine(["GPU 0"]),
+        "training": {"student alone": {"epochs_done": 1073, "best_epoch": 33, "seconds": 1234.5678, "history": {}}},
         "command": "kdlab distill --data 'letters|1.mat'",
         "date": results.now(),
         "notes": ["2 images are in both parts."],
@@ -140,6 +141,7 @@ def test_the_page_has_all_it_takes_to_repeat_the_run(record):
         "- Samples: 104,000 train, 20,800 validation, 20,800 test\n",
         f"- Fingerprint: `{'0f' * 32}`\n",
         "- Classes: A, B\n",
+        "- Training: student alone: 1,073 epochs in 1,235 s, kept as it was after epoch 33\n",
         "- Settings: student mlp, epochs 30, image size none, teacher a.keras b.keras\n",
         f"kdlab {results.__version__}, keras ",
         "accelerators GPU 0",
@@ -153,10 +155,11 @@ def test_the_page_has_all_it_takes_to_repeat_the_run(record):
 
 def test_the_page_of_a_sweep_has_its_grid_and_picture(record):
     grid = {"temperatures": [1.0], "alphas": [0.5], "validation_difference": [[0.01]]}
-    page = markdown({**record, "grid": grid, "picture": "sweep.png", "notes": [], "sentence": ""})
+    page = markdown({**record, "grid": grid, "picture": "sweep.png", "notes": [], "sentence": "", "training": {}})
     assert "| T \\ alpha | 0.5 |\n| --- | --- |\n| 1 | +1.00 |\n" in page
     assert "![kdlab distill: student.keras](sweep.png)" in page
     assert "Notes" not in page
+    assert "Training" not in page
 
 
 def test_cells_cannot_break_a_table():

@@ -28,7 +28,7 @@ class SegmentationPanel(WorkingPanel):
     of a curve was taken.
     """
 
-    _esm = module("features_drawing.js", "segmentation.js")
+    _esm = module("features_drawing.js", "medical_drawing.js", "segmentation.js")
 
     tiles = traitlets.Dict().tag(sync=True)
     class_names = traitlets.List().tag(sync=True)

@@ -14,6 +14,8 @@ import numpy as np
 
 from kdlab import Distiller, models
 from kdlab.backend import keras, tf
+from kdlab.convolutional import ConvolutionalTrainer
+from kdlab.datasets import Dataset, Split
 from kdlab.export import multiply_adds
 from kdlab.lab.medical import Chapter
 from kdlab.timing import time_per_example
@@ -21,24 +23,37 @@ from kdlab.timing import time_per_example
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 from conftest import FLAGS, Server, find_chromium
 
-SHAPE, CLASSES = (128, 128, 3), 2
+SHAPE, CLASSES = (128, 128, 1), 2  # of brain scans as they are prepared
 
 
-def speeds(x):
-    """Print what an image takes in either network, and the ratio."""
+def speeds(x, rounds=8):
+    """Print what an image takes in either network, and the ratio: the two take turns, so that both meet the same noise."""
     networks = {
         "EfficientNetB0": models.efficientnet(SHAPE, CLASSES, weights=None, seed=0),
         "small-cnn": models.small_cnn(SHAPE, CLASSES, seed=0),
     }
     counts = "; ".join(f"{n}: {m.count_params():,} parameters" for n, m in networks.items())
     print(f"{counts}; {multiply_adds(networks['small-cnn']).total:,} multiply-adds of the student's")
+    runs = {
+        name: tf.function(lambda images, network=network: network(images, training=False))
+        for name, network in networks.items()
+    }
     for batch in (1, 32):
-        taken = {}
-        for name, network in networks.items():
-            run = tf.function(lambda images, network=network: network(images, training=False))
-            taken[name] = time_per_example(lambda images, run=run: run(images).numpy(), x, batch, seconds=6)
-            print(f"  batch {batch:2}, {name:15}", " ".join(f"{1e3 * t:8.2f}" for t in taken[name][:3]), "ms per image")
-        print(f"  batch {batch:2}, ratio {taken['EfficientNetB0'].median / taken['small-cnn'].median:.1f}")
+        taken = {name: [] for name in runs}
+        for _ in range(rounds):
+            for name, run in runs.items():
+                median = time_per_example(lambda images, run=run: run(images).numpy(), x, batch, seconds=1).median
+                taken[name].append(1e3 * median)
+        for name, milliseconds in taken.items():
+            print(f"  batch {batch:2}, {name:15}", quartiles(milliseconds, 2), "ms per image")
+        ratios = np.divide(taken["EfficientNetB0"], taken["small-cnn"])
+        print(f"  batch {batch:2}, ratio", quartiles(ratios, 1))
+
+
+def quartiles(values, digits):
+    """Return a median and its quartiles in words."""
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def slider(moves=6):
@@ -109,12 +124,20 @@ def in_the_browser(moves=5):
     server.stop()
 
 
-def epochs(x, y, batch_size=32, rounds=3):
-    """Print the seconds of an epoch from kept logits and of one of Keras's Distiller, the least of some."""
+def epochs(x, y, batch_size=32, epochs=20, rounds=3):
+    """Print the seconds of an epoch from kept logits and of one of Keras's Distiller; they take turns as well."""
     teacher = models.efficientnet(SHAPE, CLASSES, weights=None, seed=0)
     ours = Distiller(student=models.small_cnn(SHAPE, CLASSES, seed=0))
     ours.compile(keras.optimizers.Adam(1e-3))
     logits = Distiller(teacher=teacher, student=ours.student).teacher_logits(x)
+    none = Split(x[:0], y[:0])
+    trainer = ConvolutionalTrainer(
+        Dataset(Split(x, y), none, none, ("a", "b"), "noise", "none"),
+        teacher,
+        lambda seed: models.small_cnn(SHAPE, CLASSES, seed),
+        epochs,
+        batch_size,
+    )
     theirs = keras.distillation.Distiller(
         teacher=teacher,
         student=models.small_cnn(SHAPE, CLASSES, seed=0),
@@ -122,22 +145,24 @@ def epochs(x, y, batch_size=32, rounds=3):
         student_loss_weight=0.1,
     )
     theirs.compile(keras.optimizers.Adam(1e-3), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    taken = {"kept logits": [], "keras.distillation.Distiller": []}
+    fitting = {"batch_size": batch_size, "epochs": epochs, "verbose": 0}
+    ways = {
+        "keras.distillation.Distiller": lambda: theirs.fit(x, y, **fitting),
+        "kept logits, kdlab.Distiller": lambda: ours.fit(x, y, teacher_logits=logits, **fitting),
+        "kept logits, ConvolutionalTrainer": lambda: trainer.train(seeds=1),
+    }
+    taken = {name: [] for name in ways}
     for _ in range(rounds + 1):  # the first compiles
-        for (name, seconds), fit in zip(
-            taken.items(),
-            (
-                lambda: ours.fit(x, y, batch_size=batch_size, verbose=0, teacher_logits=logits),
-                lambda: theirs.fit(x, y, batch_size=batch_size, verbose=0),
-            ),
-            strict=True,
-        ):
+        for name, fit in ways.items():
             start = time.perf_counter()
             fit()
-            seconds.append(time.perf_counter() - start)
-            print(f"    {name}: {seconds[-1]:.2f} s", flush=True)
-    kept, keras_ = (min(seconds[1:]) for seconds in taken.values())
-    print(f"  an epoch of {len(x)} images: kept logits {kept:.2f} s, Keras {keras_:.2f} s, ratio {keras_ / kept:.1f}")
+            taken[name].append((time.perf_counter() - start) / epochs)
+    keras_ = taken["keras.distillation.Distiller"][1:]
+    print(f"  an epoch of {len(x)} images, in runs of {epochs}")
+    for name, seconds in taken.items():
+        print(
+            f"  {name:33}", quartiles(seconds[1:], 3), "s, Keras's ÷ it", quartiles(np.divide(keras_, seconds[1:]), 1)
+        )
 
 
 def main(arguments=None):
@@ -146,7 +171,8 @@ def main(arguments=None):
     parser.add_argument("--only", choices=("speeds", "slider", "browser", "epochs"))
     options = parser.parse_args(arguments)
     random = np.random.default_rng(0)
-    x, y = random.random((options.images, *SHAPE), np.float32), random.integers(0, CLASSES, options.images)
+    x = random.random((options.images, *SHAPE), np.float32)
+    y = random.integers(0, CLASSES, options.images, np.int32)
     parts = {
         "speeds": lambda: speeds(x),
         "slider": slider,

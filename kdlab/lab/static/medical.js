@@ -133,7 +133,6 @@ function renderTraining(model, store) {
 
 // Panel 4: the decision. Moving the threshold is looking up a point of the curve; the intervals follow when the hand rests.
 const POSITIVE = ["positive", "threshold"];
-const thousandths = (x) => `${x < -0.0005 ? "−" : "+"}${Math.abs(x).toFixed(3)}`;  // of an area, which is no percentage
 const inWords = (measure, { mean, low, high, verdict }) => (measure === "auc" ? `AUC ${thousandths(mean)} (${thousandths(low)} to ${thousandths(high)})`
   : `${measure} ${points(mean)} points (${points(low)} to ${points(high)})`) + `, ${verdict}`;
 function renderDecision(model, store) {

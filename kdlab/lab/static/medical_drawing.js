@@ -7,6 +7,7 @@ const NETWORK = {
 };
 const SPLIT = { train: { label: "training", colour: "sky" }, validation: { label: "validation", colour: "orange" }, test: { label: "test", colour: "vermillion" } };
 const warning = () => el("p", { class: "kd-clinical" }, el("strong", {}, "Not for clinical use."), " Networks this small, trained on so little tissue, decide about nobody.");
+const thousandths = (x) => `${x < -0.0005 ? "−" : "+"}${Math.abs(x).toFixed(3)}`;  // of an area or of Dice, which are no percentages
 const FIRST_TRAIN = "Train students in section 3 to see them beside the teacher.";
 
 // The field of view with its bands of rows, each with a border of its own and a name beside it.

@@ -262,9 +262,9 @@ function ask(model, request) {
 function statusLine(model, words) {
   const line = el("p", { class: "kd-status", role: "status" });
   const draw = () => {
-    const status = model.get("status");
+    const status = model.get("status"), view = Object.keys(model.get("result") ?? {}).length > 0;
     line.dataset.status = status;
-    line.textContent = { idle: words.idle(), computing: words.computing(), failed: `This did not work: ${model.get("message")}. The last good view stays.` }[status] ?? "";
+    line.textContent = { idle: words.idle(), computing: words.computing(), failed: `This did not work: ${model.get("message")}.${view ? " The last good view stays." : ""}` }[status] ?? "";
   };
   model.on("change:status change:message change:result", draw);
   draw();

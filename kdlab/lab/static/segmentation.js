@@ -1,13 +1,7 @@
 // Chapter 4's panel of segmentation: a test tile, its true mask and those of the networks; students trained at a press.
 
-const SEG_NETWORKS = {
-  teacher: { label: "teacher", colour: "black", marker: "M0 -7l7 7l-7 7l-7 -7z" },
-  alone: { label: "student alone", colour: "orange", dash: "9 5", marker: "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0 -12 0z" },
-  distilled: { label: "distilled student", colour: "blue", marker: "M0 -7.5l7 13h-14z" },
-};
 const SEG_POSITION = { temperature: "seg_temperature", alpha: "seg_alpha", labelled: "seg_labelled" };
 const decimals = (x) => x.toFixed(2);
-const signedDecimals = (x) => `${x < -0.0005 ? "−" : "+"}${Math.abs(x).toFixed(3)}`;
 const withEnds = ([value, low, high]) => `${decimals(value)} (${decimals(low)} to ${decimals(high)})`;
 
 // A class's colour with its texture, so that no one has to tell colours apart: full, striped, dotted. `x`, `y` in pixels of the canvas.
@@ -56,7 +50,7 @@ function tileDice(map, truth) {
 // Dice of each class and the mean, a row per network in each, with its interval.
 function diceChart(title, names, networks) {
   const width = 560, left = 152, right = 16, step = 17, gap = 16, top = 6;
-  const kinds = Object.keys(SEG_NETWORKS).filter((kind) => networks[kind]?.dice);
+  const kinds = Object.keys(NETWORK).filter((kind) => networks[kind]?.dice);
   const block = step * kinds.length + gap, height = top + block * names.length + 24;
   const px = (value) => left + value * (width - left - right);
   const ticks = [0, 0.2, 0.4, 0.6, 0.8, 1];
@@ -71,14 +65,14 @@ function diceChart(title, names, networks) {
         const [value, low, high] = networks[kind].dice[c];
         const y = top + block * c + gap / 2 + step * (k + 0.5);
         return [
-          svg("line", { x1: px(low), x2: px(high), y1: y, y2: y, stroke: `var(--kd-${SEG_NETWORKS[kind].colour})`, "stroke-width": 3 }),
-          svg("path", { d: SEG_NETWORKS[kind].marker, transform: `translate(${px(value).toFixed(1)} ${y})`, fill: `var(--kd-${SEG_NETWORKS[kind].colour})`, class: "kd-dot", "data-value": value }),
+          svg("line", { x1: px(low), x2: px(high), y1: y, y2: y, stroke: `var(--kd-${NETWORK[kind].colour})`, "stroke-width": 3 }),
+          svg("path", { d: MARKS[kind](px(value), y), fill: `var(--kd-${NETWORK[kind].colour})`, class: "kd-dot", "data-value": value }),
         ];
       }),
     ]).flat(3));
 }
-const networkLegend = (networks) => el("ul", { class: "kd-legend" }, Object.entries(SEG_NETWORKS).filter(([kind]) => networks[kind]?.dice).map(([, look]) =>
-  el("li", {}, svg("svg", { viewBox: "-9 -9 18 18", width: 18, height: 18, "aria-hidden": "true" }, svg("path", { d: look.marker, fill: `var(--kd-${look.colour})` })), look.label)));
+const networkLegend = (networks) => el("ul", { class: "kd-legend" }, Object.entries(NETWORK).filter(([kind]) => networks[kind]?.dice).map(([kind, look]) =>
+  el("li", {}, svg("svg", { viewBox: "-9 -9 18 18", width: 18, height: 18, "aria-hidden": "true" }, svg("path", { d: MARKS[kind](0, 0), fill: `var(--kd-${look.colour})` })), look.label)));
 
 const SEG_VERDICTS = {
   better: ["yes", "Yes: on these tiles the distilled students are better."],
@@ -140,7 +134,7 @@ function renderSegmentation(model, store) {
   const drawTile = () => {
     const i = store.get("seg_tile"), truth = mapOf(truths, i), networks = model.get("result").networks ?? {};
     chosen.forEach((one, k) => one.setAttribute("aria-pressed", String(k === i)));
-    const known = Object.entries(SEG_NETWORKS).filter(([kind]) => networks[kind]).map(([kind, { label }]) => ({ label, map: mapOf(bytesOf(networks[kind].maps), i), done: networks[kind].dice }));
+    const known = Object.entries(NETWORK).filter(([kind]) => networks[kind]).map(([kind, { label }]) => ({ label, map: mapOf(bytesOf(networks[kind].maps), i), done: networks[kind].dice }));
     const figure = (title, canvas) => el("figure", { class: "kd-figure" }, el("figcaption", {}, title), canvas);
     seen.replaceChildren(
       figure("tissue", picture(i, `tissue of tile ${i + 1}`)),
@@ -156,7 +150,7 @@ function renderSegmentation(model, store) {
     bar.value = r.done && training() ? r.done / r.total : 0;
     drawTile();
     if (!r.networks) return;
-    const measured = Object.entries(SEG_NETWORKS).filter(([kind]) => r.networks[kind]?.dice);
+    const measured = Object.entries(NETWORK).filter(([kind]) => r.networks[kind]?.dice);
     table.hidden = false;
     table.fill({
       caption: `Dice on the ${tested} test tiles, of students the mean of ${seeds}; in brackets the 95 % interval by bootstrap: tiles drawn anew`,
@@ -165,7 +159,7 @@ function renderSegmentation(model, store) {
     });
     chart.replaceChildren(el("h3", {}, `Dice on the ${tested} test tiles`), diceChart(`Dice of each class and their mean, with 95 % intervals: ${measured.map(([kind, { label }]) => `${label} ${decimals(r.networks[kind].dice.at(-1)[0])}`).join(", ")} on the mean`, [...names, "mean"], r.networks), networkLegend(r.networks));
     if (!r.done) return;
-    const learning = Object.entries(SEG_NETWORKS).filter(([kind]) => r.networks[kind]?.curves);
+    const learning = Object.entries(NETWORK).filter(([kind]) => r.networks[kind]?.curves);
     curves.replaceChildren(lineChart({
       title: "Dice on the validation tiles while they learn: a line is a student", x: model.get("steps"), withCursor: false, xLabel: "batches", yLabel: "mean Dice", height: 220, yMin: 0, yMax: 1,
       series: learning.flatMap(([kind, { label, colour, dash }]) => r.networks[kind].curves.map((values, k) => ({ values, colour, dash, label: k ? undefined : label, thin: k > 0 }))),
@@ -177,12 +171,12 @@ function renderSegmentation(model, store) {
     const [tone, sentence] = agree ? SEG_VERDICTS[mean.verdict] : ["open", "Not told apart: one pair says this, another that."];
     verdict.className = `kd-verdict kd-${tone}`;
     verdict.textContent = sentence;
-    summary.textContent = `Mean Dice of the distilled students minus that of those alone: ${signedDecimals(mean.mean)}, 95 % interval ${signedDecimals(mean.low)} to ${signedDecimals(mean.high)} by drawing the test tiles anew. ` +
-      `Pair by pair, from the same beginnings: ${r.pairs.map(signedDecimals).join(", ")}. What the beginning does, the interval does not know: where pairs disagree, nothing is told.`;
+    summary.textContent = `Mean Dice of the distilled students minus that of those alone: ${thousandths(mean.mean)}, 95 % interval ${thousandths(mean.low)} to ${thousandths(mean.high)} by drawing the test tiles anew. ` +
+      `Pair by pair, from the same beginnings: ${r.pairs.map(thousandths).join(", ")}. What the beginning does, the interval does not know: where pairs disagree, nothing is told.`;
   };
   model.on("change:result change:status", draw);
   const root = el("div", {},
-    el("h3", {}, "Choose a tile of the test region"), grid, seen, legend, seenWords,
+    warning(), el("h3", { class: "kd-next" }, "Choose a tile of the test region"), grid, seen, legend, seenWords,
     el("div", { class: "kd-split kd-live kd-next-part" },
       el("div", {}, controls, start, bar, status, verdict, summary, line),
       el("div", {}, chart, el("div", { class: "kd-next-part" }, curves))),
