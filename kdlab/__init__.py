@@ -10,12 +10,12 @@ __version__ = "0.1.0"
 _HOME = {
     "softmax": "softening",
     "distillation_loss": "softening",
-    "Dataset": "datasets",
-    "load": "datasets",
+    "Dataset": "datasets.dataset",
+    "load": "datasets.dataset",
     "Distiller": "distiller",
-    "FeatureDistillation": "feature_distillation",
+    "FeatureDistillation": "features.distillation",
     "distill": "distillation",
-    "LiveTrainer": "live",
+    "LiveTrainer": "live.trainer",
 }
 _MODULES = ("models",)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .backend import keras
-from .datasets import Dataset
+from .datasets.dataset import Dataset
 from .distiller import Distiller
 from .execution import choose_execution, count_steps
 from .losses import ensemble_logits

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from .backend import keras, tf
 from .checks import check_alpha, check_temperature
 from .execution import choose_execution, count_steps
-from .feature_distillation import FeatureDistillation, FeatureTerm
-from .feature_taps import tap
+from .features.distillation import FeatureDistillation, FeatureTerm
+from .features.taps import tap
 from .losses import SoftCrossEntropy, ensemble_logits
 from .teacher_targets import TeacherTargets
 from .training_checks import DivergenceGuard, check_models

@@ -4,7 +4,7 @@ import numpy as np
 
 from .backend import keras, tf
 from .checks import check_count, check_labels
-from .feature_taps import describe_layers, layer_shapes, tap
+from .features.taps import describe_layers, layer_shapes, tap
 from .training_checks import check_not_probabilities
 
 __all__ = ["grad_cam", "map_layers"]
@@ -55,7 +55,7 @@ def grad_cam(model, x, layer=None, class_index=None):
 def map_layers(model):
     """Return the names of the layers that ``grad_cam`` can look at, in their order: those that return maps.
 
-    These are (height, width, channels) of more than one place. Raises ValueError as ``feature_taps.tap`` does.
+    These are (height, width, channels) of more than one place. Raises ValueError as ``features.taps.tap`` does.
     """
     return [name for name, shape in layer_shapes(model).items() if len(shape) == 3 and shape[:2] != (1, 1)]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .datasets import Dataset, Split
+from .datasets.dataset import Dataset, Split
 
 __all__ = ["SCENARIOS", "STEPS", "Prepared", "Scenario"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .checks import check_count, check_logits, check_same_shape
+from .datasets.nuclei import BANDS, CLASS_NAMES, MARGIN, SPLITS, fields
 from .evaluation import Interval, PairedDifference, check_confidence
-from .nuclei import BANDS, CLASS_NAMES, MARGIN, SPLITS, fields
 
 __all__ = [
     "SIDE",

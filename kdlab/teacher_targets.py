@@ -1,7 +1,7 @@
 """What a teacher gives its student to match: its logits and its layers' features, now or kept from one pass."""
 
 from .backend import keras, tf
-from .feature_taps import tap
+from .features.taps import tap
 from .transfer_set import over_batches
 
 __all__ = ["TeacherTargets"]

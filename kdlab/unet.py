@@ -11,7 +11,7 @@ import numpy as np
 
 from .backend import keras, tf
 from .checks import check_count, check_temperature
-from .nuclei import CLASS_NAMES, views
+from .datasets.nuclei import CLASS_NAMES, views
 from .segmentation import SIDE, dice, named_classes, overlaps
 
 __all__ = [

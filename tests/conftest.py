@@ -9,7 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import kdlab
-from kdlab.datasets import Split
+from kdlab.datasets.dataset import Split
 
 
 def pytest_collection_finish():

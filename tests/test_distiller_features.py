@@ -9,7 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 import kdlab
-from kdlab import FeatureDistillation, feature_losses
+from kdlab import FeatureDistillation
+from kdlab.features import losses as feature_losses
 from kdlab.softening import distillation_loss
 
 CLASSES = 4

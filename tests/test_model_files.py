@@ -8,10 +8,10 @@ import pytest
 
 from kdlab import Distiller
 from kdlab.backend import keras
-from kdlab.datasets import Dataset, Split
+from kdlab.datasets.dataset import Dataset, Split
+from kdlab.datasets.stored_images import StoredImages
 from kdlab.model_files import check_fits, fingerprint, load, save
 from kdlab.models import mlp, small_cnn
-from kdlab.stored_images import StoredImages
 
 
 def dataset(shape=(6,), classes=3, stored=False):

@@ -5,7 +5,7 @@ import pytest
 
 from kdlab import models
 from kdlab.backend import keras
-from kdlab.datasets import Dataset, Split
+from kdlab.datasets.dataset import Dataset, Split
 from kdlab.model_files import fingerprint
 
 

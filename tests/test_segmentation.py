@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from kdlab import nuclei, segmentation
+from kdlab import segmentation
+from kdlab.datasets import nuclei
 from kdlab.segmentation import SIDE, TILE, dice, dice_differences, dice_intervals, load_tiles, named_classes, overlaps
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdlab import nuclei, unet
+from kdlab import unet
 from kdlab.backend import keras
+from kdlab.datasets import nuclei
 from kdlab.segmentation import SIDE, dice, dice_intervals, load_tiles, overlaps
-from kdlab.segmentation_teacher import segmentation_teacher, vary
+from kdlab.teachers.segmentation import segmentation_teacher, vary
 from kdlab.unet import UNetTrainer, dice_loss, hard_binary_cross_entropy, logits, segment, soft_binary_cross_entropy
 
 TEMPERATURES = [0.5, 1.0, 4.0]

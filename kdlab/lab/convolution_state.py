@@ -8,9 +8,9 @@ import threading
 import numpy as np
 
 from ..checks import check_alpha
+from ..datasets.nuclei import CLASS_NAMES, load_nuclei
 from ..evaluation import mean_interval
-from ..nuclei import CLASS_NAMES, load_nuclei
-from ..representations import attention_map
+from ..features.representations import attention_map
 from .once import Once
 from .response_state import check_training_temperature
 from .response_summary import compare
@@ -97,7 +97,7 @@ class ConvolutionState:
             raise ValueError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
         if image not in range(SHOWN):
             raise ValueError(f"image must be a whole number from 0 to {SHOWN - 1}, got {image!r}")
-        from ..feature_taps import tap
+        from ..features.taps import tap
 
         with self._lock:
             trainer, _ = self._once("trainer", self._make_trainer)
@@ -124,8 +124,8 @@ class ConvolutionState:
         return test.x[chosen], test.y[chosen]
 
     def _make_trainer(self):
-        from ..convolutional import ConvolutionalTrainer
-        from ..nuclei_teacher import nuclei_teacher
+        from ..live.convolutional import ConvolutionalTrainer
+        from ..teachers.nuclei import nuclei_teacher
 
         teacher, test = nuclei_teacher(), self.data.test
         answers = teacher(test.x, training=False).numpy().argmax(axis=1)
@@ -133,7 +133,7 @@ class ConvolutionState:
         return trainer, float((answers == test.y).mean())
 
     def _runs(self, position):
-        from ..feature_distillation import FeatureDistillation
+        from ..features.distillation import FeatureDistillation
 
         response = {"temperature": position["temperature"], "alpha": position["alpha"]}
         tied = FeatureDistillation(position["method"], [STAGES[position["stage"]]])

@@ -152,7 +152,7 @@ class FeaturesState:
         }
 
     def _make_trainer(self, scenario, width):
-        from ..live import LiveTrainer
+        from ..live.trainer import LiveTrainer
         from ..models import mlp
 
         teacher, _ = self.teacher()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..representations import cka_matrix, common_pca
+from ..features.representations import cka_matrix, common_pca
 from .features_state import HIDDEN, SEEDS, pairs
 
 __all__ = ["look_inside"]

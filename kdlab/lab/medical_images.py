@@ -2,7 +2,7 @@
 
 import traitlets
 
-from ..nuclei import CLASS_NAMES
+from ..datasets.nuclei import CLASS_NAMES
 from .medical_images_state import GROUPS, MAX_BYTES, NAMED, SHOWN, MedicalImagesState
 from .panel import WorkingPanel, choice_rule, module
 

@@ -5,9 +5,9 @@ from io import BytesIO
 import numpy as np
 
 from ..checks import check_count
-from ..nuclei import CLASS_NAMES
+from ..datasets.nuclei import CLASS_NAMES
+from ..datasets.uploads import read_upload
 from ..softening import softmax
-from ..uploads import read_upload
 
 __all__ = ["GROUPS", "MAX_BYTES", "NAMED", "SHOWN", "MedicalImagesState"]
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..checks import check_alpha, check_count
 from ..clinical import check_threshold
+from ..datasets.nuclei import BANDS, CLASS_NAMES, SPLITS, fields, load_nuclei, regions, views
 from ..evaluation import wilson_interval
-from ..nuclei import BANDS, CLASS_NAMES, SPLITS, fields, load_nuclei, regions, views
 from ..softening import softmax
 from .medical_figures import calibrate, decide, describe_leak, describe_training, waver
 from .once import Once
@@ -196,7 +196,7 @@ class MedicalState:
             return number, said
 
     def _teacher(self):
-        from ..nuclei_teacher import nuclei_teacher
+        from ..teachers.nuclei import nuclei_teacher
 
         return self._once("teacher", nuclei_teacher)
 
@@ -210,7 +210,7 @@ class MedicalState:
 
 def _measure(model, x):
     from ..backend import tf
-    from ..export import multiply_adds
+    from ..export.convert import multiply_adds
     from ..timing import time_per_example
 
     run = tf.function(lambda images: model(images, training=False))
@@ -226,7 +226,7 @@ def _measure(model, x):
 
 def _trainer(data, teacher):
     from ..backend import keras
-    from ..convolutional import ConvolutionalTrainer
+    from ..live.convolutional import ConvolutionalTrainer
 
     # Down to 0 at the end, so that the last epoch's accuracy is no matter of luck.
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, EPOCHS * (len(data.train) // BATCH))

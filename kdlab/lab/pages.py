@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets import digits_logits, load
-from ..nuclei import CLASS_NAMES, fields
+from ..datasets.dataset import digits_logits, load
+from ..datasets.nuclei import CLASS_NAMES, fields
 from ..softening import distillation_gradient, softmax
 
 __all__ = ["CHAPTERS", "Page", "cards", "footer", "header", "notebooks_folder"]

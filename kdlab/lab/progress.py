@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..backend import keras
-from ..results import markdown_table
+from ..runs.results import markdown_table
 
 __all__ = ["Display"]
 

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 
-from ..datasets import Dataset, Split
+from ..datasets.dataset import Dataset, Split
 from ..softening import softmax
 
 __all__ = ["SHAPES", "SIDE", "RegionsState", "plane"]
@@ -63,7 +63,7 @@ class RegionsState:
     def _prepare(self, shape, seeds):
         with self._lock:
             if shape not in self._made:
-                from ..live import LiveTrainer
+                from ..live.trainer import LiveTrainer
                 from ..models import mlp
 
                 held_out = Split(*plane(shape, TEST_POINTS, seed=2))

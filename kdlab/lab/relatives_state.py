@@ -5,8 +5,8 @@ All follow the position of the chapter's dense students: temperature, alpha, sce
 
 import numpy as np
 
+from ..datasets.views import VIEWS
 from ..evaluation import mean_interval
-from ..views import VIEWS
 from .features_state import DEFAULTS, SEEDS
 from .once import Once
 from .response_summary import check_converged, compare, describe_students
@@ -28,7 +28,7 @@ class RelativesState:
 
     def mutual(self, **task):
         """Return ten pairs of students that taught each other and the same pairs alone; no teacher had a part in it."""
-        from ..relatives import mutual_learning
+        from ..live.relatives import mutual_learning
 
         task = self._check(**task)
         found = mutual_learning(self._trainer(**task), task["temperature"], task["alpha"], SEEDS)
@@ -40,7 +40,7 @@ class RelativesState:
 
     def ensemble(self, **task):
         """Return the accuracy of 1 to ``TOGETHER`` students that answer as one, distilled and not: (mean, low, high) each."""
-        from ..relatives import ensemble_of_students
+        from ..live.relatives import ensemble_of_students
 
         task = self._check(**task)
         trainer = self._trainer(**task)
@@ -89,8 +89,8 @@ class RelativesState:
         return {"position": task, "teacher": float(right.mean())}
 
     def _make_view_trainer(self, view, width, scenario="unlabelled"):
+        from ..live.relatives import cross_modal_trainer
         from ..models import mlp
-        from ..relatives import cross_modal_trainer
 
         teacher, _ = self._features.teacher()
         student = mlp(64, (width, width), 10, name="student")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..datasets import digits_logits
+from ..datasets.dataset import digits_logits
 from ..evaluation import accuracy, mean_interval
 from ..mistakes import MISTAKES, equivalent_alpha, mistaken_gradient
 from ..scenarios import SCENARIOS, STEPS

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..checks import check_alpha, check_temperature
-from ..datasets import load
+from ..datasets.dataset import load
 from ..evaluation import expected_calibration_error, mean_interval, wilson_interval
 from ..scenarios import SCENARIOS
 from ..softening import softmax
@@ -165,7 +165,7 @@ class ResponseState:
         }
 
     def _train_teachers(self, count):
-        from ..live import LiveTrainer
+        from ..live.trainer import LiveTrainer
         from ..models import mlp
 
         nothing = np.zeros((len(self.data.train), len(self.data.class_names)), np.float32)
@@ -184,7 +184,7 @@ class ResponseState:
 
     @staticmethod
     def _live(prepared, width):
-        from ..live import LiveTrainer
+        from ..live.trainer import LiveTrainer
         from ..models import mlp
 
         student = mlp(64, (width,), 10, name="student")

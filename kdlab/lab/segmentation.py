@@ -4,7 +4,7 @@ import time
 
 import traitlets
 
-from ..nuclei import CLASS_NAMES
+from ..datasets.nuclei import CLASS_NAMES
 from ..segmentation import load_tiles
 from .panel import WorkingPanel, choice_rule, module, positive_rule
 from .segmentation_state import DEFAULTS, LABELLED, POINTS, RANGES, SEEDS, SHOWN, STEPS, SegmentationState

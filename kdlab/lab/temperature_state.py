@@ -4,7 +4,7 @@ import numpy as np
 import traitlets
 
 from ..checks import check_logits, check_temperature
-from ..datasets import digits_logits, load
+from ..datasets.dataset import digits_logits, load
 from ..softening import distillation_gradient, logit_matching_gradient, softmax
 
 __all__ = ["TemperatureState", "gradient_curves"]

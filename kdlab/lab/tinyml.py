@@ -4,7 +4,7 @@ import uuid
 
 import traitlets
 
-from ..boards import BOARDS, CLOSE
+from ..export.boards import BOARDS, CLOSE
 from .panel import WorkingPanel, choice_rule, fraction_rule, module, positive_rule
 from .response_state import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from .tinyml_state import BITS, DEFAULTS, DIGITS, TASKS, WIDTHS, TinymlState

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..boards import BOARDS
 from ..checks import check_alpha
 from ..evaluation import agreement, mean_interval, wilson_interval
-from ..quantisation import HIGHEST_BITS, LOWEST_BITS, quantise_weights
+from ..export.boards import BOARDS
+from ..export.quantisation import HIGHEST_BITS, LOWEST_BITS, quantise_weights
 from ..scenarios import SCENARIOS
 from .once import Once
 from .response_state import ResponseState, check_training_temperature
@@ -79,7 +79,7 @@ class TinymlState:
             "lost": int(((before == labels) & (after != labels)).sum()),
             "won": int(((before != labels) & (after == labels)).sum()),
         }
-        from ..export import to_c_array
+        from ..export.convert import to_c_array
 
         return result, to_c_array(files["int8"], f"student_{position['task']}")
 
@@ -179,7 +179,7 @@ class TinymlState:
         return self._once(("accuracy", task), lambda: _accuracy(_logits(source.teacher(), source.data.test.x), source))
 
     def _to_int8(self, model, source):
-        from ..export import to_tflite_int8
+        from ..export.convert import to_tflite_int8
 
         samples = source.training_samples()
         chosen = np.random.default_rng(0).permutation(len(samples))[:REPRESENTATIVE]
@@ -188,7 +188,7 @@ class TinymlState:
 
     def _accuracies(self, model, source):
         """Return the test accuracies of a model as it is and in int8."""
-        from ..export import run_tflite
+        from ..export.convert import run_tflite
 
         x = source.data.test.x
         return [
@@ -201,7 +201,7 @@ class TinymlState:
         Of each: accuracy (with Wilson's interval), agreement with the Keras model, bytes, multiply-adds, time of one
         sample in seconds (median and quartiles) and, but for Keras, arena and a verdict for every board.
         """
-        from .. import export
+        from ..export import convert as export
 
         x, labels = source.data.test.x, source.data.test.y
         with self._converting:

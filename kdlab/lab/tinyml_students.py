@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..nuclei import CLASS_NAMES, load_nuclei
+from ..datasets.nuclei import CLASS_NAMES, load_nuclei
 from ..scenarios import SCENARIOS
 from .convolution_state import EPOCHS, SIZE
 from .once import Once
@@ -78,7 +78,7 @@ class NucleusStudents:
 
     def teacher(self):
         """Return the teacher that is shipped trained."""
-        from ..nuclei_teacher import nuclei_teacher
+        from ..teachers.nuclei import nuclei_teacher
 
         return self._once("teacher", nuclei_teacher)
 
@@ -105,7 +105,7 @@ class NucleusStudents:
         return self._kept.get((width, temperature if alpha else 1.0, alpha), [])[:count]
 
     def _make_trainer(self, width):
-        from ..convolutional import ConvolutionalTrainer
+        from ..live.convolutional import ConvolutionalTrainer
 
         def build(seed):
             return _student(seed, CHANNELS[width])

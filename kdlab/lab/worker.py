@@ -18,7 +18,7 @@ def warm_up():
     """
     if os.environ.get("VOILA_PREHEAT") != "True" or psutil.virtual_memory().available < MEMORY:
         return None
-    thread = threading.Thread(target=importlib.import_module, args=("kdlab.live",), daemon=True)
+    thread = threading.Thread(target=importlib.import_module, args=("kdlab.live.trainer",), daemon=True)
     thread.start()
     return thread
 

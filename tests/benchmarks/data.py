@@ -100,7 +100,7 @@ def read(reader, path):
         import scipy.io  # noqa: F401
         import sklearn.model_selection  # noqa: F401
 
-        import kdlab.datasets  # noqa: F401
+        import kdlab.datasets.dataset  # noqa: F401
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start, start_of_work = time.perf_counter(), time.process_time()
     arrays = READERS[reader](path)

@@ -13,7 +13,7 @@ import numpy as np
 import kdlab
 from kdlab import models
 from kdlab.backend import keras
-from kdlab.teachers import digits_teacher
+from kdlab.teachers.digits import digits_teacher
 
 EPOCHS, BATCH, RATE, TEMPERATURE, ALPHA = 30, 64, 0.01, 4.0, 0.9
 

@@ -15,9 +15,9 @@ import numpy as np
 import kdlab
 from kdlab import models
 from kdlab.backend import keras
-from kdlab.batched_features import METHODS
-from kdlab.feature_taps import tap
-from kdlab.teachers import digits_teacher
+from kdlab.features.taps import tap
+from kdlab.live.batched_features import METHODS
+from kdlab.teachers.digits import digits_teacher
 
 EPOCHS, BATCH, RATE, SEEDS = 30, 64, 0.01, 10
 POSITION = {"temperature": 4.0, "alpha": 0.9, "seeds": SEEDS}

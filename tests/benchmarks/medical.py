@@ -14,10 +14,10 @@ import numpy as np
 
 from kdlab import Distiller, models
 from kdlab.backend import keras, tf
-from kdlab.convolutional import ConvolutionalTrainer
-from kdlab.datasets import Dataset, Split
-from kdlab.export import multiply_adds
+from kdlab.datasets.dataset import Dataset, Split
+from kdlab.export.convert import multiply_adds
 from kdlab.lab.medical import Chapter
+from kdlab.live.convolutional import ConvolutionalTrainer
 from kdlab.timing import time_per_example
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from distiller import CLASSES, RIVAL, cnn, compiled, images, keras_distiller
 
-from kdlab import Distiller, models, runs
+from kdlab import Distiller, models
 from kdlab.backend import keras
-from kdlab.datasets import Dataset, Split
+from kdlab.datasets.dataset import Dataset, Split
 from kdlab.execution import choose_execution, count_steps
-from kdlab.resuming import Keeper
+from kdlab.runs import runs
+from kdlab.runs.resuming import Keeper
 
 EPOCHS = 4  # in a turn; the first of them, which compiles, does not count
 

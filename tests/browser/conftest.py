@@ -33,7 +33,7 @@ class Server:
     """`kdlab` as a process, with the URL it prints."""
 
     def __init__(self, *arguments):
-        command = [sys.executable, "-m", "kdlab.command_line", "--no-browser", *arguments]
+        command = [sys.executable, "-m", "kdlab.commands.command_line", "--no-browser", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         # A shell starts what is to run behind it with Ctrl-C ignored, and children inherit that.
         self.process = subprocess.Popen(

@@ -34,7 +34,7 @@ def listens(port):
 
 def command(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "kdlab.command_line", *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "kdlab.commands.command_line", *arguments], capture_output=True, text=True, timeout=60
     )
 
 
@@ -50,7 +50,7 @@ def command(*arguments):
         f"api/contents/{PAGE}.ipynb",
         "api/kernels",
         "api/sessions",
-        "voila/render/../kdlab/command_line.py",
+        "voila/render/../kdlab/commands/command_line.py",
         "voila/render/%2e%2e/pyproject.toml",
         "voila/files/../pyproject.toml",
         "voila/static/../../../../../../etc/passwd",
@@ -175,7 +175,7 @@ def test_help_everywhere(arguments):
 
 def test_lab_serves_the_notebooks(wait):
     process = subprocess.Popen(
-        [sys.executable, "-m", "kdlab.command_line", "lab", "--no-browser", "--port", "8997", "--allow-root"],
+        [sys.executable, "-m", "kdlab.commands.command_line", "lab", "--no-browser", "--port", "8997", "--allow-root"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kdlab.datasets import digits_logits
+from kdlab.datasets.dataset import digits_logits
 from kdlab.lab.temperature_state import TemperatureState
 from kdlab.softening import dark_knowledge, entropy, softmax
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from kdlab.boards import BOARDS
+from kdlab.export.boards import BOARDS
 from kdlab.lab.tinyml_state import DEFAULTS
 
 NAME = "05_tinyml_export"

@@ -52,7 +52,7 @@ def test_without_weight_the_features_change_nothing_and_the_alone_are_those_of_b
 
 def test_who_learns_without_features_is_not_trained_again(trained, monkeypatch):
     state, before = trained
-    from kdlab.convolutional import ConvolutionalTrainer
+    from kdlab.live.convolutional import ConvolutionalTrainer
 
     asked, train, told = [], ConvolutionalTrainer.train, []
     monkeypatch.setattr(ConvolutionalTrainer, "train", lambda self, **s: asked.append(s) or train(self, **s))

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from kdlab.datasets.nuclei import CLASS_NAMES
 from kdlab.grad_cam import grad_cam
 from kdlab.lab.medical_images_state import GROUPS, MAX_BYTES, SHOWN, MedicalImagesState
 from kdlab.lab.medical_state import MedicalState, build_student
-from kdlab.nuclei import CLASS_NAMES
 from kdlab.softening import softmax
 
 

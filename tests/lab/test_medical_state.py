@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kdlab.clinical import auc, bootstrap_interval, one_against_rest, paired_bootstrap, sensitivity, specificity
+from kdlab.datasets.nuclei import fields, regions, views
 from kdlab.evaluation import (
     expected_calibration_error,
     mean_interval,
@@ -18,7 +19,6 @@ from kdlab.lab import medical_figures, medical_state
 from kdlab.lab.medical_figures import chance, samples_to_tell_apart
 from kdlab.lab.medical_questions import medical_questions
 from kdlab.lab.medical_state import DEFAULTS, SHOWN, MedicalState
-from kdlab.nuclei import fields, regions, views
 from kdlab.softening import softmax
 
 NEOPLASTIC = 2

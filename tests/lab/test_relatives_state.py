@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from kdlab.datasets.views import VIEWS
 from kdlab.evaluation import paired_difference
 from kdlab.lab.features_state import SEEDS, FeaturesState
 from kdlab.lab.relatives_state import SHOWN, TOGETHER, VIEW_TITLES, RelativesState
 from kdlab.softening import softmax
-from kdlab.views import VIEWS
 
 TASK = {"temperature": 2.0, "alpha": 0.5, "scenario": "few", "width": 16}
 

@@ -117,4 +117,4 @@ def test_tensorflow_is_imported_ahead_of_a_visitor_where_there_is_memory(monkeyp
     thread = worker.warm_up()
     if thread:
         thread.join()
-    assert imported == (["kdlab.live"] if warm else [])
+    assert imported == (["kdlab.live.trainer"] if warm else [])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kdlab.datasets import digits_logits
+from kdlab.datasets.dataset import digits_logits
 from kdlab.lab.temperature import Chapter
 from kdlab.lab.temperature_state import TemperatureState, gradient_curves
 from kdlab.softening import softmax

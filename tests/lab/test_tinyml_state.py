@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from kdlab import export
-from kdlab.boards import BOARDS
 from kdlab.evaluation import mean_interval, paired_difference, wilson_interval
+from kdlab.export import convert as export
+from kdlab.export.boards import BOARDS
+from kdlab.export.quantisation import quantise_weights
 from kdlab.lab import tinyml_students
 from kdlab.lab.tinyml_questions import tinyml_questions
 from kdlab.lab.tinyml_state import BITS, DEFAULTS, TinymlState
-from kdlab.quantisation import quantise_weights
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -154,7 +154,9 @@ def test_nuclei_are_trained_with_progress_once(state, monkeypatch):
         ("Training, distilled", 2, 2),
     ]
     assert result["pairs"] == 2
-    monkeypatch.setattr("kdlab.convolutional.ConvolutionalTrainer.train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "kdlab.live.convolutional.ConvolutionalTrainer.train", lambda *a, **k: pytest.fail("trained again")
+    )
     bits = state.bits(**nuclei)
     assert bits["students"] == 2
     assert len(bits["unit"]) == 3 * 3 * 8  # into a channel of the third convolution

@@ -1,0 +1,198 @@
+"""The command ``kdlab``: serves the dashboards; ``kdlab lab`` opens JupyterLab; ``kdlab train`` and others run."""
+
+import _thread
+import argparse
+import shlex
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+from .. import __version__
+from .run_arguments import add_commands
+
+__all__ = ["main"]
+
+SERVE_PORT, LAB_PORT = 8866, 8888
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit code.
+
+    0: all is well. 2, after one line on stderr: what the user can mend. 1, after such a line: what was not foreseen in a
+    run. 130: a run was stopped with Ctrl-C.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser()
+    options, others = parser.parse_known_args(arguments)
+    if others and options.run is not _lab:
+        parser.error(f"unknown arguments: {' '.join(others)}")
+    options.others, options.line = others, shlex.join(["kdlab", *arguments])
+    run = hasattr(options, "command")
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
+    try:
+        return options.run(options) or 0
+    except KeyboardInterrupt:
+        if run:
+            left = (
+                "nothing half-written is left" if options.command == "export" else "the same command goes on from here"
+            )
+            return _fail(f"stopped; {left}", 130)
+        return 0  # Ctrl-C while it is still starting
+    except (ValueError, OSError, FloatingPointError) as error:
+        return _fail(error)
+    except Exception as error:
+        if not run:
+            raise
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+            return _fail("there is not enough memory; a smaller --batch-size or --image-size needs less")
+        return _fail(f"{type(error).__name__}, which was not foreseen: {error}", 1)
+    finally:
+        sys.unraisablehook = hook
+
+
+def _interrupt_again(unraisable):
+    """Press Ctrl-C once more, a moment later, where it struck in a ``__del__``, of which Python shows and drops errors."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        return sys.__unraisablehook__(unraisable)
+    again = threading.Timer(0.05, _thread.interrupt_main)
+    again.daemon = True
+    again.start()
+
+
+def _fail(what, code=2):
+    """Say in one line what went wrong and return the exit code."""
+    line = " ".join(str(what).split())
+    print(f"kdlab: {line if len(line) <= 600 else line[:600] + '…'}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message):
+        """Say what is wrong with an argument, and leave with exit code 2."""
+        self.exit(2, f"kdlab: {message} ({self.prog} --help)\n")
+
+
+def _parser():
+    parser = _Parser(
+        prog="kdlab",
+        description="Knowledge distillation to play with. Without a command: serve the dashboards.",
+    )
+    parser.add_argument("--version", action="version", version=f"kdlab {__version__}")
+    _add_address(parser, SERVE_PORT)
+    parser.add_argument(
+        "--token",
+        nargs="?",
+        const="",
+        metavar="SECRET",
+        help="ask visitors for a token; without SECRET one is made up and shown",
+    )
+    parser.add_argument(
+        "--allow-anonymous",
+        action="store_true",
+        help="let everybody in who can reach --ip, under any name of this machine",
+    )
+    parser.add_argument(
+        "--pool",
+        type=_not_negative,
+        default=1,
+        metavar="N",
+        help="kernels kept ready per page; each is about 100 MB of memory (default: %(default)s)",
+    )
+    parser.add_argument("--verbose", action="store_true", help="show what server and kernels log")
+    parser.set_defaults(run=_serve)
+    commands = parser.add_subparsers(title="commands", metavar="")
+    lab = commands.add_parser(
+        "lab",
+        help="open JupyterLab on the notebooks",
+        description="Open JupyterLab on the notebooks; options not listed here are handed on to it.",
+    )
+    _add_address(lab, LAB_PORT)
+    lab.set_defaults(run=_lab)
+    add_commands(commands)
+    return parser
+
+
+def _add_address(parser, port):
+    # Without a default, an address before the command is not written over by the command's own.
+    parser.add_argument(
+        "--ip", default=argparse.SUPPRESS, help="address to listen on (default: 127.0.0.1, this machine only)"
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=argparse.SUPPRESS,
+        help=f"port to listen on; if it is taken, the next free one (default: {port})",
+    )
+    parser.add_argument("--no-browser", action="store_true", default=argparse.SUPPRESS, help="do not open a browser")
+
+
+def _address(options, port):
+    """Return the --ip, --port and --no-browser that were given, else their defaults."""
+    return getattr(options, "ip", "127.0.0.1"), getattr(options, "port", port), hasattr(options, "no_browser")
+
+
+def _port(text):
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 65535, got {text!r}")
+    return int(text)
+
+
+def _not_negative(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def _serve(options):
+    from ..lab.serving import serve
+
+    ip, port, no_browser = _address(options, SERVE_PORT)
+    serve(
+        ip=ip,
+        port=port,
+        browser=not no_browser,
+        token=options.token,
+        allow_anonymous=options.allow_anonymous,
+        pool=options.pool,
+        verbose=options.verbose,
+    )
+
+
+def _lab(options):
+    from jupyterlab.labapp import main as jupyterlab
+
+    if options.token is not None or options.allow_anonymous:
+        raise ValueError("--token and --allow-anonymous are of the dashboards; JupyterLab asks for a token of its own")
+    ip, port, no_browser = _address(options, LAB_PORT)
+    folder = working_notebooks()
+    print(f"The notebooks are in {folder}", flush=True)
+    arguments = [
+        f"--ServerApp.root_dir={folder}",
+        f"--ip={ip}",
+        f"--port={port}",
+        *options.others,
+    ]
+    return jupyterlab([*arguments, "--no-browser"] if no_browser else arguments)
+
+
+def working_notebooks(where=None):
+    """Return the folder to work in: the clone's notebooks, or, installed without a clone, a copy in ``where``.
+
+    The copy is made once, in ./kdlab-notebooks, and never written over.
+    """
+    from ..lab.pages import notebooks_folder
+
+    source = notebooks_folder()
+    if source.parent != Path(__file__).parents[1]:
+        return source
+    copy = Path(where or Path.cwd()) / "kdlab-notebooks"
+    if not copy.exists():
+        shutil.copytree(source, copy)
+    return copy
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,342 @@
+"""The arguments of ``kdlab train``, ``distill``, ``sweep`` and ``export``: checked here, before TensorFlow is loaded."""
+
+import argparse
+import json
+import math
+import os
+import sys
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from ..checks import check_alpha, check_temperature
+from ..runs.unfinished import Unfinished, alone, refuse_existing
+
+__all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "outputs"]
+
+DEFAULT_ALPHA = 0.9
+MODELS = "cnn, mlp, small-cnn, efficientnet, or a saved .keras file"
+EXPORTS = {"tflite": (".tflite",), "tflite-int8": (".tflite",), "c-array": (".h", ".c")}
+"""What ``export`` writes, with the endings that a file of it may have."""
+_EXAMPLE = "kdlab distill --data emnist-letters --teacher teacher.keras --student mlp --out student.keras"
+
+
+def add_commands(commands):
+    """Add the commands to argparse's ``commands``; each sets ``run``, which takes the options."""
+    train = commands.add_parser(
+        "train",
+        help="train a model on your data",
+        description="Train a model on the labels. Killed, the same command goes on.",
+        epilog="Example: kdlab train --data emnist-letters --model cnn --out teacher.keras",
+    )
+    _add_data(train)
+    train.add_argument("--model", required=True, type=_model, metavar="M", help=MODELS)
+    _add_settings(train, "train", ".keras", "model")
+
+    distill = commands.add_parser(
+        "distill",
+        help="distil a teacher into a student, and compare it with the student alone",
+        description="Train a student on a teacher's logits, and the same student without them, and compare the two. "
+        "Killed, the same command goes on.",
+        epilog=f"Example: {_EXAMPLE}",
+    )
+    _add_data(distill)
+    _add_models(distill)
+    distill.add_argument(
+        "--student-alone",
+        type=_saved_model,
+        metavar="FILE",
+        help="the student trained without a teacher (default: it is trained too, from the same initial weights)",
+    )
+    distill.add_argument(
+        "--temperature", type=_temperature, default=4.0, metavar="T", help="above 0 (default: %(default)s)"
+    )
+    weight = distill.add_mutually_exclusive_group()
+    weight.add_argument(
+        "--alpha", type=_alpha, metavar="A", help="weight of the teacher, 0 to 1; labels have the rest (default: 0.9)"
+    )
+    weight.add_argument(
+        "--lambda",
+        type=_lambda,
+        dest="lambda_",
+        metavar="L",
+        help="weight of the labels beside the teacher's 1, as in the two-headed student; translated to alpha",
+    )
+    _add_settings(distill, "distill", ".keras", "student")
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="distil at many temperatures and alphas, with several seeds",
+        description="Train students at every temperature and alpha, with several seeds, and draw the landscape. "
+        "Every point is kept in the table: killed, the same command goes on; with more points, it adds them.",
+    )
+    _add_data(sweep)
+    _add_models(sweep)
+    sweep.add_argument(
+        "--temperatures",
+        type=_list_of(_temperature),
+        default=(1.0, 2.0, 5.0, 10.0, 20.0),
+        metavar="T,T,…",
+        help="(default: 1,2,5,10,20)",
+    )
+    sweep.add_argument(
+        "--alphas", type=_list_of(_alpha), default=(0.1, 0.5, 0.9), metavar="A,A,…", help="(default: 0.1,0.5,0.9)"
+    )
+    sweep.add_argument(
+        "--seeds", type=_count, default=3, metavar="N", help="students at each point (default: %(default)s)"
+    )
+    _add_settings(sweep, "sweep", ".csv", "table")
+
+    export = commands.add_parser(
+        "export",
+        help="convert a trained student for LiteRT and microcontrollers",
+        description="Convert a model for LiteRT (TensorFlow Lite), and say what it needs and, given data, what it lost.",
+        epilog="Example: kdlab export student.keras --to tflite-int8 --data emnist-letters --out student.tflite",
+    )
+    export.add_argument("model", type=_saved_model, metavar="FILE", help="a saved .keras file")
+    export.add_argument(
+        "--to",
+        required=True,
+        choices=tuple(EXPORTS),
+        help="tflite: float32; tflite-int8: all in 8 bits; c-array: the 8-bit file as C source, .h or .c",
+    )
+    _add_data(export, required=False)
+    export.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write: .tflite, .h or .c")
+    _add_output_settings(export)
+    export.set_defaults(run=_run, command="export")
+
+
+def outputs(options):
+    """Return the files that the command writes, the one of --out first; TensorFlow is not needed to know them."""
+    if options.command == "export":
+        return [options.out]
+    bare = options.out.with_suffix("")
+    beside = [bare.with_name(bare.name + suffix) for suffix in (".json", ".md")]
+    if options.command == "sweep":
+        return [options.out, bare.with_name(bare.name + ".png"), *beside]
+    if options.command == "distill" and options.student_alone is None:
+        return [options.out, bare.with_name(bare.name + ".alone.keras"), *beside]
+    return [options.out, *beside]
+
+
+def _add_data(parser, required=True):
+    parser.add_argument(
+        "--data",
+        required=required,
+        metavar="D",
+        help="a folder of class folders, a MedMNIST .npz, an EMNIST .mat, or a name such as emnist-letters",
+    )
+    parser.add_argument(
+        "--image-size", type=_count, metavar="N", help="scale the images of a folder to N×N (default: 64)"
+    )
+    parser.add_argument(
+        "--preparation",
+        metavar="P",
+        help="what is done with the images of a folder first: none, or brain-mri, which cuts scans to the head and "
+        "brings them to one brightness (default: none; brain-mri for --data brain-tumor)",
+    )
+
+
+def _add_models(parser):
+    parser.add_argument(
+        "--teacher",
+        required=True,
+        type=_saved_model,
+        action="append",
+        metavar="FILE",
+        help="a saved .keras file; several times for an ensemble",
+    )
+    parser.add_argument("--student", required=True, type=_model, metavar="M", help=MODELS)
+
+
+def _add_settings(parser, command, suffix, what):
+    def out(text):
+        return _out(text, suffix)
+
+    parser.add_argument("--out", required=True, type=out, metavar="FILE", help=f"{what} to write, {suffix}")
+    numbers = (
+        ("--epochs", _count, 30, "at most"),
+        ("--batch-size", _count, 64, ""),
+        ("--learning-rate", _above_0, 0.001, "of Adam; halved after half the patience"),
+        ("--seed", _not_negative, 0, "of initial weights and batches"),
+        (
+            "--patience",
+            _count,
+            5,
+            "epochs without a better one, on validation data, before the run stops; small data want 30",
+        ),
+    )
+    for name, kind, default, text in numbers:
+        parser.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default})".strip())
+    parser.add_argument(
+        "--mixed-precision",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="auto: where the GPU is made for it (default: %(default)s)",
+    )
+    parser.add_argument("--tensorboard", type=_logs, metavar="DIR", help="write logs for TensorBoard")
+    _add_output_settings(parser)
+    parser.set_defaults(run=_run, command=command)
+
+
+def _add_output_settings(parser):
+    parser.add_argument("--force", action="store_true", help="replace what is there")
+    parser.add_argument("--quiet", action="store_true", help="show no progress, only the results")
+
+
+def _run(options):
+    """Check what needs no TensorFlow, then load it and run the command."""
+    if not options.out.parent.is_dir():
+        raise ValueError(f"the folder {options.out.parent} of --out does not exist; make it first")
+    for name in ("teacher", "student_alone", "model", "student"):
+        given = getattr(options, name, None)
+        for path in given if isinstance(given, list) else [given]:
+            if path and any(Path(path).resolve() == output.resolve() for output in outputs(options)):
+                raise ValueError(f"--out would write over --{name.replace('_', '-')} {path}; give another --out")
+    if options.command == "export":
+        _check_export(options)
+    folder = options.data in (None, "brain-tumor") or Path(options.data).expanduser().is_dir()
+    for name, does in (("image_size", "scales"), ("preparation", "prepares")):
+        if getattr(options, name) and not folder:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag} {does} the images of a folder, and --data {options.data} is none; leave it out")
+    with alone(options.out):
+        record = _killed_at_its_end(options)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with nullcontext() if "tensorflow" in sys.modules else _without_standard_error():
+            from ..backend import tf
+            from . import export_command
+            from . import run_command as commands
+
+            tf.config.list_physical_devices()
+        if options.command == "export":
+            with _without_standard_error():
+                export_command.run(options)
+        else:
+            commands.run(options, record)
+
+
+def _check_export(options):
+    if options.out.suffix not in EXPORTS[options.to] or options.out.is_dir():
+        endings = " or ".join(EXPORTS[options.to])
+        raise ValueError(f"--out of --to {options.to} must be a file whose name ends in {endings}, got {options.out}")
+    if options.to != "tflite" and options.data is None:
+        raise ValueError(
+            f"--to {options.to} needs --data, the data that the model was trained on: the 8-bit scales are measured on "
+            "some of its training samples"
+        )
+    if options.data is None and (options.image_size or options.preparation):
+        raise ValueError("--image-size and --preparation are about the images of --data, which is not given")
+    if not options.force:
+        refuse_existing([options.out])
+
+
+def _killed_at_its_end(options):
+    """Return the record of this very command where it was killed while its files were put in place, else None.
+
+    Raises ValueError for outputs that exist, unless --force. A sweep goes on with its table: ``sweeps`` looks at it.
+    """
+    if options.command == "export":
+        return None
+    if options.command == "sweep":
+        if not options.out.exists() and not options.force:
+            refuse_existing(outputs(options))
+        return None
+    if not Unfinished(outputs(options), options.force).check():
+        return None
+    *_, as_json, _ = outputs(options)
+    record = json.loads(as_json.read_text("utf-8"))
+    if record["command"] == options.line:
+        return record
+    if not options.force:
+        refuse_existing(outputs(options))
+    return None
+
+
+@contextmanager
+def _without_standard_error():
+    """TensorFlow logs what nobody can use, as it loads, looks for GPUs and converts a model, past all settings."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _out(text, suffix):
+    path = Path(text)
+    if path.suffix != suffix or path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file whose name ends in {suffix}, got {text!r}")
+    return path
+
+
+def _logs(text):
+    path = Path(text)
+    if not next(place for place in (path, *path.parents) if place.exists()).is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder or the name of a new one, got {text!r}")
+    return path
+
+
+def _model(text):
+    """Return a model's name, or the path of a saved model that is there; ``kdlab.models`` knows the names."""
+    return _saved_model(text) if text.endswith(".keras") or os.sep in text else text
+
+
+def _saved_model(text):
+    if not Path(text).is_file() or not text.endswith(".keras"):
+        raise argparse.ArgumentTypeError(f"must be a saved .keras file, got {text!r}, which is none")
+    return text
+
+
+def _checked(check):
+    """Return a type for argparse from a check of kdlab.checks."""
+
+    def convert(text):
+        try:
+            return check(_number(text), "it")
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix("it ")) from None
+
+    return convert
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+
+
+_temperature, _alpha, _above_0 = _checked(check_temperature), _checked(check_alpha), _checked(check_temperature)
+
+
+def _lambda(text):
+    number = _number(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a finite number of at least 0, got {text!r}")
+    return number
+
+
+def _list_of(kind):
+    def convert(text):
+        values = tuple(kind(part.strip()) for part in text.split(","))
+        if len(set(values)) < len(values):
+            raise argparse.ArgumentTypeError(f"must not hold a value twice, got {text!r}")
+        return values
+
+    return convert
+
+
+def _count(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _not_negative(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)

@@ -1,0 +1,306 @@
+"""``kdlab train``, ``distill`` and ``sweep``: data and models in; models, a table and a record out."""
+
+import hashlib
+import json
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from .. import models
+from ..cache import ELSEWHERE, new_file
+from ..conventions import to_ours
+from ..datasets.dataset import load
+from ..lab.landscape_figure import landscape_figure, png
+from ..lab.progress import Display
+from ..model_files import fingerprint
+from ..runs import results, runs
+from ..runs.logits_cache import teacher_logits
+from ..runs.record import describe_run, measure, record, teacher_notes
+from ..runs.sweeps import sweep
+from ..runs.unfinished import Unfinished
+from .run_arguments import DEFAULT_ALPHA, outputs
+
+__all__ = ["read_data", "run"]
+
+
+def run(options, done=None):
+    """Run the command of these options, as ``run_arguments`` makes them; or only show the record of one that is done.
+
+    Errors are those of what it calls.
+    """
+    with Display(quiet=options.quiet) as display, warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: display.say(f"Note: {message}")
+        if done is not None:
+            return _show(done, display)
+        command = _Command(options, display)
+        try:
+            {"train": _train, "distill": _distill, "sweep": _sweep}[options.command](command)
+        finally:
+            command.work.tidy()
+        return None
+
+
+def _show(found, display):
+    """Show a record: its tables, what they say, and the notes."""
+    display.table(*results.table(found["models"]))
+    if "grid" in found:
+        display.say(f"\n{results.GRID_TITLE}\n")
+        display.table(*results.grid_table(found["grid"]))
+    for text in (found.get("sentence"), *found["notes"]):
+        if text:
+            display.say(f"\n{text}")
+
+
+def _train(command):
+    options = command.options
+    model = command.model(options.model)
+    command.work.begin(command.key(model=fingerprint(model)))
+    settings = command.settings()
+    trained = command.trained(
+        "model", options.out, lambda out, callbacks: runs.train(model, command.data, out, settings, callbacks, True)
+    )
+    measured = command.measured("model", [options.out], [trained])
+    command.finish(command.record(models=[measured.to_json()]))
+
+
+def _distill(command):
+    options = command.options
+    alpha = _alpha(options, command)
+    teachers = command.teachers()
+    student, alone = (command.model(options.student) for _ in range(2))  # of the same initial weights
+    given = options.student_alone and command.model(options.student_alone)
+    command.work.begin(
+        command.key(
+            teacher=[fingerprint(teacher) for teacher in teachers],
+            student=fingerprint(student),
+            student_alone=given and fingerprint(given),
+            temperature=options.temperature,
+            alpha=alpha,
+        )
+    )
+    if options.student_alone is None:
+        alone_file = outputs(options)[1]
+        settings = command.settings("alone")
+        alone = command.trained(
+            "student alone",
+            alone_file,
+            lambda out, callbacks: runs.train(alone, command.data, out, settings, callbacks, True),
+        )
+    else:
+        alone_file, alone = options.student_alone, given
+        command.add_notes(f"The student alone is {alone_file}: its weights and batches may have begun otherwise.")
+    distilled = command.settings("distilled")
+    student = command.trained(
+        "student distilled",
+        options.out,
+        lambda out, callbacks: runs.distill(
+            student,
+            command.logits(teachers),
+            command.data,
+            out,
+            distilled,
+            options.temperature,
+            alpha,
+            callbacks,
+            True,
+        ),
+    )
+    rows = [
+        command.measured("teacher", options.teacher, teachers),
+        command.measured("student alone", [alone_file], [alone]),
+        command.measured("student distilled", [options.out], [student]),
+    ]
+    comparison = results.compare(rows[2], rows[1])
+    command.finish(
+        command.record(
+            models=[row.to_json() for row in rows],
+            comparison=comparison,
+            sentence=results.sentence(rows[2], rows[1], comparison),
+            chosen={"temperature": options.temperature, "alpha": alpha},
+        )
+    )
+
+
+def _sweep(command):
+    options, display = command.options, command.display
+    teachers = command.teachers()
+    student = command.model(options.student, seed=0)
+    key = command.key(teacher=[fingerprint(teacher) for teacher in teachers], student=fingerprint(student))
+    del key["seed"]  # Each point has its own.
+    points = display.count("points")
+
+    def callbacks(done, total, title):
+        points(done, total)
+        return [display.training(title, passing=True)]
+
+    table = sweep(
+        lambda seed: command.model(options.student, seed),
+        lambda: command.logits(teachers),
+        command.data,
+        options.out,
+        command.settings(),
+        options.temperatures,
+        options.alphas,
+        options.seeds,
+        run=hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16],
+        overwrite=options.force,
+        callbacks=callbacks,
+    )
+    summary, differences = table.summary(), table.differences()
+    table_file, picture, as_json, as_markdown = outputs(options)
+    title = (
+        f"{options.student} from {', '.join(Path(file).name for file in options.teacher)} on {Path(options.data).name}"
+    )
+    chosen = summary["temperature"], summary["alpha"]
+    figure = landscape_figure(options.temperatures, options.alphas, differences, chosen, title)
+    command.add_notes(
+        f"To keep such a student: kdlab distill … --temperature {chosen[0]:g} --alpha {chosen[1]:g} --out student.keras"
+    )
+    found = command.record(
+        models=[command.measured("teacher", options.teacher, teachers).to_json()],
+        sentence=summary.pop("sentence"),
+        sweep=summary,
+        grid={
+            "temperatures": list(options.temperatures),
+            "alphas": list(options.alphas),
+            "validation_difference": differences.tolist(),
+        },
+        table=table_file.name,
+        picture=picture.name,
+    )
+    with new_file(picture, ELSEWHERE) as file:
+        file.write(png(figure))
+    _write(found, as_json, as_markdown)
+    _show(found, display)
+
+
+def _write(found, as_json, as_markdown):
+    """Write a record to both of its files."""
+    for path, text in ((as_markdown, results.markdown(found)), (as_json, results.as_json(found))):
+        with new_file(path, ELSEWHERE) as file:
+            file.write(text.encode())
+
+
+def _alpha(options, command):
+    """Return alpha, translated where --lambda was given."""
+    if options.lambda_ is None:
+        return DEFAULT_ALPHA if options.alpha is None else options.alpha
+    alpha, _ = to_ours("two-headed", options.temperature, lambda_=options.lambda_)
+    command.add_notes(
+        f"lambda = {options.lambda_:g} of the two-headed student is alpha = {alpha:.4g} here, at T = "
+        f"{options.temperature:g}: its soft loss has no T², so that {100 * (1 - alpha):.1f} % of the weight is on the labels."
+    )
+    return alpha
+
+
+def read_data(options, display):
+    """Return the ``Dataset`` of --data and the options about it; ValueError where it cannot be had or lacks a split."""
+    display.note(f"Reading {options.data}")
+    try:
+        data = load(options.data, **_given(options, "image_size", "preparation"))
+    except ValueError as error:
+        raise ValueError(str(error).replace("name_or_path must", "--data must", 1)) from error
+    for name in ("train", "test"):
+        if not len(getattr(data, name)):
+            raise ValueError(f"{options.data} has no {name} samples")
+    return data
+
+
+def _given(options, *names):
+    """Return those of these options that were given."""
+    return {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
+
+
+class _Command:
+    """What all commands share: the options, the data, the files being made, the sentences to show at the end."""
+
+    def __init__(self, options, display):
+        self.options, self.display = options, display
+        self.data = read_data(options, display)
+        self.notes = list(self.data.notes)
+        self.work = Unfinished(outputs(options), options.force)
+        self.training = {}
+
+    def settings(self, part=""):
+        """Return the ``runs.Settings``; logs for TensorBoard go to a folder ``part``."""
+        options = self.options
+        return runs.Settings(
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            seed=options.seed,
+            patience=options.patience,
+            mixed_precision=options.mixed_precision,
+            tensorboard=options.tensorboard and options.tensorboard / part,
+        )
+
+    def key(self, **parts):
+        """Return all that the result depends on, in plain values."""
+        return {"command": self.options.command, "data": self.data.fingerprint, **parts, **self._plain_settings()}
+
+    def model(self, name_or_path, seed=None):
+        """Return a model for the data and add its note to the notes."""
+        model = models.build(name_or_path, self.data, self.options.seed if seed is None else seed)
+        self.add_notes(getattr(model, "note", ""))
+        return model
+
+    def teachers(self):
+        """Return the teachers, checked to know these classes."""
+        for file in self.options.teacher:
+            self.add_notes(*teacher_notes(file, self.data))
+        return [self.model(file) for file in self.options.teacher]
+
+    def logits(self, teachers):
+        """Return the teachers' logits on the training data, (N, C), or (N, K, C) for K of them."""
+        key = f"{self.data.fingerprint} train"
+        each = []
+        for file, teacher in zip(self.options.teacher, teachers, strict=True):
+            progress = self.display.count(f"logits of {file}")
+            each.append(teacher_logits(teacher, self.data.train, key, progress=progress))
+        return each[0] if len(each) == 1 else np.stack(each, axis=1)
+
+    def trained(self, name, output, train):
+        """Return the model that ``train(file, callbacks)`` makes, or has made before the command was killed."""
+        file = self.work.path(output)
+        known = self.work.kept(f"{file.name}.json") if file.exists() else None
+        if known is None:
+            done = train(file, [self.display.training(name)])
+            known, model = describe_run(done), done.model
+            self.work.keep(f"{file.name}.json", known)
+        else:
+            model = models.build(str(file), self.data)
+        self.training[name] = known
+        self.add_notes(*known["notes"])
+        return model
+
+    def measured(self, name, files, trained):
+        """Return the ``ModelResult`` of models on the test samples, from files that may not be in place yet."""
+        self.display.note(f"Measuring the {name}")
+        made = [self.work.path(file) for file in files]
+        found = [path if path.exists() else file for path, file in zip(made, files, strict=True)]
+        return replace(measure(name, found, trained, self.data.test), file=", ".join(map(str, files)))
+
+    def record(self, chosen=(), **parts):
+        """Return the run's record; ``chosen`` are settings beside those of every command."""
+        options = self.options
+        given = _given(options, "model", "teacher", "student", "student_alone", "image_size", "preparation")
+        settings = {**given, **dict(chosen), **self._plain_settings()}
+        title = f"kdlab {options.command}: {options.out.name}"
+        parts = {**parts, "training": self.training, "notes": self.notes}
+        return record(title, self.data, options.data, settings, options.line, **parts)
+
+    def add_notes(self, *notes):
+        """Add sentences, each once."""
+        self.notes.extend(note for note in notes if note and note not in self.notes)
+
+    def finish(self, found):
+        """Write the record beside the models, put all in place, and show it."""
+        *_, as_json, as_markdown = outputs(self.options)
+        _write(found, self.work.path(as_json), self.work.path(as_markdown))
+        self.work.finish()
+        _show(found, self.display)
+
+    def _plain_settings(self):
+        return {name: value for name, value in asdict(self.settings()).items() if name != "tensorboard"}

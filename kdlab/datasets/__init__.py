@@ -1,0 +1,1 @@
+"""Data: what a data set is, the readers of files and folders, and the sets that kdlab knows by name."""

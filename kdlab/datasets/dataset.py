@@ -1,0 +1,202 @@
+"""Data sets: one shape for all of them, the ones that come with the package, and the way to all others."""
+
+import hashlib
+import inspect
+from dataclasses import dataclass
+from functools import cached_property, partial
+from numbers import Integral, Real
+from pathlib import Path
+
+import numpy as np
+
+from ..checks import check_labels
+from .stored_images import StoredImages
+
+__all__ = ["Dataset", "Split", "digits_logits", "epoch_order", "hold_out", "load"]
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples with their labels: ``x`` float32 in [0, 1], (N, height, width, channels) or (N, F); ``y`` int32 (N,).
+
+    ``x`` is an array, or a ``StoredImages`` where the images of a folder are larger than memory.
+    """
+
+    x: np.ndarray | StoredImages
+    y: np.ndarray
+
+    def __post_init__(self):
+        if self.x.dtype != np.float32 or self.y.dtype != np.int32:
+            raise ValueError(f"x must be float32 and y int32, got {self.x.dtype} and {self.y.dtype}")
+        if self.x.ndim not in (2, 4):
+            raise ValueError(f"x must be (N, F) or (N, height, width, channels), got shape {self.x.shape}")
+        if self.y.shape != (len(self.x),):
+            raise ValueError(f"y must have shape ({len(self.x)},), one label per sample of x, got {self.y.shape}")
+        if isinstance(self.x, StoredImages):  # bytes, divided by 255
+            return
+        if self.x.size and not (self.x.min() >= 0 and self.x.max() <= 1):
+            raise ValueError(f"x must lie in [0, 1], got values from {self.x.min()} to {self.x.max()}")
+
+    def __len__(self):
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits that share their classes, with where they come from; −1 in ``train.y`` is "no label".
+
+    ``notes`` are sentences for the user: duplicates, files that were skipped.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    source: str
+    licence: str
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for name in ("train", "validation", "test"):
+            split = getattr(self, name)
+            if split.x.shape[1:] != self.train.x.shape[1:]:
+                raise ValueError(f"{name}.x must have samples of shape {self.train.x.shape[1:]}, got {split.x.shape}")
+            check_labels(split.y, len(self.class_names), len(split), f"{name}.y", unlabelled=name == "train")
+
+    @cached_property
+    def fingerprint(self):
+        """Names the data: the SHA-256, in hexadecimal, of every split's samples and labels and of the class names."""
+        content = hashlib.sha256(repr(self.class_names).encode())
+        for split in (self.train, self.validation, self.test):
+            content.update(repr(split.x.shape).encode())
+            for start in range(0, len(split), 1024):
+                content.update(np.ascontiguousarray(split.x[start : start + 1024], "<f4"))
+            content.update(np.ascontiguousarray(split.y, "<i4"))
+        return content.hexdigest()
+
+
+def load(name_or_path, **options):
+    """Return the ``Dataset`` of that name, or of that path.
+
+    Names: "digits" and "nuclei" are shipped with the package; these are downloaded once and kept: "mnist", EMNIST's
+    ("emnist-letters", …), the MedMNIST 2-D sets of one label per image ("pneumoniamnist", …), "brain-tumor".
+    Paths: an EMNIST ``.mat``, an ``.npz`` as MedMNIST or Keras ship them, a folder of class folders.
+
+    ``options`` are the source's own: ``seed`` and ``validation_split``, the share of the training part that becomes
+    the validation split where the source gives none; folders also take those of ``image_folders.read_folder``.
+
+    Raises ValueError, listing the names there are, for any other, for options that the source does not have and for
+    files that do not hold what they should; OSError for files and downloads that cannot be had. One line each.
+    """
+    loader = _find_loader(name_or_path)
+    known = list(inspect.signature(loader).parameters)
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        takes = f"takes {', '.join(known)}" if known else "takes no options"
+        raise ValueError(f"{str(name_or_path)!r} {takes}; got {', '.join(unknown)}")
+    data = loader(**options)
+    present = np.unique(data.train.y[data.train.y >= 0])
+    if len(present) < 2:
+        only = ", ".join(repr(data.class_names[label]) for label in present) or "no label"
+        raise ValueError(f"{name_or_path} has one class only to train on ({only}): at least two are needed")
+    return data
+
+
+def hold_out(labels, share, seed=0, groups=None, class_names=None):
+    """Split samples by class: return the rest's indices and those of ``share`` of every class, both ascending.
+
+    Of every class at least one sample is held out and one is left. ``labels`` and, where samples belong together
+    (copies of one image), ``groups`` are (N,) of whole numbers: a group stays whole. ``share`` 0 holds out nothing.
+
+    Raises ValueError for a ``share`` outside [0, 1), another ``seed`` than 0, 1, … and a class that is too small.
+    """
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share < 1:
+        raise ValueError(f"the share of samples to split off must lie in [0, 1), got {share!r}")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0 on, got {seed!r}")
+    labels = np.asarray(labels)
+    if share == 0:
+        return np.arange(len(labels)), np.arange(0)
+    groups = np.arange(len(labels)) if groups is None else groups
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(first))
+    held = np.zeros(len(first), bool)
+    for label in np.unique(labels[first]):
+        members = order[labels[first][order] == label]
+        if len(members) < 2:
+            name = class_names[label] if class_names else int(label)
+            raise ValueError(f"class {name!r} has too few different samples to split off {share:.0%} of them")
+        held[members[: min(max(1, round(share * len(members))), len(members) - 1)]] = True
+    return np.flatnonzero(~held[group]), np.flatnonzero(held[group])
+
+
+def epoch_order(samples, seed, epoch):
+    """Return the order, (samples,) int64, in which the epoch of that number sees the samples; the same every time."""
+    return np.random.default_rng((seed, epoch)).permutation(samples)
+
+
+def _digits():
+    """1797 handwritten digits, 8×8 pixels as 64 features; half to train on, a sixth to validate, a third to test."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    x, y = load_digits(return_X_y=True)
+    x, y = (x / 16).astype(np.float32), y.astype(np.int32)
+    train, rest = train_test_split(np.arange(len(x)), test_size=0.5, stratify=y, random_state=0)
+    validation, test = train_test_split(rest, test_size=2 / 3, stratify=y[rest], random_state=0)
+    return Dataset(
+        *(Split(x[part], y[part]) for part in (train, validation, test)),
+        class_names=tuple("0123456789"),
+        source="scikit-learn's digits: Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, UCI",
+        licence="CC BY 4.0",
+    )
+
+
+_LOADERS = {"digits": _digits}  # those that come with the package
+
+
+def _find_loader(name_or_path):
+    """Return a function of options alone, or raise ValueError or FileNotFoundError."""
+    from . import (
+        emnist,
+        image_folders,
+        medmnist,
+        nuclei,  # they need what is above
+    )
+
+    loaders = {
+        **_LOADERS,
+        "nuclei": nuclei.load_nuclei,
+        **{name: partial(module.load_by_name, name) for module in (emnist, medmnist) for name in module.NAMES},
+        "brain-tumor": image_folders.load_brain_tumor,
+    }
+    if isinstance(name_or_path, str) and name_or_path in loaders:
+        return loaders[name_or_path]
+    if isinstance(name_or_path, str) and name_or_path in medmnist.REFUSED:
+        raise ValueError(medmnist.REFUSED[name_or_path])
+    readers = {".mat": emnist.read_mat, ".npz": medmnist.read_npz}
+    if isinstance(name_or_path, (str, Path)) and str(name_or_path):
+        path = Path(name_or_path).expanduser()
+        if path.is_dir():
+            return partial(image_folders.read_folder, path)
+        if path.suffix.lower() in readers and path.is_file():
+            return partial(readers[path.suffix.lower()], path)
+        if path.is_file():
+            raise ValueError(f"{path} must be an EMNIST .mat, a MedMNIST .npz or a folder of class folders")
+        if isinstance(name_or_path, Path) or len(path.parts) > 1 or path.suffix:
+            raise FileNotFoundError(f"{path} does not exist: give the path of a .mat, an .npz or a folder of images")
+    raise ValueError(
+        f"name_or_path must be one of {', '.join(map(repr, loaders))}, or the path of an EMNIST .mat, "
+        f"a MedMNIST .npz or a folder of class folders, got {name_or_path!r}"
+    )
+
+
+def digits_logits():
+    """Return the shipped real logits on ``load("digits").test``: {"teacher": (600, 10), "student": (600, 10)}, float32.
+
+    The teacher is trained to the end, the student only begun: ``python -m kdlab.teachers.digits`` made the file.
+    """
+    with np.load(DATA / "digits_logits.npz", allow_pickle=False) as file:
+        return {name: file[name] for name in ("teacher", "student")}

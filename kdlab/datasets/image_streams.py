@@ -1,0 +1,73 @@
+"""Batches of a split for Keras, read as they are needed: also where the images are larger than memory."""
+
+from numbers import Integral
+
+import numpy as np
+
+from ..backend import tf
+from ..checks import check_logits
+from .dataset import epoch_order
+
+__all__ = ["stream"]
+
+
+def stream(split, batch_size, seed=None, epoch=0, teacher_logits=None, epochs=1, drop_remainder=False):
+    """Return a ``tf.data.Dataset`` of the batches (x, y) of a ``Split``, or (x, (y, teacher logits)).
+
+    x (batch, …) float32, y (batch,) int32; ``teacher_logits`` (N, C) or for K teachers (N, K, C). Without a ``seed``
+    the samples come in their order. With one, each epoch has its own, ``datasets.epoch_order(N, seed, epoch)``,
+    the same in every process: what a training that is resumed needs. The batches are those of ``epochs`` epochs
+    from number ``epoch`` on, or of all that follow where ``epochs`` is None: then give ``fit`` the steps of an
+    epoch. ``drop_remainder`` leaves out the last, smaller batch of each.
+
+    Raises ValueError for an empty split, numbers out of range and logits that do not fit.
+    """
+    _check(split, batch_size, seed, epoch, epochs)
+    arrays = [split.x, split.y]
+    if teacher_logits is not None:
+        logits = check_logits(teacher_logits, "teacher_logits")
+        if logits.ndim not in (2, 3) or len(logits) != len(split):
+            raise ValueError(f"teacher_logits must have {len(split)} rows, one per sample, got shape {logits.shape}")
+        arrays.append(logits)
+    types = [tf.float32, tf.int32, tf.float32][: len(arrays)]
+    samples = len(split)
+    steps = samples // batch_size if drop_remainder else -(-samples // batch_size)
+    if steps == 0:
+        raise ValueError(f"batch_size must be at most {samples}, the number of samples, where the remainder is dropped")
+
+    def order(epoch):
+        return np.arange(samples) if seed is None else epoch_order(samples, seed, int(epoch))
+
+    def rows_of_batches(epoch):
+        rows = tf.numpy_function(order, [epoch], tf.int64, stateful=False)
+        return tf.data.Dataset.range(steps).map(lambda step: rows[step * batch_size : (step + 1) * batch_size])
+
+    def take(rows):
+        return [array[rows].astype(kind.as_numpy_dtype, copy=False) for array, kind in zip(arrays, types, strict=True)]
+
+    def batch(rows):
+        parts = tf.numpy_function(take, [rows], types)
+        for part, array in zip(parts, arrays, strict=True):
+            part.set_shape((batch_size if drop_remainder else None, *array.shape[1:]))
+        x, y, *logits = parts
+        return x, (y, *logits) if logits else y
+
+    last = tf.int64.max if epochs is None else epoch + epochs
+    batches = tf.data.Dataset.range(epoch, last).flat_map(rows_of_batches).map(batch, tf.data.AUTOTUNE)
+    count = tf.data.INFINITE_CARDINALITY if epochs is None else steps * epochs
+    return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(tf.data.AUTOTUNE)
+
+
+def _check(split, batch_size, seed, epoch, epochs):
+    if len(split) == 0:
+        raise ValueError("the split is empty: there is nothing to stream")
+    for name, value, lowest, optional in (
+        ("batch_size", batch_size, 1, False),
+        ("seed", seed, 0, True),
+        ("epoch", epoch, 0, False),
+        ("epochs", epochs, 1, True),
+    ):
+        if value is None and optional:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < lowest:
+            raise ValueError(f"{name} must be a whole number from {lowest} on, got {value!r}")

@@ -1,0 +1,1 @@
+"""Feature-based distillation: which layers to compare, how, and what they have in common."""

@@ -1,0 +1,153 @@
+"""Losses between a teacher's features and a student's: what a layer of each returns for one batch.
+
+Features are float tensors of the same N samples, channels last: (N, D) or maps (N, H, W, C); μ is a mean over
+the batch. ``hint`` and ``attention`` return a loss per sample, (N,). The others compare how the samples of a
+batch lie to each other and return a scalar: they have no loss per sample, but fit features of any two shapes.
+
+Out of reach on a laptop, and so not here: contrastive representation distillation, CRD (Tian, Krishnan & Isola
+2020), which draws thousands of negatives for every sample from a memory bank of the whole training set.
+"""
+
+import numpy as np
+
+from ..backend import tf
+
+__all__ = [
+    "attention",
+    "attention_map",
+    "hint",
+    "relational",
+    "relational_angle",
+    "relational_distance",
+    "similarity",
+]
+
+
+def hint(*, teacher_features, student_features):
+    """Return ‖f_s − f_t‖² / D for each sample, (N,), from features of one shape with D numbers a sample.
+
+    FitNets (Romero et al. 2015, equation 3) has ½ in place of 1 / D; a mean does not grow with the layer. Where the
+    widths differ the student's features have been through a projector: see ``FeatureDistillation``.
+    """
+    return tf.reduce_mean(_flat((student_features - teacher_features) ** 2), axis=1)
+
+
+def attention_map(features):
+    """Return how strongly each place of maps (N, H, W, C) is attended to, (N, H, W): the sum of C squares."""
+    return tf.reduce_sum(features**2, axis=-1)
+
+
+def attention(*, teacher_features, student_features):
+    """Return ‖a_s / ‖a_s‖ − a_t / ‖a_t‖‖² for each sample, (N,), from 0 to 2, of two attention maps (N, H, W).
+
+    Attention transfer (Zagoruyko & Komodakis 2017, equation 2), squared as in the authors' code, whose mean over
+    H · W places is here their sum. Of maps of different sizes the larger is average-pooled to the smaller.
+    """
+    sizes = [features.shape[1:] for features in (teacher_features, student_features)]
+    height, width = (min(pair) for pair in zip(*sizes, strict=True))
+    teacher, student = (
+        tf.math.l2_normalize(_flat(_pool(features, height, width)), axis=1)
+        for features in (teacher_features, student_features)
+    )
+    return tf.reduce_sum((student - teacher) ** 2, axis=1)
+
+
+def similarity(*, teacher_features, student_features):
+    """Return ‖G_s − G_t‖² / N², a scalar: G holds the products f_i · f_j of two samples, each row of norm 1.
+
+    Similarity-preserving distillation (Tung & Mori 2019, equations 1 to 4).
+    """
+    teacher, student = (
+        tf.math.l2_normalize(tf.matmul(flat, flat, transpose_b=True), axis=1)
+        for flat in (_flat(teacher_features), _flat(student_features))
+    )
+    return tf.reduce_mean((student - teacher) ** 2)
+
+
+def relational_distance(*, teacher_features, student_features):
+    """Return the mean over pairs of samples of Huber(d_s / μ(d_s) − d_t / μ(d_t)), d = ‖f_i − f_j‖, a scalar.
+
+    Relational knowledge distillation, distance-wise (Park et al. 2019, equations 6 to 8), whose sum over pairs is
+    here their mean. 0 for a batch of one sample.
+    """
+    teacher, student = (_distances(_gram(features)) for features in (teacher_features, student_features))
+    others = _others(student)
+    teacher, student = (tf.math.divide_no_nan(distances, _mean(distances, others)) for distances in (teacher, student))
+    return _mean(_huber(student - teacher), others)
+
+
+def relational_angle(*, teacher_features, student_features):
+    """Return the mean over triples of samples of Huber(cos_s − cos_t) of the angle at f_j in f_i f_j f_k, a scalar.
+
+    Relational knowledge distillation, angle-wise (Park et al. 2019, equations 9 and 10), whose sum over triples is
+    here their mean. It takes N³ numbers: 1 MB for a batch of 64, 67 MB for one of 256. 0 below three samples.
+    """
+    teacher, student = (_cosines(_gram(features)) for features in (teacher_features, student_features))
+    others = _others(student[0])
+    triples = others[:, :, None] * others[None, :, :] * others[:, None, :]
+    return _mean(_huber(student - teacher), triples)
+
+
+def relational(*, teacher_features, student_features):
+    """Return ``relational_distance`` + 2 · ``relational_angle``: their weights, 25 and 50, in Park et al. 2019."""
+    features = {"teacher_features": teacher_features, "student_features": student_features}
+    return relational_distance(**features) + 2 * relational_angle(**features)
+
+
+def _flat(features):
+    return tf.reshape(features, [tf.shape(features)[0], -1])
+
+
+def _pool(maps, height, width):
+    """Return maps (N, H, W) average-pooled to (N, height, width)."""
+    if tuple(maps.shape[1:]) == (height, width):
+        return maps
+    rows, columns = (
+        tf.constant(_cells(size, cells), maps.dtype)
+        for size, cells in zip(maps.shape[1:], (height, width), strict=True)
+    )
+    return tf.einsum("ah,nhw,bw->nab", rows, maps, columns)
+
+
+def _cells(size, cells):
+    """Return (cells, size): which places each cell averages, the last ones shared where the sizes do not divide."""
+    place, cell = np.arange(size), np.arange(cells)[:, None]
+    covered = (place >= cell * size // cells) & (place < -(-(cell + 1) * size // cells))
+    return covered / covered.sum(axis=1, keepdims=True)
+
+
+def _gram(features):
+    """Return the products (f_i − μ) · (f_j − μ), (N, N): all that distances and angles need."""
+    flat = _flat(features)
+    flat -= tf.reduce_mean(flat, axis=0)  # Differences are the same without it, and lose fewer digits with it.
+    return tf.matmul(flat, flat, transpose_b=True)
+
+
+def _distances(gram):
+    """Return ‖f_i − f_j‖, (N, N), never 0, where the root has no gradient: equal samples get a thousandth of μ."""
+    squares = tf.linalg.diag_part(gram)
+    squared = squares[:, None] + squares[None, :] - 2 * gram
+    least = tf.stop_gradient(1e-6 * tf.reduce_mean(squared) + 1e-12)
+    return tf.sqrt(tf.maximum(squared, least))
+
+
+def _cosines(gram):
+    """Return the cosine of the angle at f_j between f_i and f_k, (N, N, N) with j in the middle."""
+    squares, distances = tf.linalg.diag_part(gram), _distances(gram)
+    products = gram[:, None, :] - gram[:, :, None] - gram[None, :, :] + squares[None, :, None]
+    return products / (distances[:, :, None] * distances[None, :, :])
+
+
+def _others(matrix):
+    """Return 1 for two different samples and 0 for one with itself, (N, N)."""
+    return 1 - tf.eye(tf.shape(matrix)[0], dtype=matrix.dtype)
+
+
+def _mean(values, counted):
+    """Return the mean of the values that count, or 0 where none does."""
+    return tf.math.divide_no_nan(tf.reduce_sum(values * counted), tf.reduce_sum(counted))
+
+
+def _huber(difference):
+    size = tf.abs(difference)
+    return tf.where(size <= 1, difference**2 / 2, size - 0.5)

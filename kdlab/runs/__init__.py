@@ -1,0 +1,1 @@
+"""Full-size runs: training, resuming, sweeps, and the record that each leaves."""

@@ -1,0 +1,141 @@
+"""What a run is told apart by and what it came to: models measured on test data, data and settings in plain values."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import tf
+from ..clinical import bootstrap_interval, sensitivity, specificity
+from ..evaluation import wilson_interval
+from ..losses import ensemble_logits
+from ..softening import softmax
+from ..timing import time_per_example
+from .results import ModelResult, machine, now, versions
+
+__all__ = ["accuracies", "describe_data", "describe_run", "measure", "record", "teacher_notes"]
+
+BATCH_SIZES = (1, 32)
+
+
+def measure(name, files, models, split):
+    """Return the ``ModelResult`` of a model, or of an ensemble of several, on ``split``; one file for each.
+
+    An ensemble answers with the mean of its members' probabilities; parameters, bytes and time are all members'.
+    The time is that of a compiled call on the fastest device there is, from an array to an array.
+    """
+    answer = _compiled(models, split)
+    logits = _answers(answer, split)
+    return ModelResult(
+        name=name,
+        file=", ".join(map(str, files)),
+        parameters=sum(model.count_params() for model in models),
+        size_on_disk=sum(Path(file).stat().st_size for file in files),
+        correct=logits.argmax(axis=1) == split.y,
+        clinical=_clinical(logits, split.y),
+        times={size: time_per_example(answer, split.x, size) for size in BATCH_SIZES},
+    )
+
+
+def accuracies(model, *splits):
+    """Return the share of samples that a model gets right, from 0 to 1, of each of these splits."""
+    answer = _compiled([model], splits[0])
+    return [float((_answers(answer, split).argmax(axis=1) == split.y).mean()) for split in splits]
+
+
+def _compiled(models, split):
+    """Return a function from samples (B, …) to the logits (B, C) of a model or an ensemble, numpy in, numpy out."""
+
+    def answer(x):
+        logits = [tf.cast(model(x, training=False), tf.float32) for model in models]
+        return logits[0] if len(logits) == 1 else ensemble_logits(tf.stack(logits, axis=1), 1.0)
+
+    compiled = tf.function(answer).get_concrete_function(tf.TensorSpec((None, *split.x.shape[1:]), tf.float32))
+    return lambda batch: compiled(tf.constant(batch)).numpy()
+
+
+def _answers(answer, split):
+    return np.concatenate([answer(split.x[start : start + 256]) for start in range(0, len(split), 256)])
+
+
+def _clinical(logits, labels):
+    """Return sensitivity, specificity and AUC with their 95 % intervals, where there are two classes: the second is positive.
+
+    Shares get Wilson's interval, as the accuracy does, the AUC one by bootstrap.
+    """
+    if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
+        return {}
+    scores = softmax(logits)[:, 1]
+    shares = {"sensitivity": (sensitivity, 1), "specificity": (specificity, 0)}
+    found = {}
+    for name, (measure, label) in shares.items():
+        samples = int((labels == label).sum())
+        found[name] = wilson_interval(round(measure(scores, labels) * samples), samples)
+    return found | {"AUC": bootstrap_interval("auc", scores, labels)}
+
+
+def describe_data(data, name):
+    """Return a ``Dataset`` in plain values, without its samples."""
+    return {
+        "name": name,
+        "source": data.source,
+        "licence": data.licence,
+        "fingerprint": data.fingerprint,
+        "class_names": list(data.class_names),
+        "samples": {split: len(getattr(data, split)) for split in ("train", "validation", "test")},
+        "shape": list(data.train.x.shape[1:]),
+    }
+
+
+def describe_run(run):
+    """Return a ``runs.Run`` in plain values, without its model."""
+    return {
+        "epochs_done": run.epochs_done,
+        "best_epoch": run.best_epoch,
+        "seconds": round(run.seconds, 3),
+        "history": {name: [float(value) for value in values] for name, values in run.history.items()},
+        "notes": list(run.notes),
+    }
+
+
+def teacher_notes(file, data):
+    """Return sentences on what the teacher's own record, ``teacher.json`` beside ``teacher.keras``, says of these data.
+
+    Raises ValueError where it names other classes. Without a record there is nothing to say.
+    """
+    try:
+        theirs = json.loads(Path(file).with_suffix(".json").read_text("utf-8"))["data"]
+        classes, fingerprint = theirs["class_names"], theirs["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    if classes != list(data.class_names):
+        raise ValueError(
+            f"the teacher {file} knows the classes {_few(classes)}, the data have {_few(data.class_names)}; "
+            "give a teacher that was trained on these"
+        )
+    if fingerprint == data.fingerprint:
+        return []
+    return [f"The teacher {file} was trained on other data, which may hold some of these test samples."]
+
+
+def record(title, data, data_name, settings, command, **parts):
+    """Return the record of a run: ``results.markdown`` says what is in it; ``parts`` are added as they are."""
+    return {
+        "title": title,
+        **parts,
+        "settings": settings,
+        "data": describe_data(data, data_name),
+        "versions": versions(),
+        "machine": machine(_accelerators()),
+        "command": command,
+        "date": now(),
+    }
+
+
+def _accelerators():
+    devices = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices]
+
+
+def _few(names, most=6):
+    return ", ".join(map(str, names[:most])) + (f" … ({len(names)})" if len(names) > most else "")

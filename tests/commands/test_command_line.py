@@ -1,0 +1,322 @@
+"""The command line without TensorFlow: help, arguments, and what is refused before anything is loaded."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kdlab.commands import command_line, run_arguments
+from kdlab.commands.command_line import main
+from kdlab.runs.unfinished import alone
+
+COMMANDS = ("train", "distill", "sweep")
+TRAIN = ["train", "--data", "digits", "--model", "mlp", "--out", "a.keras"]
+SETTINGS = ("epochs", "batch_size", "learning_rate", "seed", "patience", "mixed_precision", "tensorboard")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder to work in, with a file that calls itself a teacher."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "teacher.keras").write_bytes(b"not looked at here")
+    return tmp_path
+
+
+def refused(arguments, capsys):
+    """Run a command that must fail with exit code 2 and one line, which is returned."""
+    try:
+        code = main(arguments)
+    except SystemExit as left:  # argparse
+        code = left.code
+    out, error = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    assert error.count("\n") == 1
+    assert error.startswith("kdlab: ")
+    return error
+
+
+def others(command):
+    """Arguments that are right."""
+    if command == "train":
+        return ["--data", "digits", "--model", "mlp"]
+    return ["--data", "digits", "--teacher", "teacher.keras", "--student", "mlp"]
+
+
+def test_help_is_there_without_tensorflow():
+    script = (
+        "import sys\nfrom kdlab.commands.command_line import main\n"
+        "for arguments in (['--help'], ['train', '--help'], ['distill', '--help'], ['sweep', '--help'], ['export', '--help']):\n"
+        "    try:\n        main(arguments)\n    except SystemExit as left:\n        assert left.code == 0\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib', 'rich', 'scipy'} & set(sys.modules)\n"
+        "sys.stderr.write(' '.join(sorted(heavy)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for words in ("train a model on your data", "--temperatures T,T,…", "--lambda L", "(default: 30)"):
+        assert words in done.stdout
+
+
+def test_defaults_are_those_of_the_package(folder):
+    from kdlab import Distiller, models
+    from kdlab.runs import runs
+
+    for command in COMMANDS:
+        out = "a.csv" if command == "sweep" else "a.keras"
+        options = command_line._parser().parse_args([command, *others(command), "--out", out])
+        given = {name: value for name, value in vars(options).items() if name in SETTINGS}
+        assert given == {name: getattr(runs.Settings(), name) for name in SETTINGS}
+    options = command_line._parser().parse_args(["distill", *others("distill"), "--out", "a.keras"])
+    ours = {"temperature": options.temperature, "alpha": run_arguments.DEFAULT_ALPHA}
+    assert Distiller.__init__.__kwdefaults__.items() >= ours.items()
+    for name in models.NAMES:
+        assert name in run_arguments.MODELS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--epochs", "0"], "--epochs: must be a whole number of at least 1, got '0'"),
+        (["--epochs", "1.5"], "--epochs: must be a whole number of at least 1, got '1.5'"),
+        (["--batch-size", "-4"], "--batch-size: must be a whole number of at least 1, got '-4'"),
+        (["--seed", "x"], "--seed: must be a whole number of at least 0, got 'x'"),
+        (["--learning-rate", "0"], "--learning-rate: must be a finite number above 0, got 0.0"),
+        (["--learning-rate", "nan"], "--learning-rate: must be a finite number above 0, got nan"),
+        (["--learning-rate", "fast"], "--learning-rate: must be a number, got 'fast'"),
+        (["--image-size", "0"], "--image-size: must be a whole number of at least 1, got '0'"),
+        (["--image-size", "9"], "--image-size scales the images of a folder, and --data digits is none; leave it out"),
+        (
+            ["--tensorboard", "teacher.keras"],
+            "--tensorboard: must be a folder or the name of a new one, got 'teacher.k",
+        ),
+        (["--tensorboard", "teacher.keras/logs"], "--tensorboard: must be a folder or the name of a new one, got 'tea"),
+        (["--mixed-precision", "half"], "--mixed-precision: invalid choice: 'half'"),
+        (["--nonsense"], "unknown arguments: --nonsense"),
+        (["--out", "model.h5"], "--out: must be a file whose name ends in ."),
+        (["--out", "."], "--out: must be a file whose name ends in ."),
+    ],
+)
+def test_bad_settings_are_one_line(folder, capsys, command, arguments, said):
+    out = ["--out", "a.csv" if command == "sweep" else "a.keras"]
+    assert said in refused([command, *others(command), *out, *arguments], capsys)
+    assert [path.name for path in folder.iterdir()] == ["teacher.keras"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--temperature", "0"], "--temperature: must be a finite number above 0, got 0.0"),
+        (["--temperature", "nan"], "--temperature: must be a finite number above 0, got nan"),
+        (["--temperature", "inf"], "--temperature: must be a finite number above 0, got inf"),
+        (["--alpha", "1.5"], "--alpha: must be a number from 0 to 1, got 1.5"),
+        (["--alpha", "nan"], "--alpha: must be a number from 0 to 1, got nan"),
+        (["--lambda", "-1"], "--lambda: must be a finite number of at least 0, got '-1'"),
+        (["--lambda", "nan"], "--lambda: must be a finite number of at least 0, got 'nan'"),
+        (["--alpha", "0.5", "--lambda", "0.5"], "--lambda: not allowed with argument --alpha"),
+        (["--teacher", "absent.keras"], "--teacher: must be a saved .keras file, got 'absent.keras', which is none"),
+        (["--teacher", "mlp"], "--teacher: must be a saved .keras file, got 'mlp', which is none"),
+        (["--student", "absent.keras"], "--student: must be a saved .keras file, got 'absent.keras', which is none"),
+        (["--student-alone", "."], "--student-alone: must be a saved .keras file, got '.', which is none"),
+    ],
+)
+def test_bad_arguments_of_distill_are_one_line(folder, capsys, arguments, said):
+    assert said in refused(["distill", *others("distill"), "--out", "a.keras", *arguments], capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--temperatures", "1,x"], "--temperatures: must be a number, got 'x'"),
+        (["--temperatures", "1,0"], "--temperatures: must be a finite number above 0, got 0.0"),
+        (["--temperatures", "1,,2"], "--temperatures: must be a number, got ''"),
+        (["--temperatures", "1,2,1.0"], "--temperatures: must not hold a value twice, got '1,2,1.0'"),
+        (["--alphas", "0.5,2"], "--alphas: must be a number from 0 to 1, got 2.0"),
+        (["--seeds", "0"], "--seeds: must be a whole number of at least 1, got '0'"),
+    ],
+)
+def test_bad_arguments_of_sweep_are_one_line(folder, capsys, arguments, said):
+    assert said in refused(["sweep", *others("sweep"), "--out", "a.csv", *arguments], capsys)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_needed_is_asked_for(folder, capsys, command):
+    said = refused([command], capsys)
+    assert "required: --data" in said
+    assert f"(kdlab {command} --help)" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "exists"),
+    [
+        ("train", "a.keras"),
+        ("train", "a.json"),
+        ("train", "a.md"),
+        ("distill", "a.keras"),
+        ("distill", "a.alone.keras"),
+        ("distill", "a.json"),
+        ("sweep", "a.png"),
+        ("sweep", "a.json"),
+    ],
+)
+def test_no_file_is_written_over(folder, capsys, command, exists):
+    (folder / exists).write_text("mine")
+    out = "a.csv" if command == "sweep" else "a.keras"
+    said = refused([command, *others(command), "--out", out], capsys)
+    assert f"{exists} exists already; --force replaces it, or give another --out" in said
+    assert (folder / exists).read_text() == "mine"
+
+
+def test_a_folder_that_is_not_there_is_said(folder, capsys):
+    said = refused([*TRAIN[:-1], "models/a.keras"], capsys)
+    assert "the folder models of --out does not exist; make it first" in said
+
+
+def test_a_second_copy_of_a_command_is_refused(folder, capsys):
+    with alone("a.keras"):
+        said = refused(TRAIN, capsys)
+    assert "another kdlab is writing a.keras now; let it end, or give another --out" in said
+    assert [path.name for path in folder.iterdir()] == ["teacher.keras"]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "out"),
+    [
+        ("distill", "teacher", "teacher.keras"),
+        ("distill", "student", "student.keras"),
+        ("distill", "student-alone", "b.keras"),
+        ("train", "model", "student.keras"),
+    ],
+)
+def test_a_model_that_is_read_is_never_written_over_even_if_forced(folder, capsys, command, option, out):
+    (folder / out).write_text("weights")
+    said = refused([command, *others(command), f"--{option}", out, "--out", f"./{out}", "--force"], capsys)
+    assert f"--out would write over --{option} {out}; give another --out" in said
+    assert (folder / out).read_text() == "weights"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["teacher.keras", "--to", "tflite-int8", "--out", "a.tflite"], "--to tflite-int8 needs --data, the data that"),
+        (["teacher.keras", "--to", "c-array", "--out", "a.h"], "--to c-array needs --data, the data that"),
+        (["teacher.keras", "--to", "tflite", "--out", "a.h"], "--out of --to tflite must be a file whose name ends in"),
+        (["teacher.keras", "--to", "c-array", "--out", "a.tflite", "--data", "digits"], "name ends in .h or .c, got a"),
+        (["teacher.keras", "--to", "tflite", "--out", "no/a.tflite"], "the folder no of --out does not exist"),
+        (["teacher.keras", "--to", "tflite", "--out", "mine.tflite"], "mine.tflite exists already; --force replaces"),
+        (["absent.keras", "--to", "tflite", "--out", "a.tflite"], "must be a saved .keras file, got 'absent.keras'"),
+        (["teacher.keras", "--to", "onnx", "--out", "a.tflite"], "--to: invalid choice: 'onnx'"),
+        (["teacher.keras", "--to", "tflite"], "required: --out"),
+        (["teacher.keras", "--to", "tflite", "--out", "a.tflite", "--image-size", "9"], "--data, which is not given"),
+    ],
+)
+def test_bad_arguments_of_export_are_one_line(folder, capsys, arguments, said):
+    (folder / "mine.tflite").write_bytes(b"mine")
+    assert said in refused(["export", *arguments], capsys)
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.tflite", "teacher.keras"]
+
+
+# --- what goes wrong in a run
+
+
+@pytest.fixture
+def failing(folder, monkeypatch):
+    """A function that makes the next command raise an error."""
+
+    def fail(error):
+        def run(options):
+            raise error
+
+        monkeypatch.setattr(run_arguments, "_run", run)
+
+    return fail
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (ValueError("first\nsecond  line"), 2, "kdlab: first second line\n"),
+        (
+            OSError(28, "No space left on device", "a.keras"),
+            2,
+            "kdlab: [Errno 28] No space left on device: 'a.keras'\n",
+        ),
+        (FloatingPointError("training diverged in epoch 2"), 2, "kdlab: training diverged in epoch 2\n"),
+        (MemoryError(), 2, "kdlab: there is not enough memory; a smaller --batch-size or --image-size needs less\n"),
+        (
+            ResourceExhaustedError("OOM when\nallocating"),
+            2,
+            "kdlab: there is not enough memory; a smaller --batch-size or --image-size needs less\n",
+        ),
+        (KeyboardInterrupt(), 130, "kdlab: stopped; the same command goes on from here\n"),
+        (RuntimeError("odd\nthing"), 1, "kdlab: RuntimeError, which was not foreseen: odd thing\n"),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(failing, capsys, error, code, said):
+    failing(error)
+    assert main(TRAIN) == code
+    assert capsys.readouterr().err == said
+
+
+def test_a_stopped_export_promises_nothing_that_goes_on(failing, capsys):
+    failing(KeyboardInterrupt())
+    assert main(["export", "teacher.keras", "--to", "tflite", "--out", "a.tflite"]) == 130
+    assert capsys.readouterr().err == "kdlab: stopped; nothing half-written is left\n"
+
+
+def test_ctrl_c_is_not_lost_in_a_destructor(folder, capsys, monkeypatch):
+    class Unlucky:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def run(options):
+        Unlucky()
+        time.sleep(10)
+
+    monkeypatch.setattr(run_arguments, "_run", run)
+    assert main(TRAIN) == 130
+    assert capsys.readouterr().err == "kdlab: stopped; the same command goes on from here\n"
+
+
+def test_endless_messages_are_cut(failing, capsys):
+    failing(ValueError("x" * 5000))
+    assert main(TRAIN) == 2
+    assert len(capsys.readouterr().err) < 700
+
+
+def test_serving_ends_quietly_and_hides_no_error_of_ours(monkeypatch):
+    monkeypatch.setattr(
+        "kdlab.commands.command_line._serve", lambda options: (_ for _ in ()).throw(KeyboardInterrupt())
+    )
+    assert main([]) == 0
+    monkeypatch.setattr("kdlab.commands.command_line._serve", lambda options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main([])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_is_one_line_and_leaves_what_it_takes_to_go_on(folder):
+    with subprocess.Popen(
+        [sys.executable, "-m", "kdlab.commands.command_line", *TRAIN, "--epochs", "100000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what is to run behind it with Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        for line in process.stdout:
+            if "epoch 2 of" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error == "kdlab: stopped; the same command goes on from here\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["a.keras.unfinished", "teacher.keras"]

@@ -1,0 +1,309 @@
+"""The shipped data: rows are scikit-learn's, splits are fixed and apart, the logits belong to them."""
+
+import hashlib
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+
+import kdlab
+from kdlab.datasets import dataset as datasets
+from kdlab.datasets.dataset import Dataset, Split, digits_logits, epoch_order, hold_out, load
+from kdlab.datasets.stored_images import StoredImages, to_float
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits")
+
+
+@pytest.fixture(scope="module")
+def rows(digits):
+    """The row of scikit-learn's table that each sample of each split is."""
+    table = {(image * 16).astype(int).tobytes(): index for index, image in enumerate(load_digits().data / 16)}
+    assert len(table) == 1797  # no two images are the same, so that a row can be found by its pixels
+    return {name: [table[(x * 16).astype(int).tobytes()] for x in getattr(digits, name).x] for name in SPLITS}
+
+
+def test_load_is_public():
+    assert kdlab.load is load
+    assert kdlab.Dataset is Dataset
+
+
+def test_every_row_of_scikit_learn_is_in_exactly_one_split(rows):
+    assert {name: len(rows[name]) for name in SPLITS} == {"train": 898, "validation": 299, "test": 600}
+    assert sorted(rows["train"] + rows["validation"] + rows["test"]) == list(range(1797))
+
+
+def test_pixels_and_labels_are_those_of_the_row(digits, rows):
+    table = load_digits()
+    for name in SPLITS:
+        split = getattr(digits, name)
+        np.testing.assert_array_equal(split.x, (table.data[rows[name]] / 16).astype(np.float32))
+        np.testing.assert_array_equal(split.y, table.target[rows[name]])
+        assert (split.x.dtype, split.y.dtype) == (np.float32, np.int32)
+        assert (split.x.min(), split.x.max()) == (0, 1)
+
+
+def test_splits_are_stratified(digits):
+    shares = np.bincount(load_digits().target) / 1797
+    for name in SPLITS:
+        split = getattr(digits, name)
+        np.testing.assert_allclose(np.bincount(split.y), shares * len(split), atol=1)
+
+
+def test_splits_are_fixed(digits, rows):
+    # The first rows of each, pinned: the shipped logits are in this order.
+    assert [rows[name][:4] for name in SPLITS] == [
+        [1280, 210, 1764, 269],
+        [876, 227, 1579, 497],
+        [1637, 970, 678, 1508],
+    ]
+    again = load("digits")
+    for name in SPLITS:
+        np.testing.assert_array_equal(getattr(digits, name).x, getattr(again, name).x)
+        np.testing.assert_array_equal(getattr(digits, name).y, getattr(again, name).y)
+
+
+def test_digits_say_where_they_come_from(digits):
+    assert digits.class_names == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+    assert "Alpaydin" in digits.source
+    assert digits.licence == "CC BY 4.0"
+
+
+def test_a_caller_cannot_spoil_the_next_load(digits):
+    spoilt = load("digits")
+    spoilt.train.x[:] = 0
+    spoilt.train.y[:] = 0
+    np.testing.assert_array_equal(load("digits").train.x, digits.train.x)
+    np.testing.assert_array_equal(load("digits").train.y, digits.train.y)
+
+
+@pytest.mark.parametrize("name", ["digit", "", None, 3, ["digits"], {"digits"}])
+def test_load_refuses_an_unknown_name_and_lists_the_known(name):
+    with pytest.raises(ValueError, match=re.escape(f"got {name!r}")) as caught:
+        load(name)
+    assert "name_or_path must be" in str(caught.value)
+    assert "'digits'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        (
+            "nothing.mat",
+            FileNotFoundError,
+            r"nothing\.mat does not exist: give the path of a .mat, an .npz or a folder",
+        ),
+        ("folder/nothing", FileNotFoundError, "nothing does not exist"),
+        ("table.csv", ValueError, r"table\.csv must be an EMNIST .mat, a MedMNIST .npz or a folder of class folders$"),
+    ],
+)
+def test_load_refuses_other_paths(tmp_path, monkeypatch, path, error, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.csv").write_text("1,2")
+    for given_path in (path, tmp_path / path):
+        with pytest.raises(error, match=message) as caught:
+            load(given_path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_name_comes_before_a_folder_of_that_name(tmp_path, monkeypatch, digits):
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load("digits").fingerprint == digits.fingerprint
+    with pytest.raises(ValueError, match="at least two folders of jpg, png or bmp"):
+        load("./digits")
+
+
+def test_options_that_a_source_does_not_have_are_refused():
+    with pytest.raises(ValueError, match=r"^'digits' takes no options; got image_size, seed$"):
+        load("digits", image_size=3, seed=1)
+    with pytest.raises(ValueError, match=r"^'emnist-letters' takes seed, validation_split; got image_size$"):
+        load("emnist-letters", image_size=3)
+    with pytest.raises(
+        ValueError, match=r"^'brain-tumor' takes image_size, channels, preparation, seed, .*; got size$"
+    ):
+        load("brain-tumor", size=3)
+
+
+def test_options_reach_a_loader_and_one_class_is_refused(monkeypatch):
+    def loader(seed=0):
+        y = np.full(4, min(seed, 1), np.int32)
+        train = Split(split().x, y if seed < 2 else np.array([-1, 0, 1, -1], np.int32))
+        return Dataset(train, split(), split(), ("a", "b"), source=str(seed), licence="none")
+
+    monkeypatch.setitem(datasets._LOADERS, "mine", loader)
+    assert load("mine", seed=7).source == "7"
+    for seed, only in ((0, "'a'"), (1, "'b'")):
+        with pytest.raises(
+            ValueError, match=rf"mine has one class only to train on \({only}\): at least two are needed"
+        ):
+            load("mine", seed=seed)
+
+
+# --- splitting and order
+
+
+@given(st.data())
+def test_hold_out_splits_every_class_and_keeps_groups_whole(data):
+    groups = np.array(data.draw(st.lists(st.integers(0, 30), min_size=8, max_size=80)))
+    labels = groups % 2  # of a group's samples all have one
+    share, seed = data.draw(st.floats(0.01, 0.99)), data.draw(st.integers(0, 99))
+    different = [len(np.unique(groups[labels == label])) for label in np.unique(labels)]
+    if min(different) < 2:
+        with pytest.raises(ValueError, match="has too few different samples"):
+            hold_out(labels, share, seed, groups)
+        return
+    rest, held = hold_out(labels, share, seed, groups)
+    assert sorted([*rest, *held]) == list(range(len(labels)))
+    assert (np.diff(rest) > 0).all()
+    assert (np.diff(held) > 0).all()
+    assert not set(groups[rest]) & set(groups[held])
+    for label, number in zip(np.unique(labels), different, strict=True):
+        count = len(np.unique(groups[held][labels[held] == label]))
+        assert 1 <= count <= number - 1
+        assert abs(count - share * number) <= max(0.5, 1 - share * number, share * number - (number - 1)) + 1e-9
+    again = hold_out(labels, share, seed, groups)
+    np.testing.assert_array_equal(held, again[1])
+
+
+def test_hold_out_depends_on_the_seed():
+    labels = np.repeat([0, 1], 50)
+    chosen = {tuple(hold_out(labels, 0.3, seed)[1]) for seed in range(10)}
+    assert len(chosen) == 10
+    counts = np.bincount([row for rows in chosen for row in rows], minlength=100)
+    assert counts.sum() == 300
+    assert counts.max() <= 9  # none is always chosen
+
+
+@pytest.mark.parametrize("share", [1, 1.5, -0.1, "a", None, True, np.nan])
+def test_hold_out_refuses_shares(share):
+    with pytest.raises(ValueError, match=re.escape(f"must lie in [0, 1), got {share!r}")):
+        hold_out([0, 0, 1, 1], share)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True])
+def test_hold_out_refuses_seeds(seed):
+    with pytest.raises(ValueError, match=re.escape(f"seed must be a whole number from 0 on, got {seed!r}")):
+        hold_out([0, 0, 1, 1], 0.5, seed)
+
+
+def test_hold_out_names_a_class_that_is_too_small():
+    with pytest.raises(ValueError, match="class 'b' has too few different samples to split off 50%"):
+        hold_out([0, 0, 1], 0.5, class_names=("a", "b"))
+    with pytest.raises(ValueError, match="class 1 has too few"):
+        hold_out([0, 0, 1, 1], 0.5, groups=[0, 1, 2, 2])
+
+
+def test_the_order_of_an_epoch_is_fixed():
+    assert epoch_order(8, 1, 2).tolist() == np.random.default_rng([1, 2]).permutation(8).tolist()
+    assert len({tuple(epoch_order(8, seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+
+# --- the fingerprint
+
+
+def test_the_fingerprint_is_that_of_the_contents(digits):
+    content = hashlib.sha256(repr(digits.class_names).encode())
+    for name in SPLITS:
+        content.update(repr(getattr(digits, name).x.shape).encode())
+        content.update(getattr(digits, name).x.tobytes())
+        content.update(getattr(digits, name).y.tobytes())
+    assert digits.fingerprint == content.hexdigest()
+    assert load("digits").fingerprint == digits.fingerprint
+
+
+def test_whatever_changes_the_data_changes_the_fingerprint():
+    good = Dataset(split(), split(), split(), ("a", "b"), source="here", licence="none")
+    other = split()
+    other.x[1, 2] = 0.25
+    changed = [replace(good, class_names=("a", "c")), replace(good, class_names=("a", "b", "c"))]
+    for name in SPLITS:
+        changed.append(replace(good, **{name: other}))
+        changed.append(replace(good, **{name: split(5)}))
+        changed.append(replace(good, **{name: replace(split(), y=np.array([0, 0, 1, 0], np.int32))}))
+    found = [data.fingerprint for data in (good, *changed)]
+    assert len(set(found)) == len(found)
+    assert replace(good, source="there", licence="other", notes=("a note",)).fingerprint == good.fingerprint
+
+
+def test_stored_images_have_the_fingerprint_of_the_array_in_memory():
+    pixels = np.random.default_rng(0).integers(0, 256, (2050, 2, 2, 1), np.uint8)  # more than one block
+    rows, y = np.arange(2050)[::-1], np.arange(2050, dtype=np.int32) % 2
+    stored, inside = Split(StoredImages(pixels, rows), y), Split(to_float(pixels, rows), y)
+    both = [Dataset(part, part, part, ("a", "b"), source="here", licence="none") for part in (stored, inside)]
+    assert both[0].fingerprint == both[1].fingerprint
+
+
+def test_notes_are_kept():
+    assert Dataset(split(), split(), split(), ("a", "b"), source="here", licence="none").notes == ()
+
+
+# --- the shipped logits
+
+
+def test_shipped_logits_have_the_accuracy_that_was_reported_when_they_were_made(digits):
+    logits = digits_logits()
+    assert sorted(logits) == ["student", "teacher"]
+    right = {name: int((z.argmax(axis=1) == digits.test.y).sum()) for name, z in logits.items()}
+    assert right == {"teacher": 581, "student": 270}
+    for values in logits.values():
+        assert values.shape == (600, 10)
+        assert values.dtype == np.float32
+        # Logits, not probabilities: rows do not sum to 1, and some values are below 0.
+        assert values.min() < 0
+        assert np.abs(values.sum(axis=1) - 1).min() > 1e-6
+
+
+# --- what a Split and a Dataset refuse
+
+
+def split(samples=4, features=(3,)):
+    return Split(np.full((samples, *features), 0.5, np.float32), np.zeros(samples, np.int32))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.zeros((2, 3)), [0, 0], "x must be float32 and y int32, got float64 and int32"),
+        (np.zeros((2, 3), "f4"), np.zeros(2, "i8"), "x must be float32 and y int32, got float32 and int64"),
+        (np.zeros((2, 3, 3), "f4"), [0, 0], r"x must be .* got shape \(2, 3, 3\)"),
+        (np.zeros(2, "f4"), [0, 0], r"x must be .* got shape \(2,\)"),
+        (np.zeros((2, 3), "f4"), [0, 0, 0], r"y must have shape \(2,\).* got \(3,\)"),
+        (np.zeros((2, 3), "f4"), [[0], [0]], r"y must have shape \(2,\).* got \(2, 1\)"),
+        (np.full((2, 3), 255, "f4"), [0, 0], r"x must lie in \[0, 1\], got .* 255"),
+        (np.full((2, 3), -0.5, "f4"), [0, 0], r"x must lie in \[0, 1\], got values from -0.5"),
+        (np.full((2, 3), np.nan, "f4"), [0, 0], r"x must lie in \[0, 1\], got .* nan"),
+    ],
+)
+def test_split_refuses(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        Split(x, np.int32(y) if isinstance(y, list) else y)
+
+
+def test_split_counts_its_samples():
+    assert len(split(4)) == 4
+    assert len(split(2, (8, 8, 1))) == 2
+    assert len(split(0)) == 0
+
+
+def test_dataset_refuses_splits_that_do_not_fit():
+    good = Dataset(split(), split(), split(), ("a", "b"), source="here", licence="none")
+    for name in ("validation", "test"):
+        with pytest.raises(ValueError, match=rf"{name}\.x must have samples of shape \(3,\), got \(2, 4\)"):
+            replace(good, **{name: split(2, (4,))})
+    for name in SPLITS:
+        for label in (-2, -1, 2):
+            odd = replace(getattr(good, name), y=np.array([0, 1, label, 0], np.int32))
+            if (name, label) == ("train", -1):  # "no label"
+                assert replace(good, train=odd).train.y[2] == -1
+                continue
+            with pytest.raises(ValueError, match=rf"{name}\.y must lie in 0 to 1.*, got {label}"):
+                replace(good, **{name: odd})

@@ -1,0 +1,61 @@
+"""The batches of an epoch: all samples once, in the order that seed and epoch say, whether in memory or on disk."""
+
+import numpy as np
+import pytest
+
+from kdlab.datasets.dataset import Split, epoch_order
+from kdlab.datasets.stored_images import StoredImages
+from kdlab.runs.epoch_batches import EpochBatches
+
+SAMPLES = 10
+
+
+def split(stored=False):
+    pixels = np.random.default_rng(0).integers(0, 256, (SAMPLES, 2, 2, 1)).astype(np.uint8)
+    images = StoredImages(pixels, np.arange(SAMPLES))
+    return Split(images if stored else images[:], np.arange(SAMPLES, dtype=np.int32) % 3)
+
+
+def epochs_of(batches, first, number):
+    """The batches of ``number`` epochs from ``first`` on, as fit takes them."""
+    arguments = batches.from_epoch(first)
+    endless = iter(arguments["x"]) if "steps_per_epoch" in arguments else None
+    for epoch in range(first, first + number):
+        batches.begin_epoch(epoch)
+        iterator = endless or iter(arguments["x"])
+        yield [next(iterator) for _ in range(batches.steps)]
+        if endless is None:
+            assert next(iterator, None) is None
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize(("batch_size", "whole", "steps"), [(4, False, 3), (4, True, 2), (5, True, 2), (20, True, 1)])
+def test_every_epoch_in_its_own_order(stored, batch_size, whole, steps):
+    data, logits = split(stored), np.random.default_rng(1).normal(size=(SAMPLES, 3)).astype(np.float32)
+    batches = EpochBatches(data, np.arange(SAMPLES), batch_size, 7, logits, whole)
+    assert batches.steps == steps
+    for epoch, found in enumerate(epochs_of(batches, 3, 2), 3):
+        order = epoch_order(SAMPLES, 7, epoch)
+        for number, (x, (y, targets)) in enumerate(found):
+            rows = order[number * batch_size : (number + 1) * batch_size]
+            np.testing.assert_array_equal(x, data.x[rows])
+            np.testing.assert_array_equal(y, data.y[rows])
+            np.testing.assert_array_equal(targets, logits[rows])
+            assert (x.dtype, y.dtype, targets.dtype) == ("float32", "int32", "float32")
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_labels_alone(stored):
+    ((first, *_),) = epochs_of(EpochBatches(split(stored), np.arange(SAMPLES), 4, 0), 0, 1)
+    x, y = first
+    assert (x.shape, y.shape) == ((4, 2, 2, 1), (4,))
+
+
+def test_some_rows_only():
+    data, rows = split(), np.array([1, 4, 9, 2, 7])
+    batches = EpochBatches(data, rows, 2, 0)
+    (found,) = epochs_of(batches, 0, 1)
+    expected = rows[epoch_order(5, 0, 0)]
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in found]), data.x[expected])
+    with pytest.raises(ValueError, match="images that stay on disk must all have labels"):
+        EpochBatches(split(stored=True), rows, 2, 0)

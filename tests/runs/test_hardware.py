@@ -1,0 +1,128 @@
+"""Several devices train as one does, and half the precision only where the hardware has it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kdlab.backend import keras
+from kdlab.models import mlp
+from kdlab.runs.hardware import choose_policy, choose_strategy, mixed_precision
+
+
+@pytest.mark.parametrize(
+    ("wanted", "capabilities", "policy"),
+    [
+        ("off", [(9, 0)], "float32"),
+        ("auto", [], "float32"),
+        ("auto", [(6, 1)], "float32"),
+        ("auto", [(7, 0)], "mixed_float16"),
+        ("auto", [(9, 0), (7, 5)], "mixed_float16"),
+        ("auto", [(8, 0), (9, 0)], "mixed_bfloat16"),
+        ("auto", [(9, 0), (0, 0)], "float32"),  # a GPU that does not tell
+        ("on", [], "mixed_bfloat16"),
+        ("on", [(6, 1)], "mixed_float16"),
+        ("on", [(8, 6)], "mixed_bfloat16"),
+    ],
+)
+def test_the_precision_that_the_gpus_are_made_for(wanted, capabilities, policy):
+    assert choose_policy(wanted, capabilities) == policy
+
+
+def test_one_device_needs_no_strategy():
+    assert choose_strategy([]) is None
+    assert choose_strategy(["GPU:0"]) is None
+
+
+def test_layers_have_their_own_precision_back_also_after_an_error():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype="float64")])
+    model = keras.Sequential([keras.Input((4,)), inner, keras.layers.ReLU(), keras.layers.Dense(2)])
+
+    def precisions():
+        return [layer.compute_dtype for layer in (*inner.layers, *model.layers[1:])]
+
+    def fail():
+        with mixed_precision(model, "mixed_bfloat16"):
+            assert precisions() == ["bfloat16", "bfloat16", "float32"]
+            assert model(np.ones((1, 4), np.float32)).dtype == "float32"
+            raise RuntimeError
+
+    before = precisions()
+    with pytest.raises(RuntimeError):
+        fail()
+    assert precisions() == before == ["float64", "float32", "float32"]
+    with mixed_precision(model, "float32"):
+        assert precisions() == before
+
+
+def test_the_loss_is_scaled_for_float16():
+    """On a CPU: slow, but the same arithmetic."""
+    from kdlab.runs.runs import Settings, _compiled
+
+    class Batches:
+        streamed, steps = False, 1
+
+    model = mlp(4, (8,), 3, seed=0)
+    x = np.random.default_rng(0).random((8, 4), np.float32)
+    y = np.arange(8) % 3
+    with mixed_precision(model, "mixed_float16"):
+        learner = _compiled(lambda model: model, model, Settings(), "mixed_float16", Batches)
+        assert isinstance(learner.optimizer, keras.optimizers.LossScaleOptimizer)
+        losses = learner.fit(x, y, epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
+SCRIPT = """
+import dataclasses, json, sys
+import numpy as np
+from kdlab.backend import tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+import kdlab
+from kdlab.runs import hardware, runs
+from kdlab.datasets.dataset import Split
+from kdlab.models import mlp
+
+folder, kind = sys.argv[1:]
+digits = kdlab.load("digits")
+# The last batch of validation samples leaves nothing for the second device, that of training samples is none.
+data = dataclasses.replace(
+    digits, train=Split(digits.train.x[:96], digits.train.y[:96]), validation=Split(digits.test.x[:257], digits.test.y[:257])
+)
+settings = runs.Settings(epochs=2, batch_size=32)
+logits = np.random.default_rng(0).normal(size=(96, 10)).astype(np.float32)
+found = {}
+for devices in ([], ["CPU:0", "CPU:1"]):
+    runs.choose_strategy = lambda: hardware.choose_strategy(devices)
+    out, model = f"{folder}/{len(devices)}.keras", mlp(64, (8,), 10, seed=0)
+    if kind == "train":
+        run = runs.train(model, data, out, settings)
+    else:
+        run = runs.distill(model, logits, data, out, settings, 2.0, 0.5)
+    weights = [w.tolist() for w in run.model.get_weights()]
+    found[len(devices)] = {"history": run.history, "weights": weights, "notes": run.notes}
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "train",
+        "distill",
+    ],
+)
+def test_two_devices_come_to_what_one_comes_to(kind, tmp_path):
+    done = subprocess.run([sys.executable, "-c", SCRIPT, tmp_path, kind], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    one, two = json.loads(done.stdout.splitlines()[-1]).values()
+    assert two["notes"] == ["Trained on 2 devices at once."]
+    assert one["history"].keys() == two["history"].keys()
+    for name, values in one["history"].items():
+        np.testing.assert_allclose(two["history"][name], values, rtol=1e-4)
+    for a, b in zip(one["weights"], two["weights"], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)

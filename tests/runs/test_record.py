@@ -1,0 +1,47 @@
+"""What a model came to on test data."""
+
+import keras
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import recall_score, roc_auc_score
+
+from kdlab.datasets.dataset import Split
+from kdlab.runs.record import measure
+
+
+@pytest.fixture
+def identity(tmp_path):
+    """A function from a number of classes to a model whose logits are its input, and its file."""
+
+    def make(classes):
+        model = keras.Sequential([keras.Input((classes,)), keras.layers.Identity()])
+        model.save(tmp_path / "x.keras")
+        return model, tmp_path / "x.keras"
+
+    return make
+
+
+def test_of_two_classes_the_second_is_the_positive_one(identity):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 80).astype(np.int32)
+    x = rng.uniform(0, 0.7, (80, 2)).astype(np.float32)
+    x[:, 1] += 0.3 * y
+    model, file = identity(2)
+    found = measure("m", [file], [model], Split(x, y)).clinical
+    called, margin = x.argmax(axis=1), x[:, 1] - x[:, 0]
+    assert found["sensitivity"].mean == pytest.approx(recall_score(y, called))
+    assert found["specificity"].mean == pytest.approx(recall_score(y, called, pos_label=0))
+    assert found["AUC"].mean == pytest.approx(roc_auc_score(y, margin))
+    assert found["AUC"].low < found["AUC"].mean < found["AUC"].high
+    right = int((called[y == 1] == 1).sum())
+    oracle = binomtest(right, int((y == 1).sum())).proportion_ci(0.95, method="wilson")
+    assert found["sensitivity"][1:] == pytest.approx((oracle.low, oracle.high))
+
+
+def test_of_more_classes_or_a_single_one_there_is_none(identity):
+    model, file = identity(3)
+    x = np.eye(3, dtype=np.float32)
+    assert measure("m", [file], [model], Split(x, np.arange(3, dtype=np.int32))).clinical == {}
+    model, file = identity(2)
+    assert measure("m", [file], [model], Split(x[:, :2], np.zeros(3, np.int32))).clinical == {}
