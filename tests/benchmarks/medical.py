@@ -15,7 +15,7 @@ import numpy as np
 from kdlab import Distiller, models
 from kdlab.backend import keras, tf
 from kdlab.datasets.dataset import Dataset, Split
-from kdlab.export.convert import multiply_adds
+from kdlab.export.convert import latency, multiply_adds, to_tflite
 from kdlab.lab.medical import Chapter
 from kdlab.live.convolutional import ConvolutionalTrainer
 from kdlab.timing import time_per_example
@@ -34,20 +34,23 @@ def speeds(x, rounds=8):
     }
     counts = "; ".join(f"{n}: {m.count_params():,} parameters" for n, m in networks.items())
     print(f"{counts}; {multiply_adds(networks['small-cnn']).total:,} multiply-adds of the student's")
-    runs = {
-        name: tf.function(lambda images, network=network: network(images, training=False))
-        for name, network in networks.items()
-    }
-    for batch in (1, 32):
-        taken = {name: [] for name in runs}
-        for _ in range(rounds):
-            for name, run in runs.items():
-                median = time_per_example(lambda images, run=run: run(images).numpy(), x, batch, seconds=1).median
-                taken[name].append(1e3 * median)
-        for name, milliseconds in taken.items():
-            print(f"  batch {batch:2}, {name:15}", quartiles(milliseconds, 2), "ms per image")
-        ratios = np.divide(taken["EfficientNetB0"], taken["small-cnn"])
-        print(f"  batch {batch:2}, ratio", quartiles(ratios, 1))
+    files = {name: to_tflite(network) for name, network in networks.items()}
+    ways = {f"Keras, batch {batch}": lambda name, batch=batch: in_keras(networks[name], x, batch) for batch in (1, 32)}
+    ways["LiteRT, batch 1, one core"] = lambda name: latency(files[name], x, seconds=1).median
+    for way, median in ways.items():
+        taken = np.array([[1e3 * median(name) for name in networks] for _ in range(rounds)])
+        for name, milliseconds in zip(networks, taken.T, strict=True):
+            print(f"  {way}: {name:15}", quartiles(milliseconds, 2), "ms per image")
+        print(f"  {way}: ratio", quartiles(taken[:, 0] / taken[:, 1], 1))
+    empty = time_per_example(lambda images: tf.identity(tf.constant(images)).numpy(), x, 1, seconds=1).median
+    print(f"  (an empty call, batch 1: {1e3 * empty:.2f} ms)")
+
+
+def in_keras(network, x, batch):
+    """Return the median of the seconds that an image takes a compiled network, in batches of this size."""
+    call = tf.function(lambda images: network(images, training=False))
+    call = call.get_concrete_function(tf.TensorSpec((batch, *x.shape[1:]), tf.float32))
+    return time_per_example(lambda images: call(tf.constant(images)).numpy(), x, batch, seconds=1).median
 
 
 def quartiles(values, digits):
