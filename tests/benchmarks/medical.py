@@ -17,6 +17,7 @@ from kdlab.backend import keras, tf
 from kdlab.datasets.dataset import Dataset, Split
 from kdlab.export.convert import latency, multiply_adds, to_tflite
 from kdlab.lab.medical import Chapter
+from kdlab.lab.pages import CHAPTERS
 from kdlab.live.convolutional import ConvolutionalTrainer
 from kdlab.timing import time_per_example
 
@@ -99,13 +100,15 @@ def in_the_browser(moves=5):
     from playwright.sync_api import sync_playwright
 
     server = Server("--port", "8953")
+    server.wait(lambda: server.kernels() == 1 + len(CHAPTERS), 120)
+    time.sleep(5)  # the last one imports TensorFlow
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         start = time.perf_counter()
         page.goto(server.page("04_medical_imaging"))
         page.wait_for_selector('[data-panel="images"] button', timeout=60_000)
-        print(f"  page to first control: {time.perf_counter() - start:.2f} s")
+        print(f"  page to first control, kernels ahead: {time.perf_counter() - start:.2f} s")
         panel = page.locator('[data-panel="training"]')
         panel.scroll_into_view_if_needed()
         page.wait_for_selector('[data-panel="training"] .kd-verdict:not(:empty)', timeout=180_000)
