@@ -9,7 +9,7 @@ import numpy as np
 from .. import model_files, models
 from ..cache import ELSEWHERE, new_file
 from ..evaluation import agreement, wilson_interval
-from ..export import convert as export
+from ..export import convert
 from ..export.boards import BOARDS
 from ..lab.progress import Display
 from ..runs.results import byte_size, milliseconds, percent
@@ -38,15 +38,15 @@ def run(options):
         data = None if options.data is None else read_data(options, display)
         model = model_files.load(options.model) if data is None else models.build(options.model, data)
         display.note(f"Converting {options.model}")
-        files = {"LiteRT float32": export.to_tflite(model)}
+        files = {"LiteRT float32": convert.to_tflite(model)}
         if options.to != "tflite":
             chosen = np.random.default_rng(0).permutation(len(data.train))[:REPRESENTATIVE]
-            files["LiteRT int8"] = export.to_tflite_int8(model, data.train.x[np.sort(chosen)])
+            files["LiteRT int8"] = convert.to_tflite_int8(model, data.train.x[np.sort(chosen)])
         display.note("Measuring")
         table = _table(options, model, files, data, display)
         content = list(files.values())[-1]
         if options.to == "c-array":
-            content = export.to_c_array(content, _identifier(options.out.stem)).encode()
+            content = convert.to_c_array(content, _identifier(options.out.stem)).encode()
         with new_file(options.out, ELSEWHERE) as file:
             file.write(content)
         display.table(*table)
@@ -56,7 +56,7 @@ def run(options):
 
 
 def _notes(model):
-    not_counted = export.multiply_adds(model).not_counted
+    not_counted = convert.multiply_adds(model).not_counted
     if not_counted:
         yield f"The multiply-adds of these layers are not counted: {', '.join(not_counted)}."
     yield from NOTES
@@ -67,11 +67,11 @@ def _table(options, model, files, data, display):
     shape = tuple(model.inputs[0].shape[1:])
     x = np.random.default_rng(0).random((10, *shape), np.float32) if data is None else data.test.x[:10]
     keras_size = Path(options.model).stat().st_size
-    arenas = [export.arena_bytes(content) for content in files.values()]
-    spreads = [export.keras_latency(model, x), *(export.latency(file, x) for file in files.values())]
+    arenas = [convert.arena_bytes(content) for content in files.values()]
+    spreads = [convert.keras_latency(model, x), *(convert.latency(file, x) for file in files.values())]
     rows = [
         ["size", byte_size(keras_size), *(byte_size(len(content)) for content in files.values())],
-        ["multiply-adds per sample", *[f"{export.multiply_adds(model).total:,}"] * (1 + len(files))],
+        ["multiply-adds per sample", *[f"{convert.multiply_adds(model).total:,}"] * (1 + len(files))],
         ["ms per sample (quartiles)", *map(_time, spreads)],
         ["arena, estimate", "", *map(byte_size, arenas)],
     ]
@@ -89,7 +89,7 @@ def _quality(model, files, test, display):
     for name, content in files.items():
         progress, parts = display.count(f"test samples by {name}"), []
         for start in starts:
-            parts.append(export.run_tflite(content, test.x[start : start + BLOCK]))
+            parts.append(convert.run_tflite(content, test.x[start : start + BLOCK]))
             progress(min(start + BLOCK, len(test)), len(test))
         logits.append(np.concatenate(parts))
     return [

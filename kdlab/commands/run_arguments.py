@@ -204,15 +204,14 @@ def _run(options):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with nullcontext() if "tensorflow" in sys.modules else _without_standard_error():
             from ..backend import tf
-            from . import export_command
-            from . import run_command as commands
+            from . import export_command, run_command
 
             tf.config.list_physical_devices()
         if options.command == "export":
             with _without_standard_error():
                 export_command.run(options)
         else:
-            commands.run(options, record)
+            run_command.run(options, record)
 
 
 def _check_export(options):

@@ -159,12 +159,7 @@ _LOADERS = {"digits": _digits}  # those that come with the package
 
 def _find_loader(name_or_path):
     """Return a function of options alone, or raise ValueError or FileNotFoundError."""
-    from . import (
-        emnist,
-        image_folders,
-        medmnist,
-        nuclei,  # they need what is above
-    )
+    from . import emnist, image_folders, medmnist, nuclei  # they need what is above
 
     loaders = {
         **_LOADERS,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..backend import keras, tf
-from . import losses as feature_losses
+from . import losses
 from .taps import describe_layers, layer_shapes
 
 __all__ = ["METHODS", "FeatureDistillation", "FeatureTerm"]
@@ -58,7 +58,7 @@ class FeatureDistillation:
         """Return of each layer's features, a dict, what the method compares: for "attention" the maps (N, H, W)."""
         features = {name: tf.cast(value, tf.float32) for name, value in features.items()}
         if self.method == "attention":
-            return {name: feature_losses.attention_map(value) for name, value in features.items()}
+            return {name: losses.attention_map(value) for name, value in features.items()}
         return features
 
     def get_config(self):
@@ -80,7 +80,7 @@ class FeatureTerm(keras.layers.Layer):
     def __init__(self, features, teacher, student):
         super().__init__(name="feature_term", dtype="float32")
         self.features = features
-        self._loss = getattr(feature_losses, features.method)
+        self._loss = getattr(losses, features.method)
         shapes = layer_shapes(teacher), layer_shapes(student)
         self.projectors = []
         for pair in features.pairs:

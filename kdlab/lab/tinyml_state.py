@@ -201,15 +201,15 @@ class TinymlState:
         Of each: accuracy (with Wilson's interval), agreement with the Keras model, bytes, multiply-adds, time of one
         sample in seconds (median and quartiles) and, but for Keras, arena and a verdict for every board.
         """
-        from ..export import convert as export
+        from ..export import convert
 
         x, labels = source.data.test.x, source.data.test.y
         with self._converting:
-            files = {"float32": export.to_tflite(model)}
+            files = {"float32": convert.to_tflite(model)}
         files["int8"] = self._to_int8(model, source)
-        logits = {"Keras": _logits(model, x)} | {form: export.run_tflite(file, x) for form, file in files.items()}
-        times = {"Keras": export.keras_latency(model, x, TIMING)}
-        times |= {form: export.latency(file, x, TIMING) for form, file in files.items()}
+        logits = {"Keras": _logits(model, x)} | {form: convert.run_tflite(file, x) for form, file in files.items()}
+        times = {"Keras": convert.keras_latency(model, x, TIMING)}
+        times |= {form: convert.latency(file, x, TIMING) for form, file in files.items()}
         sizes = {"Keras": _size(model)} | {form: len(file) for form, file in files.items()}
         rows = []
         for form, answers in logits.items():
@@ -219,12 +219,12 @@ class TinymlState:
                 "accuracy": list(wilson_interval(int((answers.argmax(axis=1) == labels).sum()), len(labels))),
                 "agreement": agreement(logits["Keras"], answers),
                 "bytes": sizes[form],
-                "multiply_adds": export.multiply_adds(model).total,
+                "multiply_adds": convert.multiply_adds(model).total,
                 "seconds": list(times[form][:3]),
                 "parameters": model.count_params(),
             }
             if form in files:
-                row["arena"] = export.arena_bytes(files[form])
+                row["arena"] = convert.arena_bytes(files[form])
                 row["boards"] = [board.verdict(row["bytes"], row["arena"]) for board in BOARDS]
             rows.append(row)
         return rows, logits, files

@@ -125,10 +125,10 @@ def test_a_taken_port_is_said_plainly(start_server):
     assert ":8992/" in server.url
 
 
-@pytest.mark.parametrize("seconds", [0, 1.5, 5])
-def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, seconds):
+@pytest.mark.parametrize(("kernels", "seconds"), [(1, 0), (1, 1.5), (1, 5), (1 + len(CHAPTERS), 0)])
+def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, kernels, seconds):
     server = start_server("--port", "8995")
-    assert server.wait(lambda: server.kernels() >= 1, 60)
+    assert server.wait(lambda: server.kernels() >= kernels, 120)
     time.sleep(seconds)
     children = psutil.Process(server.process.pid).children(recursive=True)
     server.stop()

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 
 import kdlab
 from kdlab import models
-from kdlab.commands import run_command as commands
+from kdlab.commands import run_command
 from kdlab.commands.command_line import main
 from kdlab.runs import runs
 from kdlab.softening import softmax
@@ -276,7 +276,7 @@ def test_a_warning_is_a_line_among_the_others(folder, capsys, monkeypatch):
         warnings.warn("the teacher's logits are not kept", stacklevel=1)
         return teacher.predict(split.x, verbose=0)
 
-    monkeypatch.setattr(commands, "teacher_logits", teacher_logits)
+    monkeypatch.setattr(run_command, "teacher_logits", teacher_logits)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         assert main([*DISTILL, "--student-alone", "teacher.keras", "--out", "s.keras"]) == 0
@@ -399,7 +399,7 @@ def test_a_teacher_of_other_classes_is_told_by_its_record(folder, capsys):
     assert said in capsys.readouterr().err
     for odd in ("{}", "no JSON", '{"data": 3}'):
         Path("teacher.json").write_text(odd)
-        assert commands.teacher_notes("teacher.keras", kdlab.load("data.npz")) == []
+        assert run_command.teacher_notes("teacher.keras", kdlab.load("data.npz")) == []
 
 
 def test_a_teacher_of_other_data_is_a_note(folder, data):
@@ -407,7 +407,7 @@ def test_a_teacher_of_other_data_is_a_note(folder, data):
     Path("teacher.json").unlink()
     theirs["data"]["fingerprint"] = "0" * 64
     Path("teacher.json").write_text(json.dumps(theirs))
-    (note,) = commands.teacher_notes("teacher.keras", data)
+    (note,) = run_command.teacher_notes("teacher.keras", data)
     assert "was trained on other data, which may hold some of these test samples" in note
 
 
@@ -417,7 +417,7 @@ def test_an_existing_output_is_replaced_only_when_forced_and_only_when_all_is_do
     assert main(line) == 2
     assert "model.keras exists already; --force" in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(run_command, "measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
         assert main([*line, "--force"]) == 130
     assert Path("model.keras").read_text() == "mine"
     assert main([*line, "--force"]) == 0
@@ -487,7 +487,7 @@ def test_stopped_as_the_files_are_put_in_place_the_next_call_does_that_alone(fol
         patch.setattr(os, "replace", stop)
         assert main(line) == 130
     assert not Path("model.keras").exists()
-    monkeypatch.setattr(commands, "load", lambda *args, **keywords: pytest.fail("begun again"))
+    monkeypatch.setattr(run_command, "load", lambda *args, **keywords: pytest.fail("begun again"))
     capsys.readouterr()
     assert main(line) == 0
     assert capsys.readouterr().out.startswith("| model |")

@@ -13,7 +13,7 @@ import kdlab
 from kdlab import models
 from kdlab.commands.command_line import main
 from kdlab.evaluation import agreement
-from kdlab.export import convert as export
+from kdlab.export import convert
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not there for this machine")
 
@@ -64,7 +64,7 @@ def cnn(images):
 
 @pytest.fixture(scope="module")
 def mlp_int8(mlp, digits):
-    return export.to_tflite_int8(mlp, digits.train.x[:200])
+    return convert.to_tflite_int8(mlp, digits.train.x[:200])
 
 
 # --- what the converted models answer
@@ -73,16 +73,16 @@ def mlp_int8(mlp, digits):
 def test_a_converted_model_answers_as_the_model_does(mlp, cnn, digits, images):
     for model, x in ((mlp, digits.test.x), (cnn, images[2])):
         logits = model.predict(x, verbose=0)
-        np.testing.assert_allclose(export.run_tflite(export.to_tflite(model), x), logits, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(convert.run_tflite(convert.to_tflite(model), x), logits, rtol=1e-4, atol=1e-4)
 
 
 def test_int8_agrees_with_float_on_98_percent_of_the_test_samples(mlp, mlp_int8, cnn, digits, images):
-    int8 = export.to_tflite_int8(cnn, images[0][:200])
+    int8 = convert.to_tflite_int8(cnn, images[0][:200])
     for model, tflite, x, y in (
         (mlp, mlp_int8, digits.test.x, digits.test.y),
         (cnn, int8, images[2], digits.test.y),
     ):
-        logits, quantised = model.predict(x, verbose=0), export.run_tflite(tflite, x)
+        logits, quantised = model.predict(x, verbose=0), convert.run_tflite(tflite, x)
         assert np.mean(logits.argmax(axis=1) == y) > 0.9  # The model knows something to lose.
         assert agreement(logits, quantised) >= 0.98
         assert quantised.dtype == np.float32
@@ -92,7 +92,7 @@ def test_int8_agrees_with_float_on_98_percent_of_the_test_samples(mlp, mlp_int8,
 
 
 def test_int8_means_int8_from_input_to_output(mlp_int8):
-    interpreter = export._interpreter(mlp_int8)
+    interpreter = convert._interpreter(mlp_int8)
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     assert taken["dtype"] == given["dtype"] == np.int8
     kinds = {np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()}
@@ -100,20 +100,20 @@ def test_int8_means_int8_from_input_to_output(mlp_int8):
 
 
 def test_the_scales_are_those_of_the_representative_samples(mlp, digits):
-    half = export.to_tflite_int8(mlp, digits.train.x[:200] / 2)
-    scale, zero = export._interpreter(half).get_input_details()[0]["quantization"]
+    half = convert.to_tflite_int8(mlp, digits.train.x[:200] / 2)
+    scale, zero = convert._interpreter(half).get_input_details()[0]["quantization"]
     assert scale == pytest.approx(0.5 / 255, rel=1e-3)
     assert zero == -128
 
 
 def test_the_same_model_becomes_the_same_bytes(mlp, mlp_int8, digits):
-    assert export.to_tflite(mlp) == export.to_tflite(mlp)
-    assert export.to_tflite_int8(mlp, digits.train.x[:200]) == mlp_int8
+    assert convert.to_tflite(mlp) == convert.to_tflite(mlp)
+    assert convert.to_tflite_int8(mlp, digits.train.x[:200]) == mlp_int8
 
 
 def test_weights_in_8_bits_are_a_quarter(cnn, mlp):
     big = models.mlp(64, (256, 256), 10, seed=0)
-    ratio = len(export.to_tflite_int8(big, np.random.default_rng(0).random((20, 64)))) / len(export.to_tflite(big))
+    ratio = len(convert.to_tflite_int8(big, np.random.default_rng(0).random((20, 64)))) / len(convert.to_tflite(big))
     assert 0.25 < ratio < 0.29
 
 
@@ -121,9 +121,9 @@ def test_weights_in_8_bits_are_a_quarter(cnn, mlp):
 
 
 def test_multiply_adds_are_those_counted_by_hand(mlp, cnn):
-    assert export.multiply_adds(mlp) == (64 * 32 + 32 * 10, ())
+    assert convert.multiply_adds(mlp) == (64 * 32 + 32 * 10, ())
     by_hand = 8 * 8 * (3 * 3 * 1 * 8) + 8 * 8 * (3 * 3 * 8) + 2 * 2 * (3 * 3 * 8 * 16) + 2 * 2 * 16 * 10
-    assert export.multiply_adds(cnn) == (by_hand, ())
+    assert convert.multiply_adds(cnn) == (by_hand, ())
 
 
 def test_multiply_adds_with_strides_and_layers_used_twice():
@@ -137,7 +137,7 @@ def test_multiply_adds_with_strides_and_layers_used_twice():
     y = layers.Dense(5)(y)  # at each position
     model = keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling2D()(y)))
     by_hand = 2 * 81 * 9 * 4 * 4 + 2 * 81 * 4 * 4 + 16 * 9 * 4 * 8 + 9 * 4 * 24 + 9 * 24 * 5 + 5 * 2
-    assert export.multiply_adds(model) == (by_hand, ())
+    assert convert.multiply_adds(model) == (by_hand, ())
 
 
 def test_layers_that_are_not_counted_are_named():
@@ -151,16 +151,16 @@ def test_layers_that_are_not_counted_are_named():
         ]
     )
     not_counted = ("up (Conv2DTranspose)", "grouped (Conv2D)")
-    assert export.multiply_adds(model) == (5 * 5 * 4 * 2, not_counted)
+    assert convert.multiply_adds(model) == (5 * 5 * 4 * 2, not_counted)
 
 
 def test_the_arena_holds_the_largest_input_and_output_of_an_operation(cnn, mlp, mlp_int8, images):
     # Dense: the input is read while the hidden layer is made; each rounded up to 16 bytes.
-    assert export.arena_bytes(mlp_int8) == 64 + 32
-    assert export.arena_bytes(export.to_tflite(mlp)) == 4 * (64 + 32)
+    assert convert.arena_bytes(mlp_int8) == 64 + 32
+    assert convert.arena_bytes(convert.to_tflite(mlp)) == 4 * (64 + 32)
     # Depthwise: 8×8×8 in and 8×8×8 out, the largest there are.
-    assert export.arena_bytes(export.to_tflite_int8(cnn, images[0][:50])) == 2 * 8 * 8 * 8
-    assert export.arena_bytes(export.to_tflite(cnn)) == 4 * 2 * 8 * 8 * 8
+    assert convert.arena_bytes(convert.to_tflite_int8(cnn, images[0][:50])) == 2 * 8 * 8 * 8
+    assert convert.arena_bytes(convert.to_tflite(cnn)) == 4 * 2 * 8 * 8 * 8
 
 
 def test_the_arena_keeps_what_a_later_operation_reads():
@@ -169,11 +169,11 @@ def test_the_arena_keeps_what_a_later_operation_reads():
     y = keras.layers.Conv2D(4, 3, padding="same", bias_initializer="ones")(y)
     y = keras.layers.Add()([x, y])  # x lives through both convolutions
     model = keras.Model(x, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(y)))
-    assert export.arena_bytes(export.to_tflite(model)) == 3 * 4 * 8 * 8 * 4
+    assert convert.arena_bytes(convert.to_tflite(model)) == 3 * 4 * 8 * 8 * 4
 
 
 def test_latency_is_of_calls_that_were_made(mlp_int8, digits):
-    spread = export.latency(mlp_int8, digits.test.x, seconds=0.02)
+    spread = convert.latency(mlp_int8, digits.test.x, seconds=0.02)
     assert 0 < spread.low <= spread.median <= spread.high < 0.1
     assert spread.calls >= 10
 
@@ -183,7 +183,7 @@ def test_latency_is_of_calls_that_were_made(mlp_int8, digits):
 
 @pytest.mark.skipif(not (shutil.which("cc") or shutil.which("gcc")), reason="there is no C compiler (cc or gcc)")
 def test_a_c_program_holds_the_very_bytes_of_the_file(mlp_int8, tmp_path):
-    (tmp_path / "model.h").write_text(export.to_c_array(mlp_int8, "digits"))
+    (tmp_path / "model.h").write_text(convert.to_c_array(mlp_int8, "digits"))
     (tmp_path / "main.c").write_text(
         '#include <stdint.h>\n#include <stdio.h>\n#include "model.h"\n'
         "int main(void) {\n"
@@ -198,17 +198,17 @@ def test_a_c_program_holds_the_very_bytes_of_the_file(mlp_int8, tmp_path):
 
 
 def test_the_c_array_depends_on_bytes_and_name_only():
-    source = export.to_c_array(bytes(range(20)), "a_1")
+    source = convert.to_c_array(bytes(range(20)), "a_1")
     assert re.findall(r"0x(..),", source) == [f"{byte:02x}" for byte in range(20)]
     assert "alignas(16) static const unsigned char a_1_tflite[] = {" in source
     assert "a_1_tflite_len = 20;" in source
-    assert zlib.crc32(source.encode()) == zlib.crc32(export.to_c_array(bytes(range(20)), "a_1").encode())
+    assert zlib.crc32(source.encode()) == zlib.crc32(convert.to_c_array(bytes(range(20)), "a_1").encode())
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a-b", "a b", "é", "a;"])
 def test_names_that_c_does_not_take_are_refused(name):
     with pytest.raises(ValueError, match="name must be a C identifier"):
-        export.to_c_array(b"x", name)
+        convert.to_c_array(b"x", name)
 
 
 # --- errors
@@ -216,34 +216,34 @@ def test_names_that_c_does_not_take_are_refused(name):
 
 def test_models_that_cannot_be_converted_are_refused(digits):
     with pytest.raises(ValueError, match=r"model must be a keras\.Model, got 'student'"):
-        export.to_tflite("student")
+        convert.to_tflite("student")
     x = keras.Input((None, None, 1))
     free = keras.Model(x, keras.layers.GlobalAveragePooling2D()(x), name="free")
     with pytest.raises(ValueError, match=r"free must take samples of a fixed shape, got \(None, None, 1\)"):
-        export.to_tflite(free)
+        convert.to_tflite(free)
     x = keras.Input((4,))
     two = keras.Model(x, [keras.layers.Dense(2)(x), keras.layers.Dense(2)(x)], name="two")
     with pytest.raises(ValueError, match="two must have one input and one output, got 1 and 2"):
-        export.multiply_adds(two)
+        convert.multiply_adds(two)
     odd = keras.Model(x, keras.ops.erfinv(x), name="odd")
     with pytest.raises(ValueError, match="the model odd cannot be converted for LiteRT: "):
-        export.to_tflite(odd)
+        convert.to_tflite(odd)
 
 
 def test_samples_that_do_not_fit_are_refused(mlp, mlp_int8):
     for bad in (np.zeros((0, 64)), np.zeros((3, 8, 8)), np.zeros((64,))):
         with pytest.raises(ValueError, match=r"representative must be samples of shape \(N, 64\), N ≥ 1, got \("):
-            export.to_tflite_int8(mlp, bad)
+            convert.to_tflite_int8(mlp, bad)
         with pytest.raises(ValueError, match=r"x must be samples of shape \(N, 64\), N ≥ 1, got \("):
-            export.run_tflite(mlp_int8, bad)
+            convert.run_tflite(mlp_int8, bad)
     with pytest.raises(ValueError, match="representative must be finite numbers"):
-        export.to_tflite_int8(mlp, np.full((2, 64), np.nan))
+        convert.to_tflite_int8(mlp, np.full((2, 64), np.nan))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"TFL3" * 100])
 def test_bytes_that_are_no_model_are_refused(content):
     message = f"tflite must be the bytes of a LiteRT file, got {len(content)} bytes that are none"
-    for use in (export.arena_bytes, lambda tflite: export.run_tflite(tflite, np.zeros((1, 2)))):
+    for use in (convert.arena_bytes, lambda tflite: convert.run_tflite(tflite, np.zeros((1, 2)))):
         with pytest.raises(ValueError, match=message):
             use(content)
 
@@ -271,7 +271,7 @@ def test_the_command_writes_the_file_and_shows_what_it_lost(folder, capsys, mlp,
     out, error = capsys.readouterr()
     assert error == ""
     written, rows = (folder / "a.tflite").read_bytes(), table(out)
-    logits, quantised = mlp.predict(digits.test.x, verbose=0), export.run_tflite(written, digits.test.x)
+    logits, quantised = mlp.predict(digits.test.x, verbose=0), convert.run_tflite(written, digits.test.x)
     accuracies = rows["test accuracy (95 % interval)"]
     for cell, answer in ((accuracies[0], logits), (accuracies[2], quantised)):
         assert cell.startswith(f"{100 * np.mean(answer.argmax(axis=1) == digits.test.y):.2f} % (")
@@ -285,7 +285,7 @@ def test_the_command_writes_the_file_and_shows_what_it_lost(folder, capsys, mlp,
     assert re.fullmatch(r"[\d.e-]+ \([\d.e-]+ to [\d.e-]+\)", rows["ms per sample (quartiles)"][2])
 
     assert main([*line[:3], "c-array", *line[4:-1], "2nd model.h"]) == 0
-    assert (folder / "2nd model.h").read_text() == export.to_c_array(written, "_2nd_model")
+    assert (folder / "2nd model.h").read_text() == convert.to_c_array(written, "_2nd_model")
     names = ["2nd model.h", "a.tflite", "student.keras"]
     assert sorted(path.name for path in folder.iterdir()) == names
 
@@ -295,7 +295,7 @@ def test_without_data_the_command_says_what_it_needs(folder, capsys, mlp):
     assert main(["export", "student.keras", "--to", "tflite", "--out", "a.tflite", "--force", "--quiet"]) == 0
     out, error = capsys.readouterr()
     assert error == ""
-    assert (folder / "a.tflite").read_bytes() == export.to_tflite(mlp)
+    assert (folder / "a.tflite").read_bytes() == convert.to_tflite(mlp)
     assert out.startswith("|  | Keras, student.keras | LiteRT float32 |\n")
     rows = table(out)
     assert not any("accuracy" in name or "agreement" in name for name in rows)
@@ -321,7 +321,7 @@ def test_what_goes_wrong_in_the_command_is_one_line_and_leaves_nothing(folder, c
 
 def test_stopped_it_leaves_what_was_there(folder, capsys, monkeypatch):
     (folder / "a.h").write_text("old")
-    monkeypatch.setattr(export, "to_c_array", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.setattr(convert, "to_c_array", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
     assert main(["export", "student.keras", "--to", "c-array", "--data", "digits", "--out", "a.h", "--force"]) == 130
     assert capsys.readouterr().err == "kdlab: stopped; nothing half-written is left\n"
     assert (folder / "a.h").read_text() == "old"
@@ -331,11 +331,11 @@ def test_stopped_it_leaves_what_was_there(folder, capsys, monkeypatch):
 def test_a_full_disk_leaves_nothing(folder, capsys, file_size_limit, monkeypatch):
     line = ["export", "student.keras", "--to", "c-array", "--data", "digits", "--out", "a.h", "--quiet"]
 
-    def full(tflite, name, to_c_array=export.to_c_array):
+    def full(tflite, name, to_c_array=convert.to_c_array):
         file_size_limit(1000)
         return to_c_array(tflite, name)
 
-    monkeypatch.setattr(export, "to_c_array", full)
+    monkeypatch.setattr(convert, "to_c_array", full)
     code = main(line)
     out, error = capsys.readouterr()
     assert code == 2

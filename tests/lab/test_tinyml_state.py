@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kdlab.evaluation import mean_interval, paired_difference, wilson_interval
-from kdlab.export import convert as export
+from kdlab.export import convert
 from kdlab.export.boards import BOARDS
 from kdlab.export.quantisation import quantise_weights
 from kdlab.lab import tinyml_students
@@ -45,7 +45,7 @@ def test_the_table_is_of_the_file_in_the_c_source(state, converted):
     result, source = converted
     file = bytes(int(byte, 16) for byte in re.findall(r"0x(..),", source))
     data = state._sources["few"].data
-    answers = export.run_tflite(file, data.test.x).argmax(axis=1)
+    answers = convert.run_tflite(file, data.test.x).argmax(axis=1)
     keras, float32, int8 = result["rows"]
     assert [row["form"] for row in result["rows"]] == ["Keras", "float32", "int8"]
     correct = int((answers == data.test.y).sum())
@@ -63,7 +63,7 @@ def test_the_table_is_of_the_file_in_the_c_source(state, converted):
 
 def test_the_ranges_are_those_of_training_samples(state, monkeypatch):
     seen = []
-    monkeypatch.setattr(export, "to_tflite_int8", lambda model, samples: seen.append(samples) or b"")
+    monkeypatch.setattr(convert, "to_tflite_int8", lambda model, samples: seen.append(samples) or b"")
     for task, expected in (("few", 50), ("all", 200)):
         source = state._sources[task]
         state._to_int8(None, source)
@@ -78,7 +78,7 @@ def test_the_teacher_is_converted_once_for_all_digits(state, converted, monkeypa
     assert [row["name"] for row in with_teacher["rows"]] == ["student"] * 3 + ["teacher"] * 3
     assert with_teacher["rows"][5]["parameters"] == 85_002
     assert with_teacher["rows"][5]["bytes"] > 85_002
-    monkeypatch.setattr(export, "to_tflite", lambda model: pytest.fail("converted again"))
+    monkeypatch.setattr(convert, "to_tflite", lambda model: pytest.fail("converted again"))
     other = result | {"position": result["position"] | {"task": "all"}}
     assert state.with_teacher(other)["rows"][3:] == with_teacher["rows"][3:]
 

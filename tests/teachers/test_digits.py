@@ -7,7 +7,7 @@ import pytest
 
 from kdlab.backend import keras, tf
 from kdlab.datasets.dataset import digits_logits, load
-from kdlab.teachers import digits as teachers
+from kdlab.teachers import digits
 
 # Accuracy may differ by this much between machines and versions of the libraries: nine of 600 test samples.
 TOLERANCE = 0.015
@@ -17,7 +17,7 @@ TOLERANCE = 0.015
 def made(tmp_path_factory):
     """What the script makes, and the file it wrote."""
     path = tmp_path_factory.mktemp("made") / "digits_logits.npz"
-    return teachers.write_digits_logits(path), path
+    return digits.write_digits_logits(path), path
 
 
 @pytest.fixture(scope="module")
@@ -59,21 +59,21 @@ def test_the_teacher_knows_what_the_student_has_still_to_learn(made, labels):
 
 def test_the_teacher_is_the_same_whatever_ran_before():
     data = load("digits")
-    first = teachers.digits_teacher(data, epochs=2)
+    first = digits.digits_teacher(data, epochs=2)
     # Numbers are drawn and networks made and trained in between, in every generator that there is.
     keras.utils.set_random_seed(99)
-    teachers.begun_student(data, seed=5)
+    digits.begun_student(data, seed=5)
     keras.random.normal((7,))
     tf.random.normal((3,))
     random.random()
-    again = teachers.digits_teacher(data, epochs=2)
+    again = digits.digits_teacher(data, epochs=2)
     for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
 def test_a_seed_makes_the_same_network_and_another_seed_another():
     data = load("digits")
-    first, again, other = (teachers.begun_student(data, seed=seed).get_weights() for seed in (3, 3, 4))
+    first, again, other = (digits.begun_student(data, seed=seed).get_weights() for seed in (3, 3, 4))
     for one, two in zip(first, again, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
     assert np.abs(first[0] - other[0]).max() > 0.01
