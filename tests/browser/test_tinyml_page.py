@@ -61,7 +61,7 @@ def test_a_student_goes_all_the_way_and_the_page_is_whole(page, fits_and_is_acce
     for board, row in zip(BOARDS, boards, strict=True):
         for form, cell in zip((forms[1], forms[2], forms[4], forms[5]), row[3:7], strict=True):
             assert cell.startswith(SIGNS[board.verdict(size(form[3]), size(form[4]))])
-    assert panel(page, "boards").locator("svg.kd-memory line[data-bytes]").count() == 8
+    assert panel(page, "boards").locator("svg.kd-memory path[data-bytes]").count() == 8
 
     # The C source that is downloaded holds the file of the table.
     panel(page, "source").scroll_into_view_if_needed()

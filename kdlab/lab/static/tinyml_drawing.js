@@ -22,8 +22,9 @@ function memoryChart({ title, boards, models }) {
         svg("text", { x: px(value), y: height - 12, "text-anchor": "middle" }, text),
       ]).flat(),
       boards.map(({ bytes: size }, i) => svg("rect", { x: left, y: top + step * i + 22, width: px(size) - left, height: 16, rx: 3, fill: "#cfd8e0" })),
-      models.map(({ bytes: size, colour, dash }) => svg("line", {
-        x1: px(size), x2: px(size), y1: top, y2: height - 30, stroke: `var(--kd-${colour})`, "stroke-width": 4, "stroke-dasharray": dash, "data-bytes": size,
+      // Across every bar, but not across the names above them.
+      models.map(({ bytes: size, colour, dash }) => svg("path", {
+        d: boards.map((_, i) => `M${px(size)} ${top + step * i + 20}v20`).join(""), stroke: `var(--kd-${colour})`, "stroke-width": 4, "stroke-dasharray": dash, "data-bytes": size,
       })),
       boards.map(({ name, bytes: size }, i) => svg("text", { x: left + 2, y: top + step * i + 17, class: "kd-box-title" }, `${name}: ${bytes(size)}`))),
     el("ul", { class: "kd-legend" }, models.map(({ label, bytes: size, colour, dash }) => el("li", {},
