@@ -145,8 +145,9 @@ class Pages:
     def __init__(self, browser):
         self.browser, self.contexts, self.problems = browser, [], []
 
-    def open(self, url, selector=".kd-panel", width=1280, height=900):
+    def open(self, url, selector=".kd-panel", width=1280, height=900, script=""):
         context = self.browser.new_context(viewport={"width": width, "height": height})
+        context.add_init_script(script)
         self.contexts.append(context)
         page = context.new_page()
         page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))

@@ -21,6 +21,18 @@ def test_page_is_clean_fits_and_is_accessible(server, open_page, name, fits_and_
     fits_and_is_accessible(page)
 
 
+# A panel asks for its widget every 100 ms for two seconds. As on a slow machine, its clock goes off late: after those
+# two seconds, and after the widgets came.
+LATE = """const wait = window.setTimeout;
+window.setTimeout = (run, delay, ...more) => wait(run, delay === 100 ? 3000 : delay, ...more);"""
+
+
+def test_widgets_that_come_late_are_shown(server, open_page):
+    page = open_page(server.page(CHAPTERS[0].name), script=LATE)
+    assert server.wait(lambda: page.locator(".kd-panel").count() == 5, 30)
+    assert page.get_by_text("model not found").count() == page.get_by_text("Loading widget").count() == 0
+
+
 def test_navigation_leads_through_all_pages_and_home(start_server, open_page):
     server = start_server("--port", "8983")  # with kernels started ahead
     page = open_page(server.url, ".kd-card")
