@@ -1,6 +1,7 @@
 """What tests share: few digits, a cache of their own, a web server on this machine, a disk that is full."""
 
 import gc
+import os
 import threading
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,9 @@ import pytest
 
 import kdlab
 from kdlab.datasets.dataset import Split
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes already share the processors
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
 def pytest_collection_finish():

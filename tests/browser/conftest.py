@@ -89,6 +89,15 @@ class Server:
             self.process.wait()
         self.reader.join()
 
+    def ends_with_its_kernels(self):
+        """Press Ctrl-C, and assert that nothing is left running and nothing was complained about."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.stop()
+        assert self.process.returncode in (0, -signal.SIGINT), self.output
+        _, alive = psutil.wait_procs(children, timeout=10)
+        assert alive == []
+        assert "Traceback" not in "".join(self.output)
+
 
 def _command(process):
     try:

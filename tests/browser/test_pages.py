@@ -33,7 +33,7 @@ def test_widgets_that_come_late_are_shown(server, open_page):
     assert page.get_by_text("model not found").count() == page.get_by_text("Loading widget").count() == 0
 
 
-def test_navigation_leads_through_all_pages_and_home(start_server, open_page):
+def test_navigation_leads_through_all_pages_and_home_and_ctrl_c_ends_all(start_server, open_page):
     server = start_server("--port", "8983")  # with kernels started ahead
     page = open_page(server.url, ".kd-card")
     assert page.url.endswith("/voila/render/index.ipynb")
@@ -47,6 +47,8 @@ def test_navigation_leads_through_all_pages_and_home(start_server, open_page):
     assert page.locator(".kd-card").count() == len(CHAPTERS)
     # Home's own, and one ahead for it and for each chapter.
     assert server.wait(lambda: server.kernels() == 2 + len(CHAPTERS), 120)
+    page.goto("about:blank")  # else it would log that its kernel is lost
+    server.ends_with_its_kernels()
 
 
 def test_the_kernel_is_gone_after_leaving(start_server, open_page):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +10,6 @@ import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 
 from kdlab.lab.pages import CHAPTERS, HOME
@@ -125,17 +123,12 @@ def test_a_taken_port_is_said_plainly(start_server):
     assert ":8992/" in server.url
 
 
-@pytest.mark.parametrize(("kernels", "seconds"), [(1, 0), (1, 1.5), (1, 5), (1 + len(CHAPTERS), 0)])
-def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, kernels, seconds):
+@pytest.mark.parametrize("seconds", [0, 1.5, 5])
+def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, seconds):
     server = start_server("--port", "8995")
-    assert server.wait(lambda: server.kernels() >= kernels, 120)
+    assert server.wait(lambda: server.kernels() >= 1, 120)
     time.sleep(seconds)
-    children = psutil.Process(server.process.pid).children(recursive=True)
-    server.stop()
-    assert server.process.returncode in (0, -signal.SIGINT), server.output
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert alive == []
-    assert "Traceback" not in "".join(server.output)
+    server.ends_with_its_kernels()
 
 
 def test_other_addresses_need_a_token_or_a_word():
