@@ -148,6 +148,18 @@ def browser():
         chromium.close()
 
 
+# Whether the kernel is done with what a panel asked for. It says so itself, but a busy one only a while after it is asked.
+AT_REST = """(() => {
+    const since = new Map();
+    window.atRest = (name) => {
+        if (document.querySelector(`[data-panel="${name}"] .kd-status`)?.dataset.status !== "idle") since.delete(name);
+        else if (!since.has(name)) since.set(name, performance.now());
+        else if (performance.now() - since.get(name) > 600) return since.delete(name);
+        return false;
+    };
+})();"""
+
+
 class Pages:
     """Opened pages, and the errors that they logged."""
 
@@ -156,7 +168,7 @@ class Pages:
 
     def open(self, url, selector=".kd-panel", width=1280, height=900, script=""):
         context = self.browser.new_context(viewport={"width": width, "height": height})
-        context.add_init_script(script)
+        context.add_init_script(AT_REST + script)
         self.contexts.append(context)
         page = context.new_page()
         page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))

@@ -28,10 +28,7 @@ def runs(page, name="live"):
 
 
 def settled(page, name="live"):
-    page.wait_for_timeout(200)
-    page.wait_for_function(
-        f"""document.querySelector('[data-panel="{name}"] .kd-status').dataset.status === "idle" """, timeout=90_000
-    )
+    page.wait_for_function("name => atRest(name)", arg=name, timeout=90_000)
 
 
 def look_at(page, name, ready):
@@ -154,14 +151,14 @@ def test_the_maps_follow_the_nucleus_and_the_layers(page_at):
     look_at(page, "maps", ".kd-channels canvas")
     maps = panel(page, "maps")
     assert maps.locator(".kd-digit").nth(3).get_attribute("aria-pressed") == "true"
-    assert "nucleus 4: inflammatory" in maps.inner_text()
+    maps.get_by_text("nucleus 4: inflammatory").wait_for()
     attention = maps.locator(".kd-seen canvas").nth(1)
     before = attention.evaluate("c => c.toDataURL()")
     maps.locator(".kd-digit").nth(3).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     settled(page, "maps")
-    assert "nucleus 5: connective" in maps.inner_text()
+    maps.get_by_text("nucleus 5: connective").wait_for()
     other = attention.evaluate("c => c.toDataURL()")
     assert other != before
     assert attention.evaluate("c => c.width") == 12

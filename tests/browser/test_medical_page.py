@@ -14,10 +14,7 @@ def panel(page, name):
 
 
 def idle(page, name):
-    page.wait_for_timeout(300)
-    page.wait_for_function(
-        f"""document.querySelector('[data-panel="{name}"] .kd-status').dataset.status === "idle" """, timeout=120_000
-    )
+    page.wait_for_function("name => atRest(name)", arg=name, timeout=120_000)
 
 
 def says(page, name, selector, text):

@@ -29,10 +29,7 @@ def runs(page):
 
 
 def settled(page, name="live"):
-    page.wait_for_timeout(150)
-    page.wait_for_function(
-        f"""document.querySelector('[data-panel="{name}"] .kd-status').dataset.status === "idle" """, timeout=60_000
-    )
+    page.wait_for_function("name => atRest(name)", arg=name, timeout=60_000)
 
 
 def test_dots_are_the_students_of_the_position(page_at, state):

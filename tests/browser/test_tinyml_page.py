@@ -39,7 +39,7 @@ def page(server, open_page):
     page = open_page(server.page(NAME, "?bits=3&width=huge"), '[data-panel="convert"]')
     panel(page, "convert").scroll_into_view_if_needed()
     wait_for(page, "document.querySelectorAll('[data-panel=convert] tbody tr').length === 6")
-    wait_for(page, "document.querySelector('[data-panel=convert] .kd-status').dataset.status === 'idle'")
+    wait_for(page, "atRest('convert')")
     return page
 
 
