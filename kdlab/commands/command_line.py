@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from .. import __version__
-from .run_arguments import add_commands
+from .run_arguments import add_commands, whole_number
 
 __all__ = ["main"]
 
@@ -96,7 +96,7 @@ def _parser():
     )
     parser.add_argument(
         "--pool",
-        type=_not_negative,
+        type=whole_number(0),
         default=1,
         metavar="N",
         help="kernels kept ready per page; each is about 100 MB of memory (default: %(default)s)",
@@ -122,7 +122,7 @@ def _add_address(parser, port):
     )
     parser.add_argument(
         "--port",
-        type=_port,
+        type=whole_number(1, 65535),
         default=argparse.SUPPRESS,
         help=f"port to listen on; if it is taken, the next free one (default: {port})",
     )
@@ -132,18 +132,6 @@ def _add_address(parser, port):
 def _address(options, port):
     """Return the --ip, --port and --no-browser that were given, else their defaults."""
     return getattr(options, "ip", "127.0.0.1"), getattr(options, "port", port), hasattr(options, "no_browser")
-
-
-def _port(text):
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 65535, got {text!r}")
-    return int(text)
-
-
-def _not_negative(text):
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-    return int(text)
 
 
 def _serve(options):

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..checks import check_alpha, check_temperature
 from ..runs.unfinished import Unfinished, alone, refuse_existing
 
-__all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "outputs"]
+__all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "outputs", "whole_number"]
 
 DEFAULT_ALPHA = 0.9
 MODELS = "cnn, mlp, small-cnn, efficientnet, or a saved .keras file"
@@ -82,7 +82,7 @@ def add_commands(commands):
         "--alphas", type=_list_of(_alpha), default=(0.1, 0.5, 0.9), metavar="A,A,…", help="(default: 0.1,0.5,0.9)"
     )
     sweep.add_argument(
-        "--seeds", type=_count, default=3, metavar="N", help="students at each point (default: %(default)s)"
+        "--seeds", type=whole_number(1), default=3, metavar="N", help="students at each point (default: %(default)s)"
     )
     _add_settings(sweep, "sweep", ".csv", "table")
 
@@ -126,7 +126,7 @@ def _add_data(parser, required=True):
         help="a folder of class folders, a MedMNIST .npz, an EMNIST .mat, or a name such as emnist-letters",
     )
     parser.add_argument(
-        "--image-size", type=_count, metavar="N", help="scale the images of a folder to N×N (default: 64)"
+        "--image-size", type=whole_number(1), metavar="N", help="scale the images of a folder to N×N (default: 64)"
     )
     parser.add_argument(
         "--preparation",
@@ -154,13 +154,13 @@ def _add_settings(parser, command, suffix, what):
 
     parser.add_argument("--out", required=True, type=out, metavar="FILE", help=f"{what} to write, {suffix}")
     numbers = (
-        ("--epochs", _count, 30, "at most"),
-        ("--batch-size", _count, 64, ""),
+        ("--epochs", whole_number(1), 30, "at most"),
+        ("--batch-size", whole_number(1), 64, ""),
         ("--learning-rate", _above_0, 0.001, "of Adam; halved after half the patience"),
-        ("--seed", _not_negative, 0, "of initial weights and batches"),
+        ("--seed", whole_number(0), 0, "of initial weights and batches"),
         (
             "--patience",
-            _count,
+            whole_number(1),
             5,
             "epochs without a better one, on validation data, before the run stops; small data want 30",
         ),
@@ -329,13 +329,13 @@ def _list_of(kind):
     return convert
 
 
-def _count(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
+def whole_number(least, most=None):
+    """Return what makes a whole number from ``least`` to ``most`` of an argument's text, as argparse takes it."""
 
+    def convert(text):
+        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+            accepted = f"of at least {least}" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {accepted}, got {text!r}")
+        return int(text)
 
-def _not_negative(text):
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-    return int(text)
+    return convert

@@ -154,7 +154,10 @@ AT_REST = """(() => {
     window.atRest = (name) => {
         if (document.querySelector(`[data-panel="${name}"] .kd-status`)?.dataset.status !== "idle") since.delete(name);
         else if (!since.has(name)) since.set(name, performance.now());
-        else if (performance.now() - since.get(name) > 600) return since.delete(name);
+        else if (performance.now() - since.get(name) > 600) {
+            since.delete(name);
+            return true;
+        }
         return false;
     };
 })();"""

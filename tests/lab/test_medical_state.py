@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from kdlab import timing
 from kdlab.clinical import auc, bootstrap_interval, one_against_rest, paired_bootstrap, sensitivity, specificity
 from kdlab.datasets.nuclei import fields, regions, views
 from kdlab.evaluation import (
@@ -171,6 +172,18 @@ def test_the_cost_is_counted_measured_and_compared(trained):
         assert 0 < low <= median <= high
     right = round(347 * told[-1]["students"]["alone"]["per_epoch"][0][-1])
     assert cost["accuracy"]["alone"] == pytest.approx(list(wilson_interval(right, 347)))
+
+
+def test_each_networks_time_is_its_own(trained, monkeypatch):
+    state = trained[0]
+    monkeypatch.setattr(state, "_costs", None)
+    monkeypatch.setattr(timing, "time_per_example", lambda run, x, batch, seconds: (float(run(x[:batch]).max()),) * 4)
+    x = state.data.test.x
+    networks = state.cost()["networks"]
+    for name, network in (("teacher", state._teacher()), ("student", medical_state.build_student(0))):
+        for batch in (1, 32):
+            expected = float(network(x[:batch], training=False).numpy().max())
+            assert networks[name]["seconds"][str(batch)] == pytest.approx([expected] * 3, rel=1e-4)
 
 
 def test_the_leak_trains_the_same_student_on_both_splits(trained):
