@@ -17,7 +17,7 @@ _HOME = {
     "distill": "distillation",
     "LiveTrainer": "live.trainer",
 }
-_MODULES = ("models",)
+_MODULES = ("conventions", "evaluation", "figures", "lab", "losses", "models", "softening")
 
 __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 

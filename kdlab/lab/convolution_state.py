@@ -11,7 +11,7 @@ from ..checks import check_alpha
 from ..datasets.nuclei import CLASS_NAMES, load_nuclei
 from ..evaluation import mean_interval
 from ..features.representations import attention_map
-from .once import Once
+from .memo import Once
 from .response_state import check_training_temperature
 from .response_summary import compare
 

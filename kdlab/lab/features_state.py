@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from ..checks import check_alpha
 from ..scenarios import SCENARIOS
-from .once import Once
+from .memo import Once
 from .response_state import ResponseState
 from .response_summary import check_converged, compare, describe_students
 

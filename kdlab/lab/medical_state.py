@@ -16,7 +16,7 @@ from ..datasets.nuclei import BANDS, CLASS_NAMES, SPLITS, fields, load_nuclei, r
 from ..evaluation import wilson_interval
 from ..softening import softmax
 from .medical_figures import calibrate, decide, describe_leak, describe_training, waver
-from .once import Once
+from .memo import Once
 from .response_state import check_training_temperature
 
 __all__ = ["DEFAULTS", "SEEDS", "MedicalState"]

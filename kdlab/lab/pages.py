@@ -70,9 +70,8 @@ def notebooks_folder():
 
 def header(name):
     """Return the style and navigation of the page ``name``, to be shown first."""
-    return _html(
-        f"<style>{(Path(__file__).parent / 'static' / 'page.css').read_text('utf-8')}</style>{_navigation(name)}"
-    )
+    style = "".join((Path(__file__).parent / "static" / file).read_text("utf-8") for file in ("page.css", "lab.css"))
+    return _html(f"<style>{style}</style>{_navigation(name)}")
 
 
 def footer(name):

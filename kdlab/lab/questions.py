@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 
+import ipywidgets
 import numpy as np
-import traitlets
 
 from ..conventions import to_ours
 from ..softening import softmax
-from .panel import Panel, module
 
 __all__ = ["Answer", "Question", "Questions", "feature_questions", "response_questions", "temperature_questions"]
 
@@ -65,27 +65,41 @@ def typed(right, message, mistakes=(), tolerance=0.005, hint="{hint}"):
     return check
 
 
-class Questions(Panel):
-    """The view of some ``Question``s; the check runs in the kernel as soon as an answer is given."""
-
-    _esm = module("questions.js")
-
-    questions = traitlets.List().tag(sync=True)
-    answer = traitlets.Dict().tag(sync=True)
-    feedback = traitlets.Dict().tag(sync=True)
+class Questions(ipywidgets.VBox):
+    """The view of some ``Question``s; an answer is checked as soon as it is given."""
 
     def __init__(self, questions):
         self.asked = tuple(questions)
-        super().__init__(questions=[{"prompt": q.prompt, "choices": list(q.choices)} for q in self.asked])
+        super().__init__([self._view(question) for question in self.asked])
+        self.add_class("kdlab-panel").add_class("kdlab-questions")
 
-    @traitlets.observe("answer")
-    def _check(self, change):
-        given = change["new"]
-        try:
-            result = self.asked[given["question"]].check(given["answer"])
-        except Exception as error:  # an exception in an observer shows nowhere: say it on the page
-            result = Answer(False, f"This answer could not be checked: {error}")
-        self.feedback = {**given, "correct": result.correct, "message": result.message}
+    def _view(self, question):
+        feedback = ipywidgets.HTML(_said(""))
+
+        def check(answer):
+            try:
+                result = question.check(answer)
+            except Exception as error:  # an exception in an observer shows nowhere: say it on the page
+                result = Answer(False, f"This answer could not be checked: {error}")
+            kind, word = ("right", "✓ Right.") if result.correct else ("wrong", "✗ Not quite.")
+            feedback.value = _said(f"{word} {result.message}", kind)
+
+        if question.choices:
+            answer = ipywidgets.RadioButtons(options=[(text, k) for k, text in enumerate(question.choices)], value=None)
+            answer.observe(lambda change: check(change["new"]), "value")
+            rows = [answer]
+        else:
+            answer = ipywidgets.Text(placeholder="a number", description="answer", continuous_update=False)
+            button = ipywidgets.Button(description="Check")
+            answer.observe(lambda change: check(change["new"]), "value")
+            button.on_click(lambda _: check(answer.value))
+            rows = [ipywidgets.HBox([answer, button])]
+        view = ipywidgets.VBox([ipywidgets.HTML(f"<p><b>{escape(question.prompt)}</b></p>"), *rows, feedback])
+        return view.add_class("kdlab-question")
+
+
+def _said(text, kind=""):
+    return f'<p role="status" class="kdlab-feedback kdlab-{kind}">{escape(text)}</p>'
 
 
 def temperature_questions():

@@ -8,7 +8,7 @@ import numpy as np
 from ..datasets.views import VIEWS
 from ..evaluation import mean_interval
 from .features_state import DEFAULTS, SEEDS
-from .once import Once
+from .memo import Once
 from .response_summary import check_converged, compare, describe_students
 
 __all__ = ["SHOWN", "TASK", "VIEW_TITLES", "RelativesState"]

@@ -14,7 +14,7 @@ from ..datasets.dataset import load
 from ..evaluation import expected_calibration_error, mean_interval, wilson_interval
 from ..scenarios import SCENARIOS
 from ..softening import softmax
-from .once import Once
+from .memo import Once
 from .response_summary import (
     BIASES,
     BINS,

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks import check_temperature
 from ..segmentation import dice, dice_differences, dice_intervals, load_tiles, overlaps
-from .once import Once
+from .memo import Once
 
 __all__ = ["DEFAULTS", "LABELLED", "POINTS", "RANGES", "SEEDS", "SHOWN", "STEPS", "SegmentationState"]
 

@@ -15,7 +15,7 @@ from ..evaluation import agreement, mean_interval, wilson_interval
 from ..export.boards import BOARDS
 from ..export.quantisation import HIGHEST_BITS, LOWEST_BITS, quantise_weights
 from ..scenarios import SCENARIOS
-from .once import Once
+from .memo import Once
 from .response_state import ResponseState, check_training_temperature
 from .response_summary import compare
 from .tinyml_students import WIDTHS, DigitStudents, NucleusStudents

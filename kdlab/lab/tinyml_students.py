@@ -8,7 +8,7 @@ import numpy as np
 from ..datasets.nuclei import CLASS_NAMES, load_nuclei
 from ..scenarios import SCENARIOS
 from .convolution_state import EPOCHS, SIZE
-from .once import Once
+from .memo import Once
 from .response_summary import check_converged
 
 __all__ = ["WIDTHS", "DigitStudents", "NucleusStudents"]

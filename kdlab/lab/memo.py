@@ -1,12 +1,13 @@
 """What is made once, when it is first asked for, whichever thread asks; the others wait for it."""
 
 import threading
+from functools import wraps
 
-__all__ = ["Once"]
+__all__ = ["Once", "once"]
 
 
 class Once:
-    """Keeps what was made under a key. A failed making is kept nowhere: the next that asks tries again."""
+    """A memo for threads: keeps what was made under a key. A failure is not kept: the next that asks tries again."""
 
     def __init__(self):
         self._lock, self._locks, self._made = threading.Lock(), {}, {}
@@ -19,3 +20,14 @@ class Once:
             if key not in self._made:
                 self._made[key] = make(*arguments)
             return self._made[key]
+
+
+def once(function):
+    """Make of ``function`` one that computes its result for the same (hashable) arguments once; a decorator."""
+    made = Once()
+
+    @wraps(function)
+    def remembered(*arguments):
+        return made(arguments, function, *arguments)
+
+    return remembered

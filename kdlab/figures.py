@@ -1,0 +1,577 @@
+"""The pictures: results in, ``matplotlib.figure.Figure`` out. No widget in here, and no pyplot.
+
+A figure's label (``figure.get_label()``) says in words what it shows. In a panel of the lab, ``keeping`` makes a
+function return the figure of the time before with its artists moved, which takes a fraction of the time; what moves
+is listed in ``figure.moving``, and all else is drawn once. Colours are Okabe and Ito's, and every difference in
+colour is also one of marker, hatch or dash.
+"""
+
+import contextlib
+import threading
+from collections import Counter
+from contextvars import ContextVar
+from functools import wraps
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from .evaluation import mean_interval, reliability_diagram
+
+__all__ = [
+    "bars",
+    "curves",
+    "diagram",
+    "images",
+    "keeping",
+    "landscape",
+    "matrix",
+    "pixels",
+    "regions",
+    "reliability",
+    "strip",
+    "students",
+]
+
+BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, BLACK = (
+    "#0072b2", "#e69f00", "#009e73", "#b3599a", "#d55e00", "#56b4e9", "#3b3b3b",
+)  # fmt: skip
+COLOURS = (ORANGE, BLUE, GREEN, PURPLE, VERMILLION, SKY, BLACK)
+MARKERS, HATCHES, DASHES = (
+    "osD^vPX",
+    ("", "//", "..", "xx", "\\\\", "++", "oo"),
+    ("--", "-", "-.", ":", (0, (5, 1)), (0, (1, 1)), "-"),
+)
+WORSE_TO_BETTER = LinearSegmentedColormap.from_list("kdlab", [VERMILLION, "#f7f7f7", BLUE])
+WHITE_TO_BLUE = LinearSegmentedColormap.from_list("kdlab-blue", ["#f7f9fb", BLUE])
+STYLE = {
+    "font.size": 9.5, "axes.titlesize": 10.5, "axes.labelsize": 9.5, "xtick.labelsize": 9, "ytick.labelsize": 9,
+    "legend.fontsize": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#7a8794",
+    "axes.titlelocation": "left", "legend.frameon": False, "hatch.linewidth": 0.6, "hatch.color": "#ffffff",
+}  # fmt: skip
+_STYLING = threading.Lock()  # rc_context is the process's, and two threads may draw
+_KEPT, _NARROW = ContextVar("kept", default=None), ContextVar("narrow", default=False)
+
+
+# ---- figures that are kept, and drawn
+
+
+@contextlib.contextmanager
+def keeping(store, narrow=False):
+    """Within this, draw on the figures kept in the dict ``store``; ``narrow`` puts axes below each other."""
+    tokens = _KEPT.set((store, Counter())), _NARROW.set(narrow)
+    try:
+        yield
+    finally:
+        _KEPT.reset(tokens[0])
+        _NARROW.reset(tokens[1])
+
+
+def _shape(value):
+    if isinstance(value, dict):
+        return tuple(_shape(one) for one in value.values())
+    if isinstance(value, (str, bool)) or value is None:
+        return value if isinstance(value, bool) else value is None
+    try:
+        return np.shape(value)
+    except ValueError:  # rows of different lengths
+        return tuple(map(len, value))
+
+
+def _kept(build):
+    """Make of ``build(*results) -> (figure, update)`` a function that returns the figure after ``update(*results)``."""
+
+    @wraps(build)
+    def picture(*results, **options):
+        kept = _KEPT.get()
+        key = (build, *map(_shape, results), *((name, _shape(value)) for name, value in sorted(options.items())))
+        if kept:
+            store, calls = kept
+            calls[key] += 1
+            key = (*key, calls[key])  # the same picture twice in one panel is two figures
+        made = store.get(key) if kept else None
+        if made is None:
+            with _STYLING, rc_context(STYLE):
+                made = build(*results, **options)
+            if kept:
+                store[key] = made
+        figure, update = made
+        update(*results, **options)
+        return figure
+
+    return picture
+
+
+def pixels(figure, width=640, ratio=1.0):
+    """Draw ``figure`` at ``width`` CSS pixels of ``ratio`` device pixels; return its pixels, uint8 (H, W, 3).
+
+    It is laid out once for a size, which takes longer than drawing. Where ``figure.moving`` lists artists, what
+    stands behind them is drawn once, until ``figure.still`` is None again.
+    """
+    dpi, size = 100 * ratio, (width / 100, figure.get_size_inches()[1])
+    moving = getattr(figure, "moving", ())
+    if figure.dpi != dpi or not np.allclose(figure.get_size_inches(), size):
+        figure.set_dpi(dpi)
+        figure.set_size_inches(*size)
+        figure.still = None
+    canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
+    if getattr(figure, "laid_out", None) != (dpi, size):
+        figure.set_layout_engine("constrained")
+        canvas.draw()
+        figure.set_layout_engine("none")
+        figure.laid_out = (dpi, size)
+    if moving and getattr(figure, "still", None):
+        canvas.restore_region(figure.still)
+    else:
+        for artist in moving:
+            artist.set_animated(True)
+        canvas.draw()
+        figure.still = canvas.copy_from_bbox(figure.bbox)
+    for artist in moving:
+        figure.draw_artist(artist)
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _figure(height, panels=1, **options):
+    """Return a figure 6.4 by ``height`` inches and its axes, side by side or, where it is narrow, below each other."""
+    below = panels > 1 and _NARROW.get()
+    figure = Figure(figsize=(6.4, height * panels if below else height))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(panels if below else 1, 1 if below else panels, squeeze=False, **options).ravel()
+    figure.moving, figure.still = [], None
+    return figure, list(axes)
+
+
+def _limits(axes, figure, low, high, step, which="x"):
+    """Let an axis reach from ``low`` to ``high`` in whole ``step``s; what stands still is drawn again if that moves it."""
+    wanted = np.floor(low / step + 1e-9) * step, np.ceil(high / step - 1e-9) * step
+    if wanted[0] == wanted[1]:
+        wanted = wanted[0] - step, wanted[1] + step
+    if not np.allclose(getattr(axes, f"get_{which}lim")(), wanted):
+        getattr(axes, f"set_{which}lim")(*wanted)
+        figure.still = None
+
+
+def _legend(axes, **options):
+    return axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=1 if _NARROW.get() else 3, **options)
+
+
+def _set_texts(figure, artists, texts):
+    """Give texts that stand still other words; only then they are drawn again."""
+    for artist, text in zip(artists, texts, strict=True):
+        if artist.get_text() != text:
+            artist.set_text(text)
+            figure.still = None
+
+
+# ---- pictures
+
+
+@_kept
+def bars(series, classes=None, title="", ylabel="probability"):
+    """Draw numbers per class side by side: ``series`` is {name: (C,)}, ``classes`` their names, else 0 to C − 1."""
+    count = len(next(iter(series.values())))
+    figure, (axes,) = _figure(2.9)
+    width = 0.84 / len(series)
+    groups = [
+        axes.bar(np.arange(count) + (k - (len(series) - 1) / 2) * width, 0, width, color=colour, hatch=hatch, label=" ")
+        for k, (colour, hatch) in enumerate(zip((BLACK, ORANGE, BLUE, GREEN, PURPLE), HATCHES, strict=False))
+        if k < len(series)
+    ]
+    axes.set_xticks(range(count), classes if classes is not None else range(count))
+    axes.axhline(0, color="#7a8794", linewidth=0.8)
+    figure.moving = [bar for group in groups for bar in group]
+    legend, heading = _legend(axes), figure.suptitle(title, x=0.01, ha="left", fontsize=10.5) if title else None
+    label = axes.set_ylabel(ylabel)
+
+    def update(series, classes=None, title="", ylabel="probability"):
+        for group, values in zip(groups, series.values(), strict=True):
+            for bar, value in zip(group, values, strict=True):
+                bar.set_height(value)
+        every = np.concatenate([np.ravel(values) for values in series.values()])
+        inside = every.min() >= 0 and every.max() <= 1
+        step = 1.0 if inside else 10.0 ** np.floor(np.log10(np.abs(every).max()))
+        _limits(axes, figure, 0 if inside else min(every.min(), 0), 1 if inside else every.max(), step, "y")
+        _set_texts(
+            figure,
+            [*legend.get_texts(), label, *([heading] if title else [])],
+            [*series, ylabel, *([title] if title else [])],
+        )
+        names = classes if classes is not None else range(count)
+        largest = {name: np.argsort(-np.asarray(values))[:3] for name, values in series.items()}
+        parts = [f"{n}: " + ", ".join(f"{names[c]} {series[n][c]:.3g}" for c in top) for n, top in largest.items()]
+        figure.set_label(f"Bars of {ylabel} per class; the three largest of each. " + "; ".join(parts) + ".")
+
+    return figure, update
+
+
+class _Strip:
+    """Rows of dots on one axes, a dot per student, with their mean and its 95 % interval."""
+
+    def __init__(self, figure, axes, lengths, xlabel, paired=False):
+        self.figure, self.axes, rows = figure, axes, range(len(lengths))
+        style = list(zip(rows, COLOURS * 3, MARKERS * 3, strict=False))
+        self.dots = [
+            axes.plot([], [], m, color=c, markersize=6, alpha=0.75, markeredgecolor="white", clip_on=False)[0]
+            for _, c, m in style
+        ]
+        self.bars = [axes.plot([], [], "-", color=BLACK, linewidth=3, solid_capstyle="butt")[0] for _ in rows]
+        self.means = [axes.plot([], [], "|", color=BLACK, markersize=17, markeredgewidth=2.5)[0] for _ in rows]
+        self.pairs = (
+            axes.add_collection(LineCollection([], colors="#7a8794", linewidths=0.6, alpha=0.6)) if paired else None
+        )
+        self.names = [
+            axes.text(0.01, row - 0.3, "", transform=axes.get_yaxis_transform(), va="bottom", fontsize=9.5, color=BLACK)
+            for row in rows
+        ]
+        axes.set_yticks(())
+        axes.set_ylim(len(lengths) - 0.45, -0.75)
+        axes.set_xlabel(xlabel)
+        axes.grid(axis="x", color="#e4e8ec")
+        axes.set_axisbelow(True)
+        self.reference = axes.axvline(np.nan, color=GREEN, linestyle=":", linewidth=2)
+        self.said = axes.text(0, -0.72, "", color="#00664b", ha="right", va="top", fontsize=9)
+        figure.moving += [
+            *([self.pairs] if paired else []),
+            self.reference,
+            self.said,
+            *self.dots,
+            *self.bars,
+            *self.means,
+            *self.names,
+        ]
+
+    def update(self, series, reference=None, unit="percent"):
+        """Show ``series`` {name: (n,)}; ``reference`` is (name, value) of a line; return the rows in words."""
+        scale = 100 if unit == "percent" else 1
+        values = [scale * np.atleast_1d(np.asarray(v, float)) for v in series.values()]
+        words = []
+        for row, (name, some) in enumerate(zip(series, values, strict=True)):
+            # A fixed scatter: a dot keeps its height from one position to the next.
+            height = row + 0.05 + 0.2 * np.sin(2.4 * np.arange(len(some)))
+            mean, low, high = mean_interval(some) if len(some) > 1 else (some[0],) * 3
+            self.names[row].set_text(name)
+            self.dots[row].set_data(some, height)
+            self.bars[row].set_data([low, high], [row + 0.38] * 2)
+            self.means[row].set_data([mean], [row + 0.38])
+            words.append(f"{name}: mean {mean:.2f}, 95 % interval {low:.2f} to {high:.2f}")
+        if self.pairs:
+            ends = zip(*(dot.get_xydata() for dot in self.dots), strict=True)
+            self.pairs.set_segments([list(pair) for pair in ends])
+        every = np.concatenate([*values, [] if reference is None else [scale * reference[1]]])
+        every = every[np.isfinite(every)]
+        spread = max(np.ptp(every), 0.01 * scale)
+        step = float(
+            min(s for s in np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]) * scale if s >= spread / 8 or s == scale)
+        )
+        low, high = every.min() - step / 4, every.max() + step / 4
+        if scale == 100 and every.min() >= 0:
+            low, high = max(low, 0), min(high, 100)
+        _limits(self.axes, self.figure, low, high, step)
+        if reference is not None:
+            at = scale * reference[1]
+            self.reference.set_xdata([at, at])
+            right = at > np.mean(self.axes.get_xlim())
+            self.said.set(
+                x=at,
+                text=f"{reference[0]} {at:.1f} " if right else f" {reference[0]} {at:.1f}",
+                ha="right" if right else "left",
+            )
+            words.append(f"{reference[0]}: {at:.2f}")
+        return "; ".join(words)
+
+
+@_kept
+def strip(series, title="", xlabel="test accuracy, per cent", reference=None, unit="percent"):
+    """Draw a dot per student, rows one below the other, each with its mean and 95 % interval (Student's t).
+
+    ``series`` is {name: (n,)}, accuracies from 0 to 1 (or in ``unit`` "own"); with two rows of as many students, pairs
+    are joined. ``reference`` is (name, value) of a vertical line, the teacher's say.
+    """
+    lengths = [np.size(values) for values in series.values()]
+    figure, (axes,) = _figure(1.0 + 0.68 * len(series))
+    rows = _Strip(figure, axes, lengths, xlabel, paired=len(lengths) == 2 and len(set(lengths)) == 1)
+    heading = axes.set_title(title or " ")
+    if reference is None:
+        rows.reference.set_visible(False)
+
+    def update(series, title="", xlabel="", reference=None, unit="percent"):
+        words = rows.update(series, reference, unit)
+        _set_texts(figure, [heading], [title or " "])
+        figure.set_label(f"{title or 'Dots, one per student'}. {words}.")
+
+    return figure, update
+
+
+@_kept
+def students(alone, distilled, teacher=None, epoch=None):
+    """Draw paired students of two ``LiveResult``s: test accuracy of each, and how it came about, epoch by epoch.
+
+    ``teacher`` is its test accuracy, for a line; ``epoch`` (from 1) shows the students after that epoch.
+    """
+    figure, (left, right) = _figure(3.0, 2)
+    rows = _Strip(figure, left, (1, 1), "test accuracy, per cent", paired=True)
+    heading = left.set_title(" ")
+    lines = {}
+    for kind, colour, dash in (("alone", ORANGE, "--"), ("distilled", BLUE, "-")):
+        for split, style in (
+            ("test", {"linestyle": dash, "linewidth": 2}),
+            ("validation", {"linestyle": ":", "linewidth": 1.2}),
+        ):
+            lines[kind, split] = right.plot([], [], color=colour, label=f"{kind}, {split}", **style)[0]
+    right.set(xlabel="epoch", ylabel="mean accuracy, per cent", xlim=(0, distilled.test_accuracy_per_epoch.shape[1]))
+    right.set_title("While they learn")
+    right.legend(loc="lower right")
+    cursor = right.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
+    figure.moving += [*lines.values(), cursor]
+
+    def update(alone, distilled, teacher=None, epoch=None):
+        at = -1 if epoch is None else epoch - 1
+        kinds = {"alone": alone, "distilled": distilled}
+        now = {name: kind.test_accuracy_per_epoch[:, at] for name, kind in kinds.items()}
+        words = rows.update(now, None if teacher is None else ("teacher", teacher))
+        means = []
+        for (name, split), line in lines.items():
+            kind = kinds[name]
+            mean = 100 * (kind.test_accuracy_per_epoch if split == "test" else kind.validation_accuracy).mean(axis=0)
+            line.set_data(np.arange(1, len(mean) + 1), mean)
+            means.append(mean)
+        steps = means[0].shape[0]
+        if not np.isclose(right.get_xlim()[1], steps):
+            right.set_xlim(0, steps)
+            figure.still = None
+        low = np.nanmin([m[len(m) // 8 :].min() for m in means])
+        _limits(right, figure, low, min(np.nanmax(means), 100), 5, "y")
+        cursor.set_xdata([np.nan] * 2 if epoch is None else [epoch] * 2)
+        _set_texts(figure, [heading], ["Each dot is a student" if epoch is None else f"After epoch {epoch}"])
+        figure.set_label(f"Test accuracy in per cent of students alone and distilled, joined in pairs. {words}.")
+
+    return figure, update
+
+
+@_kept
+def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
+    """Draw lines over ``x``: ``series`` is {name: (len(x),)}; ``mark`` is a place on the x axis.
+
+    ``log`` is True for two logarithmic axes, "x" for the first alone, False for none.
+    """
+    figure, (axes,) = _figure(3.0)
+    style = list(
+        zip(
+            series,
+            (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY),
+            ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1))),
+            strict=False,
+        )
+    )
+    lines = [axes.plot(x, series[name], color=c, linestyle=dash, linewidth=2, label=" ")[0] for name, c, dash in style]
+    cursor = axes.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
+    if log:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if log is True:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(color="#e4e8ec")
+    legend, heading = _legend(axes), figure.suptitle(title, x=0.01, ha="left", fontsize=10.5) if title else None
+    figure.moving = [*lines, cursor]
+
+    def update(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
+        for line, y in zip(lines, series.values(), strict=True):
+            line.set_data(x, y)
+        before = axes.get_xlim(), axes.get_ylim()
+        axes.relim()
+        axes.autoscale_view()
+        if before != (axes.get_xlim(), axes.get_ylim()):
+            figure.still = None
+        cursor.set_xdata([np.nan if mark is None else mark] * 2)
+        _set_texts(figure, [*legend.get_texts(), *([heading] if title else [])], [*series, *([title] if title else [])])
+        ends = [f"{name}: from {y[0]:.3g} to {y[-1]:.3g}" for name, y in series.items()]
+        figure.set_label(f"{title or ylabel}. Over {xlabel} from {x[0]:.3g} to {x[-1]:.3g}. " + "; ".join(ends) + ".")
+
+    return figure, update
+
+
+def _numbers_on(axes, cells, values, texts, size=8.5):
+    for (row, column), value in np.ndenumerate(values):
+        r, g, b, _ = cells.to_rgba(value)
+        light = np.dot([_linear(v) for v in (r, g, b)], (0.2126, 0.7152, 0.0722)) > 0.179  # WCAG 2: equal contrasts
+        axes.text(
+            column,
+            row,
+            texts[row][column],
+            ha="center",
+            va="center",
+            fontsize=size,
+            color="#000000" if light else "#ffffff",
+        )
+
+
+def _linear(value):
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+
+def matrix(values, rows=None, columns=None, title="", ylabel="true class", xlabel="class"):
+    """Draw a table of numbers ``values`` (R, C) from 0 to 1, each on its colour, in per cent."""
+    values = np.asarray(values, float)
+    with _STYLING, rc_context(STYLE):
+        figure, (axes,) = _figure(1.2 + 0.36 * len(values))
+        cells = axes.imshow(values, cmap=WHITE_TO_BLUE, vmin=0, vmax=1, aspect="auto")
+        texts = [[f"{100 * v:.0f}" if v >= 0.005 else "" for v in row] for row in values]
+        _numbers_on(axes, cells, values, texts)
+        axes.set_xticks(range(values.shape[1]), columns if columns is not None else range(values.shape[1]))
+        axes.set_yticks(range(len(values)), rows if rows is not None else range(len(values)))
+        axes.set(xlabel=f"{xlabel} (numbers: per cent)", ylabel=ylabel)
+        axes.set_title(title, wrap=True)
+    off = np.where(np.eye(*values.shape, dtype=bool), -np.inf, values)
+    row, column = np.unravel_index(off.argmax(), off.shape)
+    names = [rows or range(len(values)), columns or range(values.shape[1])]
+    words = f"row {names[0][row]}, column {names[1][column]}, {100 * values[row, column]:.1f} per cent"
+    figure.set_label(f"{title or 'Table of shares'}. Largest off the diagonal: {words}.")
+    return figure
+
+
+def landscape(temperatures, alphas, differences, chosen=None, title="", label="validation accuracy"):
+    """Draw a cell per temperature and alpha with its number, blue where distilling is better.
+
+    ``differences`` (T, A) are mean differences in accuracy to the student alone, from −1 to 1 (NaN: not trained);
+    shown in percentage points. ``chosen`` is a (temperature, alpha) to frame, or None. Raises ValueError for another
+    shape.
+    """
+    points = 100 * np.asarray(differences, np.float64)
+    if points.shape != (len(temperatures), len(alphas)):
+        raise ValueError(f"differences must have shape ({len(temperatures)}, {len(alphas)}), got {points.shape}")
+    limit = np.nanmax(np.abs(points), initial=0.01)  # all zero is all white
+    with _STYLING, rc_context(STYLE):
+        figure, (axes,) = _figure(max(3.4, 1.5 + 0.36 * len(temperatures)))
+        cells = axes.imshow(
+            points, cmap=WORSE_TO_BETTER, norm=TwoSlopeNorm(0, -limit, limit), origin="lower", aspect="auto"
+        )
+        # A minus sign, and no −0.0.
+        texts = [["" if np.isnan(v) else f"{round(v, 1) + 0:+.1f}".replace("-", "−") for v in row] for row in points]
+        _numbers_on(axes, cells, points, texts)
+        axes.set_xticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
+        axes.set_yticks(range(len(temperatures)), [f"{temperature:g}" for temperature in temperatures])
+        axes.set(xlabel="alpha, the weight of the teacher", ylabel="temperature T")
+        words = f"Distilled minus alone, {label}, in percentage points: {np.nanmin(points):+.2f} to {np.nanmax(points):+.2f}"
+        if chosen is not None:
+            row, column = list(temperatures).index(chosen[0]), list(alphas).index(chosen[1])
+            axes.add_patch(
+                Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=BLACK, linewidth=3, zorder=3)
+            )
+            words += f"; best at T = {chosen[0]:g}, alpha = {chosen[1]:g}: {points[row, column]:+.2f}"
+            title += "\n(framed: the best of them)"
+        axes.set_title(f"{title}\nDistilled − alone, {label}, percentage points".strip(), wrap=True)
+    figure.set_label(f"{words}.")
+    return figure
+
+
+def reliability(kinds, bins=10):
+    """Draw reliability diagrams: ``kinds`` is {name: (probabilities (N, C), labels (N,))}; dots on the line are calibrated.
+
+    Guo et al. 2017, section 2. A dot's area is its share of the samples.
+    """
+    with _STYLING, rc_context(STYLE):
+        figure, every = _figure(2.7, len(kinds), sharey=True)
+        words = []
+        for axes, (name, (probabilities, labels)), colour, marker in zip(
+            every, kinds.items(), (BLACK, *COLOURS), ("o", *MARKERS), strict=False
+        ):
+            confidence, right, count = reliability_diagram(probabilities, labels, bins)
+            axes.plot([0, 100], [0, 100], color="#7a8794", linewidth=1, linestyle="--")
+            axes.scatter(
+                100 * confidence, 100 * right, s=12 + 300 * count / count.sum(), color=colour, marker=marker, alpha=0.8
+            )
+            axes.set(xlim=(0, 103), ylim=(0, 103), xlabel="confidence, per cent", title=name)
+            error = np.nansum(count * np.abs(right - confidence)) / count.sum()
+            words.append(f"{name}: expected calibration error {100 * error:.1f} percentage points")
+        every[0].set_ylabel("accuracy, per cent")
+    figure.set_label(f"Accuracy against confidence in {bins} bins. " + "; ".join(words) + ".")
+    return figure
+
+
+def regions(x, y, maps):
+    """Draw what networks answer in the unit square: ``maps`` is {title: P(class 1) on a grid (S, S), row 0 at the bottom}.
+
+    ``x`` (N, 2) and ``y`` (N,) of 0 and 1 are the points that a student saw.
+    """
+    with _STYLING, rc_context(STYLE):
+        figure, every = _figure(2.6, len(maps))
+        for axes, (title, answers) in zip(every, maps.items(), strict=True):
+            axes.imshow(answers, cmap=WORSE_TO_BETTER, vmin=0, vmax=1, origin="lower", extent=(0, 1, 0, 1), alpha=0.75)
+            axes.contour(
+                np.linspace(0, 1, len(answers)),
+                np.linspace(0, 1, len(answers)),
+                answers,
+                [0.5],
+                colors=BLACK,
+                linewidths=1,
+            )
+            for c, (colour, marker) in enumerate(((VERMILLION, "o"), (BLUE, "s"))):
+                axes.plot(*x[y == c].T, marker, color=colour, markeredgecolor="white", markersize=6)
+            axes.set(xticks=(), yticks=(), title=title)
+    figure.set_label(
+        "Decision regions in the plane with the points that the students saw: " + "; ".join(map(str, maps)) + "."
+    )
+    return figure
+
+
+def images(pictures, titles, title=""):
+    """Draw small pictures (N, H, W) or (N, H, W, 3), each with its title below, five to ten in a row."""
+    across = 5 if _NARROW.get() else 10
+    rows = max(1, -(-len(pictures) // across))
+    with _STYLING, rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 0.3 + 1.15 * rows))
+        FigureCanvasAgg(figure)
+        for axes in figure.subplots(rows, across, squeeze=False).ravel():
+            axes.set(xticks=(), yticks=())
+            axes.spines[:].set_visible(False)
+        for axes, picture, below in zip(figure.axes, pictures, titles, strict=False):
+            axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+            axes.set_xlabel(below, fontsize=8.5)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
+    figure.set_label(f"{title or 'Pictures'}: " + "; ".join(str(t).replace("\n", " ") for t in titles) + ".")
+    return figure
+
+
+def diagram():
+    """Draw how distillation works: the teacher answers once, the student is trained on two losses."""
+    down = _NARROW.get()  # from top to bottom instead of from left to right
+    boxes = {
+        "x": (0, 50, "image x", "#f5f7f9"),
+        "t": (1, 78, "teacher\n(large, fixed)", "#fbe9c4"),
+        "s": (1, 22, "student\n(small, trained)", "#cfe5f2"),
+        "qt": (2, 84, "softened answer\n$q_t$ = softmax($z_t$ / T)", "#ffffff"),
+        "qs": (2, 50, "softened answer\n$q_s$ = softmax($z_s$ / T)", "#ffffff"),
+        "ps": (2, 16, "answer\n$p_s$ = softmax($z_s$)", "#ffffff"),
+        "soft": (3, 67, "soft loss\nα · T² · CE($q_t$, $q_s$)", "#e3f3ec"),
+        "hard": (3, 16, "hard loss with label y\n(1 − α) · CE(y, $p_s$)", "#e3f3ec"),
+    }
+    arrows = ("x t", "x s", "t qt", "s qs", "s ps", "qt soft", "qs soft", "ps hard")
+    with _STYLING, rc_context(STYLE):
+        figure, (axes,) = _figure(4.4 if down else 2.6)
+        axes.set(xlim=(0, 100), ylim=(0, 100))
+        axes.axis("off")
+        for name, (step, across, words, colour) in boxes.items():
+            middle = (100 - across, 92 - 28 * step) if down else (10 + 26.5 * step, across)
+            boxes[name] = axes.text(
+                *middle, words.replace(" = ", " =\n") if down else words, ha="center", va="center", fontsize=8 if down else 8.8,
+                bbox={"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": "#54606d"},
+            )  # fmt: skip
+        for start, end in map(str.split, arrows):
+            axes.annotate(
+                "", boxes[end].get_position(), boxes[start].get_position(), zorder=0,
+                arrowprops={"arrowstyle": "-|>", "color": "#54606d", "shrinkA": 26 if down else 46, "shrinkB": 26 if down else 52},
+            )  # fmt: skip
+    figure.set_label(
+        "Diagram: an image goes to the teacher and to the student. The teacher's logits, softened at T, and the student's, "
+        "softened at T, meet in the soft loss, weighted by alpha T squared; the student's ordinary answer and the label "
+        "in the hard loss, weighted by one minus alpha."
+    )
+    return figure

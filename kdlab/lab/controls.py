@@ -1,0 +1,101 @@
+"""The controls and sentences that every chapter uses: plain ipywidgets, and plain words."""
+
+from html import escape
+
+import ipywidgets
+import numpy as np
+
+__all__ = ["Table", "alpha", "choice", "numbers", "points", "table", "temperature", "verdict"]
+
+
+def temperature(value=4.0, description="T", **options):
+    """Return a slider of T from 1/8 to 64 by eighths of a power of two, so that 1, 2, 4, 8 … are on its grid."""
+    return ipywidgets.FloatLogSlider(
+        value, base=2, min=-3, max=6, step=0.125, readout_format=".3g", description=description, **options
+    )
+
+
+def alpha(value=0.9, description="α", **options):
+    """Return a slider of the teacher's weight α, from 0 (the labels alone) to 1 (the teacher alone)."""
+    return ipywidgets.FloatSlider(
+        value, min=0, max=1, step=0.05, readout_format=".2f", description=description, **options
+    )
+
+
+def choice(description, options, value=None):
+    """Return a dropdown of ``options``: {text: value} or values."""
+    pairs = list(options.items()) if isinstance(options, dict) else [(str(option), option) for option in options]
+    return ipywidgets.Dropdown(options=pairs, value=pairs[0][1] if value is None else value, description=description)
+
+
+def numbers(text, count, name="numbers"):
+    """Return ``count`` numbers from a text such as "6, 2, 0", as an array; ValueError says what is accepted."""
+    parts = text.replace(";", " ").replace(",", " ").split()
+    try:
+        values = np.array([float(part) for part in parts])
+    except ValueError as error:
+        values = np.array([np.nan])
+        came = str(error).rpartition(":")[2].strip()
+    else:
+        came = f"{len(values)} numbers" if len(values) != count else "one that is not finite"
+    if len(values) != count or not np.isfinite(values).all():
+        raise ValueError(f"{name} must be {count} finite numbers with commas or blanks between them, got {came}")
+    return values
+
+
+def points(difference):
+    """Return a difference of accuracies in percentage points, "+1.2" or "−0.3"."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+class Table:
+    """Rows and their heads as an HTML table; a cell's text is shown as it is."""
+
+    def __init__(self, rows, heads, caption=""):
+        self.rows, self.heads, self.caption = [[str(cell) for cell in row] for row in rows], list(heads), caption
+
+    def _repr_html_(self):
+        def row(cells, tag="td", first="th"):
+            first = f'<{first} scope="{"row" if first == "th" and tag == "td" else "col"}">{escape(cells[0])}</{first}>'
+            return f"<tr>{first}{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells[1:])}</tr>"
+
+        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
+        head, body = (
+            row(self.heads, 'th scope="col"').replace('</th scope="col">', "</th>"),
+            "".join(map(row, self.rows)),
+        )
+        return (
+            '<div class="kdlab-scroll" tabindex="0" role="group" aria-label="table">'
+            f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table></div>"
+        )
+
+    def __repr__(self):
+        return "\n".join("  ".join(row) for row in [self.heads, *self.rows])
+
+
+def table(rows, heads, caption=""):
+    """Return ``rows`` (lists of cells) under ``heads`` as a table that a panel shows."""
+    return Table(rows, heads, caption)
+
+
+class Verdict(str):
+    """A sentence about a paired difference, marked as better, worse or neither."""
+
+    __slots__ = ("kind",)
+
+    def _repr_html_(self):
+        return f'<p class="kdlab-verdict kdlab-{self.kind}">{escape(self)}</p>'
+
+
+def verdict(difference, first="distilled", second="alone"):
+    """Say what a ``kdlab.evaluation.paired_difference`` of accuracies comes to, with its 95 % interval."""
+    words = {
+        "better": f"{first.capitalize()} is better than {second}.",
+        "worse": f"{first.capitalize()} is worse than {second}.",
+    }.get(difference.verdict, "No detectable difference (the interval contains 0).")
+    sentence = Verdict(
+        f"{words} {first.capitalize()} − {second}: {points(difference.mean)} percentage points, "
+        f"95 % interval {points(difference.low)} to {points(difference.high)}."
+    )
+    sentence.kind = difference.verdict if difference.verdict in ("better", "worse") else "open"
+    return sentence

@@ -1,0 +1,93 @@
+"""A page's values in its URL: read in the browser, checked here, written to the controls."""
+
+from urllib.parse import parse_qs
+
+import traitlets
+
+from .widgets import BrowserWidget
+
+__all__ = ["Page"]
+
+
+class Page(BrowserWidget):
+    """Keeps the values of ``controls`` ({name in the URL: widget}) in a dashboard's address bar; has a link to copy.
+
+    Make it when the controls have their defaults: the URL holds what differs from them. A value that a control does
+    not accept is named beside the link, and the control keeps what it had.
+    """
+
+    kind = traitlets.Unicode("page").tag(sync=True)
+    asked, notes = traitlets.Unicode().tag(sync=True), traitlets.Unicode().tag(sync=True)
+    values = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, **controls):
+        super().__init__()
+        self.controls, self.defaults = controls, {name: _text(control) for name, control in controls.items()}
+        for control in controls.values():
+            control.observe(self._keep, "value")
+        self._keep()
+
+    def _keep(self, _=None):
+        now = {name: _text(control) for name, control in self.controls.items()}
+        self.values = {name: None if text == self.defaults[name] else text for name, text in now.items()}
+
+    @traitlets.observe("asked")
+    def _restore(self, change):
+        notes = []
+        for name, (text, *_) in parse_qs(change["new"].removeprefix("?")).items():
+            control = self.controls.get(name)
+            if control is None:
+                continue
+            try:
+                _set(control, text)
+            except (ValueError, KeyError, traitlets.TraitError):
+                shown = text if len(text) <= 40 else text[:39] + "…"
+                notes.append(
+                    f"The link asks for {name} = “{shown}”; accepted is {_accepted(control)}. "
+                    f"The page keeps {_text(control) or 'none'}."
+                )
+        self.notes = " ".join(notes)
+        if notes:
+            self._keep()
+
+
+def _text(control):
+    """Return the control's value as the URL has it: an option's label, or the value."""
+    value = getattr(control, "label", None) if hasattr(control, "options") else control.value
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _range(control):
+    """Return the least and the largest value of a slider or a grid."""
+    if hasattr(control, "labels"):
+        return 0, len(control.labels) - 1
+    low, high = control.min, control.max
+    return (control.base**low, control.base**high) if hasattr(control, "base") else (low, high)
+
+
+def _accepted(control):
+    if hasattr(control, "options"):
+        return "one of " + ", ".join(control._options_labels)
+    if isinstance(control.value, bool):
+        return "true or false"
+    if isinstance(control.value, str):
+        return "text"
+    kind = "number" if isinstance(control.value, float) else "whole number"
+    return "a {} from {:.6g} to {:.6g}".format(kind, *_range(control))
+
+
+def _set(control, text):
+    """Give ``control`` the value that ``text`` names; ValueError or KeyError if it names none."""
+    if hasattr(control, "options"):
+        control.index = control._options_labels.index(text)
+    elif isinstance(control.value, bool):
+        control.value = {"true": True, "false": False}[text]
+    elif isinstance(control.value, str):
+        control.value = text[:2000]
+    else:
+        value, (low, high) = (float if isinstance(control.value, float) else int)(text), _range(control)
+        if not low <= value <= high:
+            raise ValueError(text)
+        control.value = value
