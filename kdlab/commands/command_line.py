@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 from .. import __version__
@@ -29,7 +30,8 @@ def main(arguments=None):
         parser.error(f"unknown arguments: {' '.join(others)}")
     options.others, options.line = others, shlex.join(["kdlab", *arguments])
     run = hasattr(options, "command")
-    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
+    hook = sys.unraisablehook
+    sys.unraisablehook = partial(_interrupt_again, hook)
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
@@ -51,10 +53,13 @@ def main(arguments=None):
         sys.unraisablehook = hook
 
 
-def _interrupt_again(unraisable):
-    """Press Ctrl-C once more, a moment later, where it struck in a ``__del__``, of which Python shows and drops errors."""
+def _interrupt_again(otherwise, unraisable):
+    """Press Ctrl-C once more, a moment later, where it struck in a ``__del__``, of which Python shows and drops errors.
+
+    All other errors are left to ``otherwise``, the hook that was there before.
+    """
     if unraisable.exc_type is not KeyboardInterrupt:
-        return sys.__unraisablehook__(unraisable)
+        return otherwise(unraisable)
     again = threading.Timer(0.05, _thread.interrupt_main)
     again.daemon = True
     again.start()

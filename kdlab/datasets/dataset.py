@@ -188,10 +188,14 @@ def _find_loader(name_or_path):
     )
 
 
-def digits_logits():
-    """Return the shipped real logits on ``load("digits").test``: {"teacher": (600, 10), "student": (600, 10)}, float32.
+def digits_logits(split="test"):
+    """Return the shipped real logits on a split of ``load("digits")``: {"teacher": (N, 10), "student": (N, 10)}, float32.
 
-    The teacher is trained to the end, the student only begun: ``python -m kdlab.teachers.digits`` made the file.
+    ``split`` is "train" (898 digits), "validation" (299) or "test" (600). The teacher is that of
+    ``kdlab.teachers.digits.digits_teacher``, the student is only begun; ``python -m kdlab.teachers.digits`` made both.
+    Raises ValueError for another split.
     """
+    if split not in ("train", "validation", "test"):
+        raise ValueError(f"split must be train, validation or test, got {split!r}")
     with np.load(DATA / "digits_logits.npz", allow_pickle=False) as file:
-        return {name: file[name] for name in ("teacher", "student")}
+        return {name: file[f"{split}_{name}"] for name in ("teacher", "student")}

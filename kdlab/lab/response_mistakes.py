@@ -36,7 +36,7 @@ def keras_default(state, temperature, alpha, scenario, width, seeds=3):
     """Train ``seeds`` students with Keras's own Distiller and its default loss; return their accuracy and difference.
 
     They begin where our students begin, but Keras shuffles the samples in its own way. Samples without a label are
-    left out, for Keras has no use for them, and of an ensemble the first teacher is taken, for it takes one.
+    left out, for Keras has no use for them, and in the place of an ensemble stands the one shipped teacher, for it takes one.
     """
     from ..backend import keras, tf
 

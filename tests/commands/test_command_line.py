@@ -1,10 +1,12 @@
 """The command line without TensorFlow: help, arguments, and what is refused before anything is loaded."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 
@@ -272,18 +274,71 @@ def test_a_stopped_export_promises_nothing_that_goes_on(failing, capsys):
     assert capsys.readouterr().err == "kdlab: stopped; nothing half-written is left\n"
 
 
-def test_ctrl_c_is_not_lost_in_a_destructor(folder, capsys, monkeypatch):
-    class Unlucky:
-        def __del__(self):
-            raise KeyboardInterrupt
+def interrupt(*_):
+    raise KeyboardInterrupt
 
+
+class Unlucky:
+    """Whatever interrupts when it dies."""
+
+    __del__ = interrupt
+
+
+def dies_at_once():
+    Unlucky()
+
+
+def dies_in_a_cycle():
+    unlucky = Unlucky()
+    unlucky.itself = unlucky
+    del unlucky
+    gc.collect()
+
+
+def is_told_of_a_death():
+    mortal = set()
+    reference = weakref.ref(mortal, interrupt)
+    del mortal
+    return reference
+
+
+@pytest.fixture
+def only_our_objects_die():
+    """No garbage of other tests is collected in between, and Ctrl-C does what it does unless somebody changed it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("only_our_objects_die")
+@pytest.mark.parametrize("strike", [dies_at_once, dies_in_a_cycle, is_told_of_a_death])
+def test_ctrl_c_is_not_lost_where_python_drops_errors(folder, capsys, monkeypatch, strike):
     def run(options):
-        Unlucky()
-        time.sleep(10)
+        strike()
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            time.sleep(0.01)
 
     monkeypatch.setattr(run_arguments, "_run", run)
     assert main(TRAIN) == 130
     assert capsys.readouterr().err == "kdlab: stopped; the same command goes on from here\n"
+
+
+@pytest.mark.parametrize("kind", [ResourceWarning, OSError])
+def test_other_errors_of_dying_objects_go_where_they_went_before(folder, capsys, monkeypatch, kind):
+    class Careless:
+        def __del__(self):
+            raise kind("left open")
+
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: seen.append(unraisable.exc_type))
+    monkeypatch.setattr(run_arguments, "_run", lambda options: Careless() and None)
+    assert main(TRAIN) == 0
+    assert seen == [kind]
+    assert capsys.readouterr().err == ""
 
 
 def test_endless_messages_are_cut(failing, capsys):

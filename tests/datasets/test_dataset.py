@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -249,17 +251,39 @@ def test_notes_are_kept():
 # --- the shipped logits
 
 
-def test_shipped_logits_have_the_accuracy_that_was_reported_when_they_were_made(digits):
-    logits = digits_logits()
-    assert sorted(logits) == ["student", "teacher"]
-    right = {name: int((z.argmax(axis=1) == digits.test.y).sum()) for name, z in logits.items()}
-    assert right == {"teacher": 581, "student": 270}
+@pytest.mark.parametrize(
+    ("split", "right"),
+    [
+        ("train", {"teacher": 898, "student": 412}),
+        ("validation", {"teacher": 294, "student": 129}),
+        ("test", {"teacher": 589, "student": 270}),
+    ],
+)
+def test_shipped_logits_have_the_accuracy_that_was_reported_when_they_were_made(digits, split, right):
+    logits, labels = digits_logits(split), getattr(digits, split).y
+    assert {name: int((z.argmax(axis=1) == labels).sum()) for name, z in logits.items()} == right
     for values in logits.values():
-        assert values.shape == (600, 10)
+        assert values.shape == (len(labels), 10)
         assert values.dtype == np.float32
         # Logits, not probabilities: rows do not sum to 1, and some values are below 0.
         assert values.min() < 0
         assert np.abs(values.sum(axis=1) - 1).min() > 1e-6
+
+
+def test_the_test_digits_logits_are_what_one_gets_unasked():
+    np.testing.assert_array_equal(digits_logits()["student"], digits_logits("test")["student"])
+
+
+@pytest.mark.parametrize("split", ["valid", None, 0])
+def test_other_splits_than_there_are_have_no_logits(split):
+    with pytest.raises(ValueError, match=f"split must be train, validation or test, got {split!r}"):
+        digits_logits(split)
+
+
+def test_the_logits_need_no_tensorflow():
+    program = "import sys, kdlab.datasets.dataset as d; d.digits_logits('train'); print('tensorflow' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False"]
 
 
 # --- what a Split and a Dataset refuse

@@ -13,9 +13,10 @@ import pytest
 import kdlab
 from kdlab import models
 from kdlab.backend import keras, tf
-from kdlab.datasets.dataset import Split
+from kdlab.datasets.dataset import Split, digits_logits, load
 from kdlab.live.result import diverged_at
 from kdlab.live.trainer import LiveTrainer
+from kdlab.scenarios import SCENARIOS
 from kdlab.softening import distillation_loss, softmax
 
 EPOCHS, SEEDS = 4, 3
@@ -114,6 +115,39 @@ def test_one_seed_agrees_with_keras_fit(trainer, data, teacher_logits):
     for ours, theirs in zip(one.weights, student.get_weights(), strict=True):
         np.testing.assert_allclose(ours[0], theirs, **CLOSE)
     np.testing.assert_allclose(one.train_loss[0], losses, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "temperature", "alpha"), [("few", 4.0, 0.9), ("no3", 2.0, 1.0), ("wrong", 8.0, 0.3)]
+)
+def test_a_student_trained_by_hand_is_the_engines_first(scenario, temperature, alpha):
+    digits = load("digits")
+    made = SCENARIOS[scenario].prepare(digits, digits_logits("train")["teacher"][None])
+    student, optimizer, train = models.mlp(64, (16,), 10), keras.optimizers.Adam(0.01), made.data.train
+    live = LiveTrainer(made.data, student, made.teacher_logits, epochs=made.epochs, batch_size=made.batch_size)
+    student.set_weights(live.initial_weights(0))
+
+    @tf.function(reduce_retracing=True)
+    def step(x, labels, teacher_logits):
+        with tf.GradientTape() as tape:
+            z = student(x, training=True)
+            hard = keras.losses.sparse_categorical_crossentropy(labels, z, from_logits=True)
+            q = tf.nn.softmax(teacher_logits / temperature)
+            soft = keras.losses.categorical_crossentropy(q, z / temperature, from_logits=True)
+            loss = tf.reduce_mean((1 - alpha) * hard + alpha * temperature**2 * soft)
+        optimizer.apply(tape.gradient(loss, student.trainable_variables), student.trainable_variables)
+
+    order = live.batch_order(0)
+    assert order.shape == (made.epochs, len(train))
+    for samples in order:
+        for start in range(0, len(samples), live.batch_size):
+            rows = samples[start : start + live.batch_size]
+            step(train.x[rows], train.y[rows], made.teacher_logits[rows])
+    engine = live.train(temperature, alpha, seeds=1)
+    logits = student(digits.test.x).numpy()
+    # Some hundred steps apart, in float32: what rounding leaves between two orders of adding up.
+    np.testing.assert_allclose(engine.logits(digits.test.x)[0], logits, rtol=0.01, atol=0.02)
+    assert same_accuracy(engine.test_accuracy[0], (logits.argmax(axis=1) == digits.test.y).mean(), 600)
 
 
 def test_the_students_are_real_keras_models(result, data):
@@ -271,6 +305,19 @@ def test_seeds_are_nested_and_differ(trainer, result):
     assert len(np.unique(more.weights[0][:, 0, 0])) == len(np.unique(more.train_loss[:, -1])) == 10
     assert not (trainer.batch_order(0) == trainer.batch_order(1)).all()
     assert (np.sort(trainer.batch_order(1)) == np.arange(260)).all()
+
+
+@pytest.mark.parametrize(("temperature", "alpha"), [(4.0, 0.0), (1.0, 1.0)])
+def test_the_first_five_of_ten_are_the_five_of_a_sweep(trainer, data, temperature, alpha):
+    ten, five = (trainer.train(temperature, alpha, seeds=seeds) for seeds in (10, 5))
+    swept = trainer.sweep([temperature], [alpha], seeds=5)
+    assert swept.test_accuracy.shape == swept.validation_accuracy.shape == (1, 1, 5)
+    assert ten.validation_accuracy.shape == ten.train_loss.shape == (10, EPOCHS)
+    for other in (five.test_accuracy, swept.test_accuracy[0, 0]):
+        assert same_accuracy(ten.test_accuracy[:5], other, len(data.test))
+    for other in (five.validation_accuracy[:, -1], swept.validation_accuracy[0, 0]):
+        assert same_accuracy(ten.validation_accuracy[:5, -1], other, len(data.validation))
+    assert len(np.unique(ten.train_loss[:, -1])) == 10
 
 
 def test_layers_of_equal_shape_start_differently(data, teacher_logits):

@@ -11,7 +11,7 @@ const KINDS = {
   response: { label: "answers only", colour: "green", dash: "3 4" },
   features: { label: "with features", colour: "blue" },
 };
-const FIRST_TIME = "Loading TensorFlow and training the teacher; the first time this takes some seconds …";
+const FIRST_TIME = "Loading TensorFlow and compiling; the first time this takes some seconds …";
 const milliseconds = (seconds) => (seconds < 1 ? `${(1000 * seconds).toFixed(0)} ms` : `${seconds.toFixed(1)} s`);
 const titleOf = (choices, name) => choices.find((choice) => choice.name === name)?.title ?? name;
 const layerTitle = (name) => name.replace("_", " ");

@@ -6,7 +6,7 @@ const VERDICTS = {
   worse: ["no", "No: distillation loses here."],
   "not told apart": ["open", "Not told apart from chance."],
 };
-const FIRST_TIME = "Loading TensorFlow and training the teacher; the first time this takes some seconds …";
+const FIRST_TIME = "Loading TensorFlow and compiling; the first time this takes some seconds …";
 const position = (store) => pick(store, POSITION);
 const scenarioOf = (model, name) => model.get("scenarios").find((scenario) => scenario.name === name);
 
@@ -40,7 +40,7 @@ function renderModels(model, store) {
       caption: "Teacher, student alone and distilled student", hidden: true,
       heads: ["", "layers", "weights", "test accuracy", "training time"],
       rows: [
-        row(r.teacher.count > 1 ? "ten teachers" : "teacher", "64-256-256-10", r.teacher, share(r.teacher.accuracy), milliseconds(r.teacher.seconds)),
+        row(r.teacher.count > 1 ? "ten teachers" : "teacher", "64-256-256-10", r.teacher, share(r.teacher.accuracy), r.teacher.seconds === null ? "trained beforehand" : milliseconds(r.teacher.seconds)),
         students("student alone", r.alone),
         students("distilled student", r.distilled),
       ],
