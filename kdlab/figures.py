@@ -7,6 +7,7 @@ colour is also one of marker, hatch or dash.
 """
 
 import contextlib
+import io
 import threading
 from collections import Counter
 from contextvars import ContextVar
@@ -31,6 +32,7 @@ __all__ = [
     "landscape",
     "matrix",
     "pixels",
+    "png",
     "regions",
     "reliability",
     "strip",
@@ -134,6 +136,15 @@ def pixels(figure, width=640, ratio=1.0):
     for artist in moving:
         figure.draw_artist(artist)
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def png(figure, width=900, ratio=1.5):
+    """Return a figure drawn at ``width`` CSS pixels as the bytes of a PNG file."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels(figure, width, ratio)).save(file, "png", optimize=True)
+    return file.getvalue()
 
 
 def _figure(height, panels=1, **options):
