@@ -319,10 +319,11 @@ def strip(series, title="", xlabel="test accuracy, per cent", reference=None, un
 
 
 @_kept
-def students(alone, distilled, teacher=None, epoch=None):
+def students(alone, distilled, teacher=None, trained=1.0):
     """Draw paired students of two ``LiveResult``s: test accuracy of each, and how it came about, epoch by epoch.
 
-    ``teacher`` is its test accuracy, for a line; ``epoch`` (from 1) shows the students after that epoch.
+    ``teacher`` is its test accuracy, for a line; ``trained``, up to 1, shows the students after that share of their
+    training: the two may have epochs of different length.
     """
     figure, (left, right) = _figure(3.0, 2)
     rows = _Strip(figure, left, (1, 1), "test accuracy, per cent", paired=True)
@@ -334,31 +335,31 @@ def students(alone, distilled, teacher=None, epoch=None):
             ("validation", {"linestyle": ":", "linewidth": 1.2}),
         ):
             lines[kind, split] = right.plot([], [], color=colour, label=f"{kind}, {split}", **style)[0]
-    right.set(xlabel="epoch", ylabel="mean accuracy, per cent", xlim=(0, distilled.test_accuracy_per_epoch.shape[1]))
+    right.set(xlabel="share of the training, per cent", ylabel="mean accuracy, per cent", xlim=(0, 100))
     right.set_title("While they learn")
     right.legend(loc="lower right")
     cursor = right.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
     figure.moving += [*lines.values(), cursor]
 
-    def update(alone, distilled, teacher=None, epoch=None):
-        at = -1 if epoch is None else epoch - 1
+    def update(alone, distilled, teacher=None, trained=1.0):
         kinds = {"alone": alone, "distilled": distilled}
-        now = {name: kind.test_accuracy_per_epoch[:, at] for name, kind in kinds.items()}
+        epochs = {name: kind.test_accuracy_per_epoch.shape[1] for name, kind in kinds.items()}
+        now = {
+            name: kind.test_accuracy_per_epoch[:, max(round(trained * epochs[name]), 1) - 1]
+            for name, kind in kinds.items()
+        }
         words = rows.update(now, None if teacher is None else ("teacher", teacher))
-        means = []
+        late = []
         for (name, split), line in lines.items():
             kind = kinds[name]
             mean = 100 * (kind.test_accuracy_per_epoch if split == "test" else kind.validation_accuracy).mean(axis=0)
-            line.set_data(np.arange(1, len(mean) + 1), mean)
-            means.append(mean)
-        steps = means[0].shape[0]
-        if not np.isclose(right.get_xlim()[1], steps):
-            right.set_xlim(0, steps)
-            figure.still = None
-        low = np.nanmin([m[len(m) // 8 :].min() for m in means])
-        _limits(right, figure, low, min(np.nanmax(means), 100), 5, "y")
-        cursor.set_xdata([np.nan] * 2 if epoch is None else [epoch] * 2)
-        _set_texts(figure, [heading], ["Each dot is a student" if epoch is None else f"After epoch {epoch}"])
+            line.set_data(100 * np.arange(1, len(mean) + 1) / len(mean), mean)
+            late.append(mean[len(mean) // 8 :])
+        _limits(right, figure, np.nanmin(np.concatenate(late)), min(np.nanmax(np.concatenate(late)), 100), 5, "y")
+        cursor.set_xdata([np.nan if trained == 1 else 100 * trained] * 2)
+        _set_texts(
+            figure, [heading], ["Each dot is a student" if trained == 1 else f"After {trained:.0%} of the training"]
+        )
         figure.set_label(f"Test accuracy in per cent of students alone and distilled, joined in pairs. {words}.")
 
     return figure, update
@@ -510,7 +511,7 @@ def reliability(kinds, bins=10):
             )
             axes.set(xlim=(0, 103), ylim=(0, 103), xlabel="confidence, per cent", title=name)
             error = np.nansum(count * np.abs(right - confidence)) / count.sum()
-            words.append(f"{name}: expected calibration error {100 * error:.1f} percentage points")
+            words.append(f"{name}: calibration error, pooled, {100 * error:.1f} percentage points")
         every[0].set_ylabel("accuracy, per cent")
     figure.set_label(f"Accuracy against confidence in {bins} bins. " + "; ".join(words) + ".")
     return figure

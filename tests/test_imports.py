@@ -26,6 +26,7 @@ FLOORS = {
         "segmentation",
         "cache",
         "timing",
+        "quiet",
         "datasets",
         "features.representations",
         "runs.results",

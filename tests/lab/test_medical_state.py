@@ -14,10 +14,11 @@ from kdlab.evaluation import (
     mean_interval,
     paired_difference,
     reliability_diagram,
+    samples_needed,
     wilson_interval,
 )
 from kdlab.lab import medical_figures, medical_state
-from kdlab.lab.medical_figures import chance, samples_to_tell_apart
+from kdlab.lab.medical_figures import chance
 from kdlab.lab.medical_questions import medical_questions
 from kdlab.lab.medical_state import DEFAULTS, SHOWN, MedicalState
 from kdlab.softening import softmax
@@ -234,13 +235,13 @@ def test_chance_of_the_published_difference():
     found = chance(253, 0.8999, 0.8956)
     assert found["right"] == [228, 227]
     assert found["intervals"][0] == list(wilson_interval(228, 253))
-    assert found["needed"] == samples_to_tell_apart(0.8956, 0.8999) > 70_000
+    assert found["needed"] == samples_needed(0.8956, 0.8999) > 70_000
     assert found["standard_error"] == pytest.approx(np.sqrt((0.8999 * 0.1001 + 0.8956 * 0.1044) / 253))
     assert chance(10, 0.9, 0.9)["needed"] is None
 
 
 def test_so_many_samples_tell_two_accuracies_apart_four_times_in_five():
-    random, needed = np.random.default_rng(0), samples_to_tell_apart(0.8, 0.7)
+    random, needed = np.random.default_rng(0), samples_needed(0.8, 0.7)
     assert needed == 291  # by hand: 2.8016² · (0.16 + 0.21) / 0.01 = 290.4
     shares = random.binomial(needed, [[0.8], [0.7]], size=(2, 20_000)) / needed
     z = (shares[0] - shares[1]) / np.sqrt((shares * (1 - shares)).sum(axis=0) / needed)
