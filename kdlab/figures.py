@@ -7,6 +7,7 @@ colour is also one of marker, hatch or dash.
 """
 
 import contextlib
+import inspect
 import io
 import threading
 from collections import Counter
@@ -20,6 +21,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .evaluation import mean_interval, reliability_diagram
 
@@ -73,24 +75,26 @@ def keeping(store, narrow=False):
         _NARROW.reset(tokens[1])
 
 
-def _shape(value):
+def _layout(name, value):
+    """Return what of the argument ``name`` decides how a picture is laid out; all else moves artists of it."""
+    if name in ("title", "xlabel", "ylabel"):
+        return bool(value)
+    if name == "classes":
+        return None if value is None else tuple(map(str, value))
     if isinstance(value, dict):
-        return tuple(_shape(one) for one in value.values())
-    if isinstance(value, (str, bool)) or value is None:
-        return value if isinstance(value, bool) else value is None
-    try:
-        return np.shape(value)
-    except ValueError:  # rows of different lengths
-        return tuple(map(len, value))
+        return tuple(np.size(one) for one in value.values())
+    return value if value is None or isinstance(value, (str, bool)) else "given"
 
 
 def _kept(build):
     """Make of ``build(*results) -> (figure, update)`` a function that returns the figure after ``update(*results)``."""
+    signature = inspect.signature(build)
 
     @wraps(build)
     def picture(*results, **options):
-        kept = _KEPT.get()
-        key = (build, *map(_shape, results), *((name, _shape(value)) for name, value in sorted(options.items())))
+        kept, given = _KEPT.get(), signature.bind(*results, **options)
+        given.apply_defaults()
+        key = (build, *(_layout(name, value) for name, value in given.arguments.items()))
         if kept:
             store, calls = kept
             calls[key] += 1
@@ -171,6 +175,11 @@ def _legend(axes, **options):
     return axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=1 if _NARROW.get() else 3, **options)
 
 
+def _check_some(series):
+    if not series or not all(np.size(values) for values in series.values()):
+        raise ValueError(f"series must be {{name: numbers}} with at least one number under each name, got {series!r}")
+
+
 def _set_texts(figure, artists, texts):
     """Give texts that stand still other words; only then they are drawn again."""
     for artist, text in zip(artists, texts, strict=True):
@@ -185,6 +194,7 @@ def _set_texts(figure, artists, texts):
 @_kept
 def bars(series, classes=None, title="", ylabel="probability"):
     """Draw numbers per class side by side: ``series`` is {name: (C,)}, ``classes`` their names, else 0 to C − 1."""
+    _check_some(series)
     count = len(next(iter(series.values())))
     figure, (axes,) = _figure(2.9)
     width = 0.84 / len(series)
@@ -206,7 +216,7 @@ def bars(series, classes=None, title="", ylabel="probability"):
         every = np.concatenate([np.ravel(values) for values in series.values()])
         inside = every.min() >= 0 and every.max() <= 1
         step = 1.0 if inside else 10.0 ** np.floor(np.log10(np.abs(every).max()))
-        _limits(axes, figure, 0 if inside else min(every.min(), 0), 1 if inside else every.max(), step, "y")
+        _limits(axes, figure, 0 if inside else min(every.min(), 0), 1 if inside else max(every.max(), 0), step, "y")
         _set_texts(
             figure,
             [*legend.get_texts(), label, *([heading] if title else [])],
@@ -303,6 +313,7 @@ def strip(series, title="", xlabel="test accuracy, per cent", reference=None, un
     ``series`` is {name: (n,)}, accuracies from 0 to 1 (or in ``unit`` "own"); with two rows of as many students, pairs
     are joined. ``reference`` is (name, value) of a vertical line, the teacher's say.
     """
+    _check_some(series)
     lengths = [np.size(values) for values in series.values()]
     figure, (axes,) = _figure(1.0 + 0.68 * len(series))
     rows = _Strip(figure, axes, lengths, xlabel, paired=len(lengths) == 2 and len(set(lengths)) == 1)
@@ -310,9 +321,9 @@ def strip(series, title="", xlabel="test accuracy, per cent", reference=None, un
     if reference is None:
         rows.reference.set_visible(False)
 
-    def update(series, title="", xlabel="", reference=None, unit="percent"):
+    def update(series, title="", xlabel="test accuracy, per cent", reference=None, unit="percent"):
         words = rows.update(series, reference, unit)
-        _set_texts(figure, [heading], [title or " "])
+        _set_texts(figure, [heading, axes.xaxis.label], [title or " ", xlabel])
         figure.set_label(f"{title or 'Dots, one per student'}. {words}.")
 
     return figure, update
@@ -371,6 +382,7 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
 
     ``log`` is True for two logarithmic axes, "x" for the first alone, False for none.
     """
+    _check_some(series)
     figure, (axes,) = _figure(3.0)
     style = list(
         zip(
@@ -387,8 +399,8 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if log is True:
         axes.set_yscale("log")
+        axes.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_formatter=NullFormatter())
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.grid(color="#e4e8ec")
     legend, heading = _legend(axes), figure.suptitle(title, x=0.01, ha="left", fontsize=10.5) if title else None
     figure.moving = [*lines, cursor]
@@ -396,13 +408,17 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
     def update(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
         for line, y in zip(lines, series.values(), strict=True):
             line.set_data(x, y)
+        cursor.set_xdata([np.nan if mark is None else mark] * 2)
         before = axes.get_xlim(), axes.get_ylim()
         axes.relim()
         axes.autoscale_view()
         if before != (axes.get_xlim(), axes.get_ylim()):
             figure.still = None
-        cursor.set_xdata([np.nan if mark is None else mark] * 2)
-        _set_texts(figure, [*legend.get_texts(), *([heading] if title else [])], [*series, *([title] if title else [])])
+        _set_texts(
+            figure,
+            [*legend.get_texts(), axes.xaxis.label, axes.yaxis.label, *([heading] if title else [])],
+            [*series, xlabel, ylabel, *([title] if title else [])],
+        )
         ends = [f"{name}: from {y[0]:.3g} to {y[-1]:.3g}" for name, y in series.items()]
         figure.set_label(f"{title or ylabel}. Over {xlabel} from {x[0]:.3g} to {x[-1]:.3g}. " + "; ".join(ends) + ".")
 
@@ -431,19 +447,24 @@ def _linear(value):
 def matrix(values, rows=None, columns=None, title="", ylabel="true class", xlabel="class"):
     """Draw a table of numbers ``values`` (R, C) from 0 to 1, each on its colour, in per cent."""
     values = np.asarray(values, float)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"values must have shape (R, C), got {values.shape}")
+    rows, columns = (
+        [*range(size)] if names is None else list(names)
+        for names, size in zip((rows, columns), values.shape, strict=True)
+    )
     with _STYLING, rc_context(STYLE):
         figure, (axes,) = _figure(1.2 + 0.36 * len(values))
         cells = axes.imshow(values, cmap=WHITE_TO_BLUE, vmin=0, vmax=1, aspect="auto")
         texts = [[f"{100 * v:.0f}" if v >= 0.005 else "" for v in row] for row in values]
         _numbers_on(axes, cells, values, texts)
-        axes.set_xticks(range(values.shape[1]), columns if columns is not None else range(values.shape[1]))
-        axes.set_yticks(range(len(values)), rows if rows is not None else range(len(values)))
+        axes.set_xticks(range(len(columns)), columns)
+        axes.set_yticks(range(len(rows)), rows)
         axes.set(xlabel=f"{xlabel} (numbers: per cent)", ylabel=ylabel)
         axes.set_title(title, wrap=True)
     off = np.where(np.eye(*values.shape, dtype=bool), -np.inf, values)
     row, column = np.unravel_index(off.argmax(), off.shape)
-    names = [rows or range(len(values)), columns or range(values.shape[1])]
-    words = f"row {names[0][row]}, column {names[1][column]}, {100 * values[row, column]:.1f} per cent"
+    words = f"row {rows[row]}, column {columns[column]}, {100 * values[row, column]:.1f} per cent"
     figure.set_label(f"{title or 'Table of shares'}. Largest off the diagonal: {words}.")
     return figure
 

@@ -50,17 +50,49 @@ def test_an_answer_that_is_not_there(asked, answer):
     assert "Choose one of the 4 answers" in asked[1].check(answer).message
 
 
-def test_the_view_answers_and_survives_a_broken_check():
+def feedback(view, question=0):
+    """What stands below a question."""
+    return view.children[question].children[-1].value
+
+
+def test_a_choice_is_answered_at_once():
+    view = temperature_questions()
+    radio = view.children[1].children[1]
+    assert [text for text, _ in radio.options] == list(view.asked[1].choices)
+    assert radio.value is None
+    assert feedback(view, 1) == '<p role="status" class="kdlab-feedback kdlab-"></p>'
+    radio.value = 1
+    assert "✓ Right. z / T keeps the order" in feedback(view, 1)
+    assert "kdlab-right" in feedback(view, 1)
+    radio.value = 3
+    assert "✗ Not quite. It does happen: for T → ∞" in feedback(view, 1)
+    assert "kdlab-wrong" in feedback(view, 1)
+    assert "✓" not in feedback(view, 0) + feedback(view, 2)
+
+
+def test_a_number_is_checked_by_enter_and_by_the_button():
+    view = temperature_questions()
+    text, button = view.children[0].children[1].children
+    button.click()
+    assert "must be a number" in feedback(view)
+    text.value = "0.844"
+    assert "✓ Right." in feedback(view)
+    text.value = "<b>0.2</b>"
+    assert "&lt;b&gt;0.2&lt;/b&gt;" in feedback(view)
+
+
+@pytest.mark.parametrize("choices", [(), ("one", "other")])
+def test_a_broken_check_is_said_on_the_page(choices):
     def broken(answer):
         raise RuntimeError("no luck")
 
-    view = Questions([Question("?", broken)])
-    view.answer = {"question": 0, "answer": 1, "counter": 1}
-    assert view.feedback["correct"] is False
-    assert view.feedback["message"] == "This answer could not be checked: no luck"
-    view = temperature_questions()
-    view.answer = {"question": 1, "answer": 1, "counter": 1}
-    assert view.feedback["correct"] is True
+    view = Questions([Question("?", broken, choices)])
+    answer = view.children[0].children[1]
+    if choices:
+        answer.value = 0
+    else:
+        answer.children[1].click()
+    assert "This answer could not be checked: no luck" in feedback(view)
 
 
 @pytest.mark.parametrize(
