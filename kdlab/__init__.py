@@ -1,6 +1,7 @@
 """kdlab: an interactive teaching lab for knowledge distillation.
 
-Public names load on first use (PEP 562): ``import kdlab`` imports neither TensorFlow nor matplotlib.
+Public names and submodules load on first use (PEP 562): ``import kdlab`` imports neither TensorFlow nor matplotlib nor
+ipywidgets.
 """
 
 import importlib
@@ -17,7 +18,7 @@ _HOME = {
     "distill": "distillation",
     "LiveTrainer": "live.trainer",
 }
-_MODULES = ("models",)
+_MODULES = ("conventions", "evaluation", "lab", "losses", "models", "softening")
 
 __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 
