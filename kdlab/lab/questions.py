@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import traitlets
@@ -42,8 +43,15 @@ def chosen(right, *feedback):
     return check
 
 
-def typed(right, message, mistakes=(), tolerance=0.005, hint="{hint}"):
-    """Return the check of a number: ``mistakes`` are pairs (value that a known slip gives, what to say to it)."""
+def typed(right, message, hint, mistakes=(), tolerance=0.005):
+    """Return the check of a number; ``hint`` is what helps after a wrong one that is none of the known slips.
+
+    ``mistakes`` are pairs (value that a known slip gives, what to say to it). Raises ValueError where two of
+    all these values lie within twice the tolerance: a slip would be taken for another one, or for the right answer.
+    """
+    for one, two in combinations([right, *(slip for slip, _ in mistakes)], 2):
+        if abs(one - two) <= 2 * tolerance:
+            raise ValueError(f"the answers {one:g} and {two:g} cannot be told apart with a tolerance of {tolerance:g}")
 
     def check(answer):
         try:
@@ -57,10 +65,7 @@ def typed(right, message, mistakes=(), tolerance=0.005, hint="{hint}"):
         for slip, explanation in mistakes:
             if abs(value - slip) <= tolerance:
                 return Answer(False, explanation)
-        return Answer(
-            False,
-            f"{value:g} is {'too large' if value > right else 'too small'}. {hint}",
-        )
+        return Answer(False, f"{value:g} is {'too large' if value > right else 'too small'}. {hint}")
 
     return check
 
@@ -101,6 +106,7 @@ def temperature_questions():
                     at_two[0],
                     f"softmax(3, 1, 0) = ({at_two[0]:.3f}, {at_two[1]:.3f}, {at_two[2]:.3f}): T divides the logits "
                     f"before the exponential. At T = 1 it was {at_one[0]:.3f}.",
+                    hint="Divide each logit by 2 first, then take the exponentials and the first one's share of their sum.",
                     mistakes=(
                         (at_one[0], "That is T = 1: the logits were not divided by 2."),
                         (

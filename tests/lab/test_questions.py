@@ -4,7 +4,18 @@ import math
 
 import pytest
 
-from kdlab.lab.questions import Question, Questions, response_questions, temperature_questions
+from kdlab.lab.medical_questions import medical_questions
+from kdlab.lab.questions import (
+    Question,
+    Questions,
+    feature_questions,
+    response_questions,
+    temperature_questions,
+    typed,
+)
+from kdlab.lab.tinyml_questions import tinyml_questions
+
+SETS = (temperature_questions, response_questions, feature_questions, medical_questions, tinyml_questions)
 
 
 @pytest.fixture
@@ -82,3 +93,52 @@ def test_the_conversion_question(answer, correct, said):
 def test_chapter_two_choices(question, right):
     asked = response_questions().asked[question]
     assert [k for k in range(len(asked.choices)) if asked.check(k).correct] == [right]
+
+
+# --- of every chapter
+
+ANSWERS = [*range(-1, 6), -1e9, 0.88, 0.31, 1e9, "0.3", "x", "", None, True]
+
+
+@pytest.mark.parametrize("questions", SETS, ids=lambda make: make.__name__)
+def test_whatever_is_answered_no_placeholder_is_shown(questions):
+    for question in questions().asked:
+        texts = [question.prompt, *question.choices, *(question.check(answer).message for answer in ANSWERS)]
+        assert all(text.strip() == text != "" for text in texts)
+        assert [text for text in texts if "{" in text or "}" in text] == []
+
+
+@pytest.mark.parametrize("questions", SETS, ids=lambda make: make.__name__)
+def test_a_number_that_is_no_known_slip_gets_a_hint(questions):
+    for question in questions().asked:
+        if not question.choices:
+            message = question.check("-12345").message
+            assert message.startswith("-12345 is too small. ")
+            assert len(message) > len("-12345 is too small. ") + 15
+
+
+@pytest.mark.parametrize(
+    ("right", "slips", "tolerance"),
+    [(0.85, (0.15, 0.85), 0.005), (0.5, (0.2, 0.2), 0.005), (38.4, (38.45,), 0.05), (40, (25, 25.5), 0.3)],
+)
+def test_slips_that_cannot_be_told_apart_are_refused(right, slips, tolerance):
+    with pytest.raises(ValueError, match=f"cannot be told apart with a tolerance of {tolerance}"):
+        typed(right, "yes", "a hint", [(slip, "no") for slip in slips], tolerance)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("0.75", "(160 − 40) / 160 = 0.75"),
+        ("0.85", "sensitivity"),
+        ("0.77", "accuracy"),
+        ("0.25", "1 − specificity"),
+        ("0.459", "precision"),
+        ("0.952", "among those called healthy"),
+        ("0.6", "too small. Look at the healthy people alone"),
+    ],
+)
+def test_sensitivity_accuracy_and_others_are_not_taken_for_specificity(answer, said):
+    result = medical_questions().asked[0].check(answer)
+    assert result.correct is (answer == "0.75")
+    assert said in result.message
