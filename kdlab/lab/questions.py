@@ -168,7 +168,7 @@ def predict_exponent():
                     2,
                     "Without a factor the gradient falls like 1/T² at large T, and the labels take over.",
                     "T makes up for the 1/T in front of the gradient. But the difference q_s − q_t shrinks by another 1/T.",
-                    "1/T stands in front, and q_s − q_t shrinks by about another 1/T. It is level only for large T; before, it still climbs.",
+                    "1/T stands in front, and q_s − q_t shrinks by about another 1/T. Level it is for large T only.",
                     "Too much: at large T the gradient then grows with T, and the soft term drowns out the labels.",
                 ),
                 choices=("T⁰: no factor is needed", "T¹", "T²", "T³"),

@@ -46,12 +46,14 @@ WIDE = {
 }
 
 
-@pytest.mark.parametrize("kind", WIDE)
-def test_what_is_wider_than_the_prose_scrolls_and_is_reached_by_keys(server, open_page, fits_and_is_accessible, kind):
+@pytest.mark.parametrize(
+    ("kind", "where"), [*((kind, ".jp-RenderedMarkdown") for kind in WIDE), ("table", ".jp-RenderedHTML:has(.kd-card)")]
+)
+def test_what_is_wider_than_its_column_scrolls_and_is_reached_by_keys(
+    server, open_page, fits_and_is_accessible, kind, where
+):
     page = open_page(server.page("index"), ".kd-card", width=390)
-    page.locator(".jp-RenderedMarkdown").first.evaluate(
-        "(e, html) => e.insertAdjacentHTML('beforeend', html)", WIDE[kind]
-    )
+    page.locator(where).first.evaluate("(e, html) => e.insertAdjacentHTML('beforeend', html)", WIDE[kind])
     page.wait_for_selector(".kd-wide")
     assert page.locator(".kd-wide").get_attribute("aria-label").endswith("wider than the page")
     page.locator(".kd-wide").focus()
@@ -63,7 +65,7 @@ def test_what_is_wider_than_the_prose_scrolls_and_is_reached_by_keys(server, ope
     page.add_style_tag(content="#rendered_cells > div { max-width: none !important }")
     if kind != "code":  # longer than any page
         page.wait_for_function("!document.querySelector('.kd-wide')")
-        assert page.locator(".jp-RenderedMarkdown [tabindex]").count() == 0
+        assert page.locator(".kd-may-be-wide[tabindex]").count() == 0
 
 
 # A panel asks for its widget every 100 ms for two seconds. As on a slow machine, its clock goes off late: after those
