@@ -199,13 +199,25 @@ def read_data(options, display):
     """Return the ``Dataset`` of --data and the options about it; ValueError where it cannot be had or lacks a split."""
     display.note(f"Reading {options.data}")
     try:
-        data = load(options.data, **_given(options, "image_size", "preparation"))
+        data = load(options.data, **_given(options, "image_size", "preparation", "classes"))
     except ValueError as error:
         raise ValueError(str(error).replace("name_or_path must", "--data must", 1)) from error
     for name in ("train", "test"):
         if not len(getattr(data, name)):
             raise ValueError(f"{options.data} has no {name} samples")
+    display.note(_classes(data))
+    for note in data.notes:
+        display.note(note)
     return data
+
+
+def _classes(data):
+    """Return the classes with their numbers of samples in words."""
+    counts = zip(data.class_names, data.count(), strict=True)
+    found = [f"{name} {' + '.join(f'{count:,}' for count in numbers)}" for name, numbers in counts]
+    bare = int((data.train.y < 0).sum())
+    unlabelled = f"; to train on without a label {bare:,}" if bare else ""
+    return f"{len(found)} classes, samples to train on + validate with + test on: {', '.join(found)}{unlabelled}"
 
 
 def _given(options, *names):
@@ -285,7 +297,7 @@ class _Command:
     def record(self, chosen=(), **parts):
         """Return the run's record; ``chosen`` are settings beside those of every command."""
         options = self.options
-        given = _given(options, "model", "teacher", "student", "student_alone", "image_size", "preparation")
+        given = _given(options, "model", "teacher", "student", "student_alone", "image_size", "preparation", "classes")
         settings = {**given, **dict(chosen), **self._plain_settings()}
         title = f"kdlab {options.command}: {options.out.name}"
         parts = {**parts, "training": self.training, "notes": self.notes}

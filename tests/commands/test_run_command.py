@@ -263,6 +263,43 @@ def test_several_teachers_are_an_ensemble(folder, data):
     assert row["parameters"] == 2 * other.count_params()
 
 
+@pytest.mark.parametrize("line", [TRAIN, DISTILL, [*SWEEP, "--temperatures", "2", "--alphas", "0.5", "--seeds", "1"]])
+def test_every_run_begins_with_the_classes_and_their_numbers_of_images(folder, capsys, data, line):
+    assert main([*line, "--epochs", "1", "--out", f"new{'.csv' if line[0] == 'sweep' else '.keras'}"]) == 0
+    first, said, *rest = capsys.readouterr().out.splitlines()
+    assert first == "Reading data.npz"
+    labels = [getattr(data, name).y for name in ("train", "validation", "test")]
+    numbers = [f"{c} {' + '.join(str((y == c).sum()) for y in labels)}" for c in range(10)]
+    assert said == f"10 classes, samples to train on + validate with + test on: {', '.join(numbers)}"
+    assert any("epoch 1 of 1" in line for line in rest)
+
+
+def scans(*folders):
+    """Folders of eight small images each."""
+    for number, name in enumerate(folders):
+        Path("scans", name).mkdir(parents=True)
+        for k in range(8):
+            Image.new("L", (9, 9), 20 * number + k).save(Path("scans", name, f"{k}.png"))
+
+
+def test_classes_are_chosen_and_what_is_left_out_is_said_before_and_after(folder, capsys):
+    scans("b/x", "b/y", "c/x", "c/y", "d")
+    line = ["train", "--data", "scans", "--model", "mlp", "--epochs", "1", "--image-size", "8", "--out", "model.keras"]
+    assert main(line) == 2
+    assert (
+        "which folders of scans are the classes? Several folders hold the same folders: b/{x, y},"
+        in capsys.readouterr().err
+    )
+    assert main([*line, "--classes", "b, c"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "2 classes, samples to train on + validate with + test on: b 12 + 1 + 3, c 12 + 1 + 3"
+    note = "Left out, not being among the classes that were named: d (images: 8)."
+    assert lines[2] == note == lines[-1]
+    assert record("model.json")["settings"]["classes"] == ["b", "c"]
+    assert main([*TRAIN, "--classes", "0,1", "--out", "other.keras"]) == 2
+    assert "--classes chooses the images of a folder, and --data data.npz is none" in capsys.readouterr().err
+
+
 def test_quiet_prints_the_results_only(folder, capsys):
     assert main([*DISTILL, "--student-alone", "teacher.keras", "--out", "s.keras", "--quiet"]) == 0
     out, error = capsys.readouterr()
