@@ -90,17 +90,17 @@ def decode(path, image_size, channels, preparation="none", span=None):
         raise ValueError("no image of a known kind") from None
     except Exception as error:  # damaged files make Pillow raise exceptions of many kinds
         raise ValueError(str(error).split("\n")[0] or type(error).__name__) from error
-    kind = () if content.dtype == np.uint8 else (content.dtype.str,)
-    digest = hashlib.sha256(repr((*content.shape, *kind)).encode())
-    digest.update(np.ascontiguousarray(content))
+    # What is transparent is named by what is to be seen, and by the values that were rounded for it.
+    parts = [_without_colour(np.asarray(image))] if "deep" not in remarks and content.dtype != np.uint8 else []
+    digest = "".join(_name(part) for part in (*parts, content))
     if "colour" in remarks:
-        digest.update(Path(path).read_bytes())  # the lower bits are there only
+        digest += hashlib.sha256(Path(path).read_bytes()).hexdigest()  # the lower bits are there only
     grey = content.ndim == 2
     if prepare := PREPARATIONS[preparation]:
         image, grey = Image.fromarray(prepare(np.asarray(in_mode(image, "L")))), True
     image = in_mode(image, "L" if channels == 1 else "RGB")
     pixels = np.asarray(image.resize(image_size[::-1], Image.Resampling.BILINEAR))
-    return pixels.reshape(*image_size, -1), digest.hexdigest(), grey, remarks
+    return pixels.reshape(*image_size, -1), digest, grey, remarks
 
 
 def _remarks(image):
@@ -136,9 +136,20 @@ def _unrounded(image):
         values = np.asarray(in_mode(image, "L" if image.mode in ("L", "1") else "RGB"))
     if whole > 1 and not (values % whole).any():
         values = (values // whole).astype(np.uint8)
-    if values.ndim == 3 and (values == values[..., :1]).all():
-        values = values[..., 0]
-    return values
+    return _without_colour(values)
+
+
+def _without_colour(values):
+    """Return (height, width) of values (height, width, 3) that are grey; others as they are."""
+    return values[..., 0] if values.ndim == 3 and (values == values[..., :1]).all() else values
+
+
+def _name(values):
+    """Return the SHA-256, in hexadecimal, of an array."""
+    kind = () if values.dtype == np.uint8 else (values.dtype.str,)
+    digest = hashlib.sha256(repr((*values.shape, *kind)).encode())
+    digest.update(np.ascontiguousarray(values))
+    return digest.hexdigest()
 
 
 def used_range(images):
