@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ..cache import cache_folder, new_file
-from .dataset import Dataset, Split, hold_out
 from .downloads import fetch
-from .stored_images import check_fits_in_memory, to_float
+from .splits import from_arrays
+from .stored_images import check_fits_in_memory
 
 __all__ = ["NAMES", "load_by_name", "read_mat"]
 
@@ -61,15 +61,13 @@ def read_mat(path, *, seed=0, validation_split=0.1):
     check_fits_in_memory(4 * sum(getattr(array, "size", 0) for array in images.values()), path)
     classes, names = _classes(mapping, path)
     numbers = {part: _numbers(labels[part], classes, f"{part} labels of {path}") for part in labels}
-    train, validation = hold_out(numbers["train"], validation_split, seed, class_names=names)
-    rows = {"train": (train, validation), "test": (np.arange(len(numbers["test"])),)}
-    splits = []
-    for part in ("train", "test"):
-        pixels = _upright(images.pop(part), len(numbers[part]), f"{part} images of {path}")
-        splits += [Split(to_float(pixels, chosen), numbers[part][chosen]) for chosen in rows[part]]
-    return Dataset(
-        *splits,
-        class_names=names,
+    upright = {part: _upright(images[part], len(numbers[part]), f"{part} images of {path}") for part in images}
+    return from_arrays(
+        upright,
+        numbers,
+        names,
+        validation_split,
+        seed,
         source=f"EMNIST ({path.stem}): Cohen, Afshar, Tapson & van Schaik 2017, arXiv:1702.05373",
         licence="none stated; made from NIST Special Database 19",
     )

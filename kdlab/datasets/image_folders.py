@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from .class_folders import find_images, listed, printable
-from .dataset import Dataset, Split, hold_out
+from .dataset import Dataset, Split
 from .decoded_images import PREPARATIONS, decode_files
 from .downloads import fetch_kaggle
+from .splits import divide
 from .stored_images import StoredImages, free_memory, to_float
 
 __all__ = ["load_brain_tumor", "read_folder"]
@@ -74,9 +75,10 @@ def read_folder(
     labels = np.array([class_names.index(files[row].class_name) for row in good], np.int32)
     sides = np.array([files[row].side for row in good])
     groups = np.unique([decoded.digests[row] for row in good], return_inverse=True)[1]
-    notes += _copies(labels, groups, class_names)
-    parts, notes_of_border = _divide(labels, sides, groups, class_names, seed, validation_split, test_split)
-    notes += notes_of_border
+    shares = {"test": test_split, "validation": validation_split}
+    shares = {side: share for side, share in shares.items() if side not in sides}
+    parts, notes_of_copies = divide(labels, sides, groups, class_names, shares, seed)
+    notes += notes_of_copies
 
     size = 4 * len(good) * int(np.prod(decoded.pixels.shape[1:]))
     limit = free_memory() // 2 if memory_limit is None else memory_limit
@@ -106,52 +108,6 @@ def load_brain_tumor(preparation="brain-mri", **options):
 
 
 load_brain_tumor.__signature__ = inspect.signature(partial(read_folder, None))
-
-
-def _copies(labels, groups, class_names):
-    """Return notes on images with the same pixels."""
-    sizes = np.bincount(groups)
-    notes = []
-    if (sizes > 1).any():
-        notes.append(
-            f"Exact duplicates (the same pixels): {(sizes - 1).sum()}, in groups: {(sizes > 1).sum()}. Each group is kept "
-            "on one side of the split."
-        )
-    pairs = np.unique(np.stack([groups, labels]), axis=1)
-    torn = np.flatnonzero(np.bincount(pairs[0]) > 1)
-    if len(torn):
-        under = {class_names[label] for label in pairs[1][np.isin(pairs[0], torn)]}
-        times = f"{len(torn)} time{'s' if len(torn) > 1 else ''}"
-        notes.append(f"The same image is there under more than one class {times} ({listed(sorted(under))}).")
-    return notes
-
-
-def _divide(labels, sides, groups, class_names, seed, validation_split, test_split):
-    """Return the rows of training, validation and test part, and notes on what crossed a given border."""
-    notes = []
-    rank = {"": 0, "train": 0, "validation": 1, "test": 2}
-    ranks = np.array([rank[side] for side in sides])
-    highest = np.zeros(groups.max() + 1, int)
-    np.maximum.at(highest, groups, ranks)
-    crossed = ranks < highest[groups]
-    if crossed.any():
-        notes.append(
-            f"Images across the given border: {crossed.sum()}, different ones: {len(np.unique(groups[crossed]))}. Their "
-            "copies on the side nearer to training were left out."
-        )
-    parts = [np.flatnonzero((ranks == side) & ~crossed) for side in range(3)]
-    for side, share in ((2, test_split), (1, validation_split)):
-        if not (ranks == side).any():
-            pool = parts[0]
-            rest, held = hold_out(labels[pool], share, seed, groups[pool], class_names)
-            parts[0], parts[side] = pool[rest], pool[held]
-    missing = np.setdiff1d(np.arange(len(class_names)), labels[parts[0]])
-    if len(missing):
-        raise ValueError(
-            f"no image is left to train on of class {listed([class_names[c] for c in missing])}: "
-            "add some that can be read, or remove its folder"
-        )
-    return parts, notes
 
 
 def _check_names(classes):

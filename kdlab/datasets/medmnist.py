@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from ..checks import check_labels
-from .dataset import Dataset, Split, hold_out
 from .downloads import fetch
-from .stored_images import check_fits_in_memory, to_float
+from .splits import from_arrays
+from .stored_images import check_fits_in_memory
 
 __all__ = ["NAMES", "REFUSED", "load_by_name", "read_npz"]
 
@@ -93,25 +93,16 @@ def read_npz(path, *, seed=0, validation_split=0.1):
         class_names = tuple(SETS[set_name][1].split("|"))
     else:
         class_names = tuple(map(str, range(_count_classes(labels["train"], path))))
-    parts = {}
-    for part, (images, _) in arrays.items():
-        images = _channels_last(images, f"images of the {part} part of {path}")
-        if images.shape[1:] != (first := parts.get("train", (images,))[0]).shape[1:]:
+    images = {part: _channels_last(arrays[part][0], f"images of the {part} part of {path}") for part in arrays}
+    for part in arrays:
+        if images[part].shape[1:] != (first := images["train"].shape[1:]):
             raise ValueError(
-                f"the images of the {part} part of {path} must be of the same size as those to train on, "
-                f"{first.shape[1:]}, got {images.shape[1:]}"
+                f"the images of the {part} part of {path} must be of the same size as those to train on, {first}, "
+                f"got {images[part].shape[1:]}"
             )
-        given = check_labels(labels[part], len(class_names), len(images), f"labels of the {part} part of {path}")
-        parts[part] = images, given.astype(np.int32)
-    rows = {part: np.arange(len(y)) for part, (_, y) in parts.items()}
-    if "validation" not in parts:
-        parts["validation"] = parts["train"]
-        rows["train"], rows["validation"] = hold_out(parts["train"][1], validation_split, seed, class_names=class_names)
-    splits = {}
-    for part in ("train", "validation", "test"):
-        images, y = parts[part]
-        splits[part] = Split(to_float(images, rows[part]), y[rows[part]])
-    return Dataset(**splits, class_names=class_names, **_origin(set_name, path))
+        name = f"labels of the {part} part of {path}"
+        labels[part] = check_labels(labels[part], len(class_names), len(images[part]), name)
+    return from_arrays(images, labels, class_names, validation_split, seed, **_origin(set_name, path))
 
 
 def _read(path):

@@ -367,7 +367,7 @@ def test_a_class_of_which_nothing_is_left_is_refused(tmp_path):
         {f"{part}/{c}/{k}": 100 * i + k for part in ("train", "test") for i, c in enumerate("ab") for k in (1, 2)},
     )
     write(tmp_path, {"train/b/3": 103, "train/b/4": 104})
-    refused(tmp_path, "no image is left to train on of class a: add some that can be read, or remove its folder$")
+    refused(tmp_path, "no image is left to train on of class a: all are there to validate or test with, too$")
 
 
 @pytest.mark.parametrize(
