@@ -8,7 +8,7 @@ import numpy as np
 
 from ..cache import cache_folder, new_file
 from .downloads import fetch
-from .splits import from_arrays
+from .splits import from_arrays, one_label
 from .stored_images import check_fits_in_memory
 
 __all__ = ["NAMES", "load_by_name", "read_mat"]
@@ -50,7 +50,7 @@ def read_mat(path, *, seed=0, validation_split=0.1):
         content = content["dataset"][0, 0]
         parts = {part: content[part][0, 0] for part in ("train", "test")}
         images = {part: parts[part]["images"] for part in parts}
-        labels = {part: parts[part]["labels"].ravel() for part in parts}
+        labels = {part: np.asarray(parts[part]["labels"]) for part in parts}
         mapping = content["mapping"]
     except (KeyError, ValueError, IndexError, TypeError, AttributeError):
         raise ValueError(
@@ -109,6 +109,14 @@ def _numbers(labels, classes, name):
     """Return labels as places in ``classes``, int32."""
     if labels.dtype.kind not in "iuf":
         raise ValueError(f"the {name} must be whole numbers, got values of type {labels.dtype}")
+    if labels.ndim == 2 and 1 not in labels.shape:
+        if labels.shape[1] != len(classes):
+            raise ValueError(
+                f"the {name} have {labels.shape[1]} columns and its mapping {len(classes)} classes: they must be one number "
+                "per image, or one-hot"
+            )
+        return one_label(labels, name).astype(np.int32)
+    labels = labels.ravel()
     wrong = labels[~np.isin(labels, classes)]
     if len(wrong):
         raise ValueError(f"the {name} must be in its mapping, {classes[0]} to {classes[-1]}, got {wrong[0]}")

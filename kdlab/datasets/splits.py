@@ -8,7 +8,7 @@ from .class_folders import SIDES, listed
 from .dataset import Dataset, Split, hold_out
 from .stored_images import to_float
 
-__all__ = ["divide", "from_arrays"]
+__all__ = ["divide", "from_arrays", "one_label"]
 
 
 def from_arrays(images, labels, class_names, validation_split, seed, **origin):
@@ -29,6 +29,25 @@ def from_arrays(images, labels, class_names, validation_split, seed, **origin):
         rows = rows - starts[held]
         splits[part] = Split(to_float(images[held], rows), labels[held][rows].astype(np.int32))
     return Dataset(**splits, class_names=class_names, notes=(*notes, *notes_of_copies), **origin)
+
+
+def one_label(labels, name):
+    """Return labels (N,) of an array of labels (N,), (N, 1) or one-hot (N, C); ValueError for several per sample."""
+    if labels.ndim < 2:
+        return labels
+    if labels.ndim > 2:
+        raise ValueError(f"the {name} must be (N,), (N, 1) or one-hot (N, C), got shape {labels.shape}")
+    if labels.shape[1] < 2:
+        return labels.ravel()
+    good = np.zeros(len(labels), bool)
+    if labels.dtype.kind in "iufb":
+        good = np.isin(labels, (0, 1)).all(axis=1) & (np.count_nonzero(labels, axis=1) == 1)
+    if good.all():
+        return labels.argmax(axis=1)
+    raise ValueError(
+        f"the {name} are {labels.shape[1]} numbers per image and not one-hot (a multi-label set?), as the row "
+        f"{' '.join(map(str, labels[~good][0][:12]))}: one label per image is needed"
+    )
 
 
 def divide(labels, sides, groups, class_names, shares, seed=0):

@@ -207,6 +207,22 @@ def test_wrong_arrays_are_refused(tmp_path, change, message):
     refused(save(tmp_path / "a.mat", **(GOOD | change)), message)
 
 
+@pytest.mark.parametrize("variant", ["letters", "digits"])
+def test_one_hot_labels_are_places_in_the_mapping(tmp_path, variant):
+    mapping = MAPPINGS[variant]
+    plain = {
+        name: part(upright(3 * len(mapping), seed), labels_of(mapping, 3))
+        for seed, name in enumerate(("train", "test"))
+    }
+    hot = {name: held | {"labels": np.repeat(np.eye(len(mapping)), 3, axis=0)} for name, held in plain.items()}
+    expected = read_mat(save(tmp_path / "a.mat", **plain, mapping=mapping))
+    assert read_mat(save(tmp_path / "b.mat", **hot, mapping=mapping)).fingerprint == expected.fingerprint
+    hot["test"]["labels"] = hot["test"]["labels"][:, 1:]
+    refused(save(tmp_path / "c.mat", **hot, mapping=mapping), f"test labels of .* have {len(mapping) - 1} columns")
+    hot["test"]["labels"] = np.ones((3 * len(mapping), len(mapping)))
+    refused(save(tmp_path / "d.mat", **hot, mapping=mapping), "test labels of .* not one-hot")
+
+
 def test_a_class_of_one_training_sample_is_refused(tmp_path):
     path = save(tmp_path / "a.mat", **(GOOD | {"train": part(upright(5, 0), [1, 1, 1, 1, 2])}))
     with pytest.raises(ValueError, match="class 'B' has too few different samples to split off 10%"):
