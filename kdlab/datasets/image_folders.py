@@ -88,7 +88,7 @@ def read_folder(
     return Dataset(
         *(Split(make(decoded.pixels, good[part]), labels[part]) for part in parts),
         class_names=class_names,
-        source=str(path),
+        source=printable(path),
         licence="that of the images",
         notes=tuple(notes),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..checks import check_labels
+from .class_folders import printable
 from .downloads import fetch
 from .splits import from_arrays, one_label
 from .stored_images import check_fits_in_memory
@@ -210,7 +211,7 @@ def _identify(path, classes):
             f"{path.name} has the name of {named} but is not the published file: its classes are called by number, its "
             "source and licence are not known.",
         )
-    return numbers, {"source": str(path), "licence": "unknown: the file does not say", "notes": notes}
+    return numbers, {"source": printable(path), "licence": "unknown: the file does not say", "notes": notes}
 
 
 def _checksum(path, kind):

@@ -1,6 +1,7 @@
 """The picture of a sweep: what distillation changes, over temperature and alpha."""
 
 import io
+import warnings
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -45,14 +46,16 @@ def landscape_figure(temperatures, alphas, differences, chosen=None, title=""):
         title += "\n(framed: the best of them)"
         row, column = list(temperatures).index(chosen[0]), list(alphas).index(chosen[1])
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=DARK, linewidth=3, zorder=3))
-    axes.set_title(title, fontsize="medium", wrap=True)
+    axes.set_title(title.replace("$", r"\$"), fontsize="medium", wrap=True)  # A file's name is no formula.
     return figure
 
 
 def png(figure):
     """Return a figure as the bytes of a PNG file."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # A file's name may hold signs that the font has not.
+        figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
     return file.getvalue()
 
 

@@ -33,6 +33,13 @@ def test_every_cell_has_its_number_in_its_place():
     }
 
 
+@pytest.mark.parametrize("title", ["costs $x_$", "a$b$c", "$", "🧠 腫瘍", r"$\frac$ {"])
+def test_a_title_of_file_names_is_no_formula(title):
+    figure = landscape_figure(TEMPERATURES, ALPHAS, DIFFERENCES, title=title)
+    assert figure.axes[0].get_title().replace("\\$", "$") == title
+    assert png(figure).startswith(b"\x89PNG")
+
+
 def test_axes_are_named_and_labelled():
     found = axes(title="mlp from teacher.keras")
     assert [label.get_text() for label in found.get_xticklabels()] == ["0.1", "0.9"]
