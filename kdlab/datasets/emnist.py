@@ -7,17 +7,26 @@ from pathlib import Path
 import numpy as np
 
 from ..cache import cache_folder, new_file
+from .class_folders import printable
 from .downloads import fetch
 from .splits import from_arrays, one_label
 from .stored_images import check_fits_in_memory
 
 __all__ = ["NAMES", "load_by_name", "read_mat"]
 
-VARIANTS = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
-NAMES = tuple(f"emnist-{variant}" for variant in VARIANTS)
-
 URL = "https://biometrics.nist.gov/cs_links/EMNIST/matlab.zip"
 CHECKSUM = "md5:1bbb49fdf3462bb70c240eac93fff0e4"  # of the file at this address and at NIST's former one
+
+# How many images the published files hold to train and to test on.
+_SAMPLES = {
+    "balanced": (112_800, 18_800),
+    "byclass": (697_932, 116_323),
+    "bymerge": (697_932, 116_323),
+    "digits": (240_000, 40_000),
+    "letters": (124_800, 20_800),
+    "mnist": (60_000, 10_000),
+}
+NAMES = tuple(f"emnist-{variant}" for variant in _SAMPLES)
 
 _SIDE = 28
 _PIXELS = _SIDE * _SIDE
@@ -68,8 +77,7 @@ def read_mat(path, *, seed=0, validation_split=0.1):
         names,
         validation_split,
         seed,
-        source=f"EMNIST ({path.stem}): Cohen, Afshar, Tapson & van Schaik 2017, arXiv:1702.05373",
-        licence="none stated; made from NIST Special Database 19",
+        **_origin(path, len(numbers["train"]), len(numbers["test"])),
     )
 
 
@@ -129,3 +137,11 @@ def _upright(images, samples, name):
         got = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
         raise ValueError(f"the {name} must be uint8 ({samples}, {_PIXELS}), one row per label, got {got}")
     return np.ascontiguousarray(images).reshape(-1, _SIDE, _SIDE, 1).transpose(0, 2, 1, 3)
+
+
+def _origin(path, *samples):
+    """Return source and licence: EMNIST's where name and numbers of images are those of a published file."""
+    if _SAMPLES.get(path.stem.lower().removeprefix("emnist-")) == samples:
+        source = f"EMNIST ({path.stem}): Cohen, Afshar, Tapson & van Schaik 2017, arXiv:1702.05373"
+        return {"source": source, "licence": "none stated; made from NIST Special Database 19"}
+    return {"source": printable(path), "licence": "unknown: the file does not say"}

@@ -101,9 +101,26 @@ def test_every_variant_has_its_characters(tmp_path, variant, compressed):
     assert data.class_names == tuple(chr(row[1]) for row in mapping)
     assert data.test.y.tolist() == list(range(count))
     assert data.train.x.shape == (2 * count, 28, 28, 1)
-    assert f"emnist-{variant}" in data.source
+    assert (data.source, data.licence) == (str(path), "unknown: the file does not say")
     assert f"emnist-{variant}" in NAMES
     assert len(NAMES) == len(MAPPINGS)
+
+
+@pytest.mark.parametrize(("variant", "train", "test"), [("letters", 124_800, 20_800), ("mnist", 60_000, 10_000)])
+def test_files_as_large_as_the_published_ones_have_their_source(tmp_path, monkeypatch, variant, train, test):
+    mapping = MAPPINGS[variant]
+    parts = {
+        name: part(upright(2 * len(mapping), seed), labels_of(mapping, 2))
+        for seed, name in enumerate(("train", "test"))
+    }
+    small = read_mat(save(tmp_path / f"emnist-{variant}.mat", **parts, mapping=mapping))
+    assert "EMNIST (" not in small.source
+    assert emnist._SAMPLES[variant] == (train, test)
+    monkeypatch.setitem(emnist._SAMPLES, variant, (2 * len(mapping), 2 * len(mapping)))
+    whole = read_mat(tmp_path / f"emnist-{variant}.mat")
+    assert (whole.source[:13], whole.licence[:11]) == (f"EMNIST (emnist-{variant}"[:13], "none stated")
+    other = read_mat((tmp_path / f"emnist-{variant}.mat").rename(tmp_path / "mine.mat"))
+    assert other.source == str(tmp_path / "mine.mat")
 
 
 def test_share_and_seed_of_the_validation_split(letters):
@@ -257,7 +274,6 @@ def nist(letters, served, cache, monkeypatch):
 def test_letters_by_name_are_downloaded_and_unpacked_once(letters, nist, cache):
     data = kdlab.load("emnist-letters", validation_split=0.2, seed=3)
     assert data.fingerprint == read_mat(letters[0], validation_split=0.2, seed=3).fingerprint
-    assert data.source == read_mat(letters[0]).source
     kdlab.load("emnist-letters")
     assert nist.asked == ["/matlab.zip"]
     (cache / "downloads" / "emnist-letters.mat").unlink()
