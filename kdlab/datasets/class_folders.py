@@ -94,7 +94,7 @@ def find_images(path, classes=None):
     else:
         tops = {"": folder}
         places = [("", each.name, each) for each in _classes(folder, classes, left_out)]
-    for image in [image for each in {folder, *tops.values()} for image in each.images]:
+    for image in [image for each in dict.fromkeys([folder, *tops.values()]) for image in each.images]:
         left_out["loose"].append(printable(os.path.relpath(image, root.path)))
     for _, name, each in places:
         if not each.every_image:
@@ -148,7 +148,8 @@ def _walk(top, left_out):
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
         for entry in entries:
             image = entry.name.lower().endswith(_endings())
-            if os.path.isdir(entry.path) and not _is_hidden(entry.name):
+            plain = entry.is_file(follow_symlinks=False)  # known without asking the disk once more
+            if not plain and not _is_hidden(entry.name) and os.path.isdir(entry.path):
                 from_link, identity = linked or entry.is_symlink(), _identity(entry.path)
                 if not (from_link and identity in seen):
                     seen.add(identity)
@@ -157,9 +158,9 @@ def _walk(top, left_out):
                 reason = "link"
             elif _is_hidden(entry.name):
                 reason = "hidden"
-            elif not os.path.exists(entry.path):
+            elif not plain and not os.path.exists(entry.path):
                 reason = "broken"
-            elif not (image and os.path.isfile(entry.path)):
+            elif not image or not (plain or os.path.isfile(entry.path)):
                 reason = "ending"
             else:
                 folder.images.append(Path(entry.path))
