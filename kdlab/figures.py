@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import io
 import threading
+import warnings
 from collections import Counter
 from contextvars import ContextVar
 from functools import wraps
@@ -147,7 +148,9 @@ def png(figure, width=900, ratio=1.5):
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(pixels(figure, width, ratio)).save(file, "png", optimize=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a file's name may hold signs that the font has not
+        Image.fromarray(pixels(figure, width, ratio)).save(file, "png", optimize=True)
     return file.getvalue()
 
 
@@ -499,7 +502,7 @@ def landscape(temperatures, alphas, differences, chosen=None, title="", label="v
             )
             words += f"; best at T = {chosen[0]:g}, alpha = {chosen[1]:g}: {points[row, column]:+.2f}"
             title += "\n(framed: the best of them)"
-        axes.set_title(f"{title}\nDistilled − alone, {label}, percentage points".strip(), wrap=True)
+        axes.set_title(f"{title}\nDistilled − alone, {label}, percentage points".strip().replace("$", r"\$"), wrap=True)
     figure.set_label(f"{words}.")
     return figure
 

@@ -24,6 +24,10 @@ def main(arguments=None):
     run. 130: a run was stopped with Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if hasattr(
+        sys.stdout, "reconfigure"
+    ):  # Names and signs that the terminal's encoding has not are no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
     options, others = parser.parse_known_args(arguments)
     if others and options.run is not _lab:

@@ -135,6 +135,12 @@ def _add_data(parser, required=True):
         help="what is done with the images of a folder first: none, or brain-mri, which cuts scans to the head and "
         "brings them to one brightness (default: none; brain-mri for --data brain-tumor)",
     )
+    parser.add_argument(
+        "--classes",
+        type=_list_of(str),
+        metavar="A,B,…",
+        help="the folders that are the classes, where the folder of --data leaves doubt or holds others",
+    )
 
 
 def _add_models(parser):
@@ -196,7 +202,7 @@ def _run(options):
     if options.command == "export":
         _check_export(options)
     folder = options.data in (None, "brain-tumor") or Path(options.data).expanduser().is_dir()
-    for name, does in (("image_size", "scales"), ("preparation", "prepares")):
+    for name, does in (("image_size", "scales"), ("preparation", "prepares"), ("classes", "chooses")):
         if getattr(options, name) and not folder:
             flag = f"--{name.replace('_', '-')}"
             raise ValueError(f"{flag} {does} the images of a folder, and --data {options.data} is none; leave it out")
@@ -224,8 +230,8 @@ def _check_export(options):
             f"--to {options.to} needs --data, the data that the model was trained on: the 8-bit scales are measured on "
             "some of its training samples"
         )
-    if options.data is None and (options.image_size or options.preparation):
-        raise ValueError("--image-size and --preparation are about the images of --data, which is not given")
+    if options.data is None and (options.image_size or options.preparation or options.classes):
+        raise ValueError("--image-size, --preparation and --classes are about the images of --data, which is not given")
     if not options.force:
         refuse_existing([options.out])
 

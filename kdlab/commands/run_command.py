@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import models
-from ..cache import ELSEWHERE, new_file
+from ..cache import ELSEWHERE, new_file, try_file
 from ..conventions import to_ours
+from ..datasets.class_folders import printable
 from ..datasets.dataset import load
 from ..figures import landscape, png
 from ..model_files import fingerprint
@@ -56,7 +57,7 @@ def _show(found, display):
 def _train(command):
     options = command.options
     model = command.model(options.model)
-    command.work.begin(command.key(model=fingerprint(model)))
+    command.begin(model=fingerprint(model))
     settings = command.settings()
     trained = command.trained(
         "model", options.out, lambda out, callbacks: runs.train(model, command.data, out, settings, callbacks, True)
@@ -71,14 +72,12 @@ def _distill(command):
     teachers = command.teachers()
     student, alone = (command.model(options.student) for _ in range(2))  # of the same initial weights
     given = options.student_alone and command.model(options.student_alone)
-    command.work.begin(
-        command.key(
-            teacher=[fingerprint(teacher) for teacher in teachers],
-            student=fingerprint(student),
-            student_alone=given and fingerprint(given),
-            temperature=options.temperature,
-            alpha=alpha,
-        )
+    command.begin(
+        teacher=[fingerprint(teacher) for teacher in teachers],
+        student=fingerprint(student),
+        student_alone=given and fingerprint(given),
+        temperature=options.temperature,
+        alpha=alpha,
     )
     if options.student_alone is None:
         alone_file = outputs(options)[1]
@@ -129,6 +128,7 @@ def _sweep(command):
     student = command.model(options.student, seed=0)
     key = command.key(teacher=[fingerprint(teacher) for teacher in teachers], student=fingerprint(student))
     del key["seed"]  # Each point has its own.
+    command.try_record(lambda path: path)
     points = display.count("points")
 
     def callbacks(done, total, title):
@@ -154,7 +154,7 @@ def _sweep(command):
         f"{options.student} from {', '.join(Path(file).name for file in options.teacher)} on {Path(options.data).name}"
     )
     chosen = summary["temperature"], summary["alpha"]
-    figure = landscape(options.temperatures, options.alphas, differences, chosen, title)
+    figure = landscape(options.temperatures, options.alphas, differences, chosen, printable(title))
     command.add_notes(
         f"To keep such a student: kdlab distill … --temperature {chosen[0]:g} --alpha {chosen[1]:g} --out student.keras"
     )
@@ -180,7 +180,12 @@ def _write(found, as_json, as_markdown):
     """Write a record to both of its files."""
     for path, text in ((as_markdown, results.markdown(found)), (as_json, results.as_json(found))):
         with new_file(path, ELSEWHERE) as file:
-            file.write(text.encode())
+            file.write(_written(text))
+
+
+def _written(text):
+    """Return text in UTF-8; bytes of a file's name that are not become escapes, as JSON has them too."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _alpha(options, command):
@@ -199,13 +204,25 @@ def read_data(options, display):
     """Return the ``Dataset`` of --data and the options about it; ValueError where it cannot be had or lacks a split."""
     display.note(f"Reading {options.data}")
     try:
-        data = load(options.data, **_given(options, "image_size", "preparation"))
+        data = load(options.data, **_given(options, "image_size", "preparation", "classes"))
     except ValueError as error:
         raise ValueError(str(error).replace("name_or_path must", "--data must", 1)) from error
     for name in ("train", "test"):
         if not len(getattr(data, name)):
             raise ValueError(f"{options.data} has no {name} samples")
+    display.note(_classes(data))
+    for note in data.notes:
+        display.note(note)
     return data
+
+
+def _classes(data):
+    """Return the classes with their numbers of samples in words."""
+    counts = zip(data.class_names, data.count(), strict=True)
+    found = [f"{name} {' + '.join(f'{count:,}' for count in numbers)}" for name, numbers in counts]
+    bare = int((data.train.y < 0).sum())
+    unlabelled = f"; to train on without a label {bare:,}" if bare else ""
+    return f"{len(found)} classes, samples to train on + validate with + test on: {', '.join(found)}{unlabelled}"
 
 
 def _given(options, *names):
@@ -239,6 +256,19 @@ class _Command:
     def key(self, **parts):
         """Return all that the result depends on, in plain values."""
         return {"command": self.options.command, "data": self.data.fingerprint, **parts, **self._plain_settings()}
+
+    def begin(self, **parts):
+        """Begin the run whose result depends on these parts; raise what the record of it would raise at its end."""
+        self.work.begin(self.key(**parts))
+        self.try_record(self.work.path)
+
+    def try_record(self, place):
+        """Raise what writing the record and the other outputs would raise; ``place`` is a function to their paths."""
+        found = self.record(models=[])
+        for text in (results.markdown(found), results.as_json(found)):
+            _written(text)
+        for output in outputs(self.options):  # A file's record, while it is made, has the longest name.
+            try_file(Path(f"{place(output)}.json"), ELSEWHERE)
 
     def model(self, name_or_path, seed=None):
         """Return a model for the data and add its note to the notes."""
@@ -285,7 +315,7 @@ class _Command:
     def record(self, chosen=(), **parts):
         """Return the run's record; ``chosen`` are settings beside those of every command."""
         options = self.options
-        given = _given(options, "model", "teacher", "student", "student_alone", "image_size", "preparation")
+        given = _given(options, "model", "teacher", "student", "student_alone", "image_size", "preparation", "classes")
         settings = {**given, **dict(chosen), **self._plain_settings()}
         title = f"kdlab {options.command}: {options.out.name}"
         parts = {**parts, "training": self.training, "notes": self.notes}

@@ -65,11 +65,22 @@ class Dataset:
                 raise ValueError(f"{name}.x must have samples of shape {self.train.x.shape[1:]}, got {split.x.shape}")
             check_labels(split.y, len(self.class_names), len(split), f"{name}.y", unlabelled=name == "train")
 
+    def count(self):
+        """Return the labelled samples of each class, (to train on, to validate with, to test on)."""
+        counts = [
+            np.bincount(split.y[split.y >= 0], minlength=len(self.class_names)).tolist() for split in self._splits
+        ]
+        return list(zip(*counts, strict=True))
+
+    @property
+    def _splits(self):
+        return self.train, self.validation, self.test
+
     @cached_property
     def fingerprint(self):
         """Names the data: the SHA-256, in hexadecimal, of every split's samples and labels and of the class names."""
         content = hashlib.sha256(repr(self.class_names).encode())
-        for split in (self.train, self.validation, self.test):
+        for split in self._splits:
             content.update(repr(split.x.shape).encode())
             for start in range(0, len(split), 1024):
                 content.update(np.ascontiguousarray(split.x[start : start + 1024], "<f4"))

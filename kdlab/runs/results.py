@@ -154,7 +154,7 @@ def markdown(record):
     parts = [
         f"# {record['title']}",
         *([record["sentence"]] if record.get("sentence") else []),
-        markdown_table(*table(record["models"])),
+        *([markdown_table(*table(record["models"]))] if record["models"] else []),
         *(_grid(record["grid"]) if "grid" in record else []),
         *([f"![{record['title']}]({record['picture']})"] if record.get("picture") else []),
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
