@@ -25,6 +25,7 @@ FLOORS = {
         "clinical",
         "segmentation",
         "cache",
+        "memory",
         "timing",
         "datasets",
         "features.representations",

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..memory import free_memory
 from .dataset import Dataset, Split, hold_out
 from .decoded_images import PREPARATIONS, decode_files
 from .downloads import fetch_kaggle
-from .stored_images import StoredImages, free_memory, to_float
+from .stored_images import StoredImages, to_float
 
 __all__ = ["load_brain_tumor", "read_folder"]
 
