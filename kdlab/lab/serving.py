@@ -4,18 +4,22 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
-import os
 import secrets
 import socket
 import subprocess
 import threading
 import time
 import webbrowser
+from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import zmq
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.netutil import bind_sockets
 from tornado.web import HTTPError, RedirectHandler
 from traitlets import Bool
 from traitlets.config import Config
@@ -24,9 +28,10 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.utils import ENV_VARIABLE
 
+from .kernels import KernelSpecs
 from .pages import CHAPTERS, HOME, notebooks_folder
 
-__all__ = ["Dashboards", "free_port", "is_loopback", "serve"]
+__all__ = ["Dashboards", "bound", "is_loopback", "serve"]
 
 # A kernel without a page (a link preview, a crashed browser) goes after five minutes; one whose page is left, at once.
 CULL_AFTER, CULL_EVERY = 300, 30
@@ -126,16 +131,10 @@ class Dashboards(Voila):
 
     def init_handlers(self):
         """Return Voila's handlers less the tree, contents and file ones, with ours for home, for a page and for leaving it."""
-        home = url_path_join(self.server_url, "voila/render", f"{HOME}.ipynb")
+        home = url_path_join(self.base_url, "voila/render", f"{HOME}.ipynb")
         ours = {r"/voila/api/shutdown/(.*)": ShutdownHandler, r"/voila/render/(.*)": PageHandler}
         unwanted = ("/voila/tree", "/voila/api/contents", "/voila/files/")
-        handlers = [
-            (
-                self.server_url,
-                RedirectHandler,
-                {"url": url_path_join(self.base_url, home), "permanent": False},
-            )
-        ]
+        handlers = [(self.server_url, RedirectHandler, {"url": home, "permanent": False})]
         for pattern, handler, *options in super().init_handlers():
             path = "/" + pattern.removeprefix(self.server_url).lstrip("/")
             if pattern == self.server_url or path.startswith(unwanted):
@@ -144,6 +143,25 @@ class Dashboards(Voila):
                 handler = ours[path]
             handlers.append((pattern, handler, *options))
         return handlers
+
+    def load_config_file(self, *names, **options):
+        """Read none: what a file says to other Voilas, in this folder or the user's, is not meant for these pages."""
+
+    def setup_template_dirs(self):
+        """Put our own template before one of the same name in the user's folders."""
+        super().setup_template_dirs()
+        self.template_paths.insert(0, str(Path(__file__).parent / "voila_template"))
+
+    def listen(self):
+        """Serve on the sockets that are bound already, until the loop is stopped."""
+        HTTPServer(self.app).add_sockets(self.sockets)
+        if self.open_browser:
+            self.launch_browser()
+        self.ioloop = IOLoop.current()
+        try:
+            self.ioloop.start()
+        finally:
+            self.stop()
 
     def launch_browser(self):
         """Open the home page in the browser, without keeping the server waiting."""
@@ -157,7 +175,8 @@ class Dashboards(Voila):
     def address_as(self, host):
         """Return the URL for a browser that knows this machine as ``host``."""
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
+        token = f"?token={quote(self.token, safe='')}" if self.token else ""
+        return f"http://{host}:{self.port}{self.base_url}{token}"
 
 
 def is_loopback(ip):
@@ -170,53 +189,68 @@ def is_loopback(ip):
         return False
 
 
-def free_port(ip, port, tries=50):
-    """Return ``port``, or the next free one after it; raises OSError, saying so, where ``ip`` cannot be used."""
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+def bound(ip, port, tries=50):
+    """Return sockets on ``port``, or the next free one after it; raises OSError, saying so, where ``ip`` cannot be used."""
     for candidate in range(port, min(port + tries, 65536)):
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            if os.name == "posix":  # as the server itself will: a port in TIME_WAIT is free
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((ip, candidate))
-            except OSError as error:
-                if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                    continue
+        try:
+            return bind_sockets(candidate, ip)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise OSError(f"--ip must be an address of this machine, got {ip!r} ({error.strerror})") from None
-        return candidate
     raise OSError(f"no free port from {port} to {min(port + tries, 65536) - 1} on {ip}; choose another with --port")
 
 
-def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=False, pool=1, verbose=False):
+def serve(
+    ip="127.0.0.1",
+    port=8866,
+    base_url="/",
+    browser=True,
+    token=None,
+    allow_anonymous=False,
+    pool=1,
+    verbose=False,
+):
     """Serve the home page and every chapter until Ctrl-C, which ends all kernels.
 
     Another address than loopback needs ``token`` ("" makes one up) or ``allow_anonymous``; ValueError otherwise.
     ``pool`` kernels per page are started ahead, so that a page opens at once, with TensorFlow where there is memory
     for it (``worker.warm_up``); ``verbose`` shows what they log.
     """
-    loopback = is_loopback(ip)
-    if not loopback and token is None and not allow_anonymous:
+    if token == "":
+        token = secrets.token_urlsafe(16)
+    sockets = bound(ip, port)
+    # What is listened on, not what was asked for: a name can stand for any address.
+    loopback = all(is_loopback(bound.getsockname()[0]) for bound in sockets)
+    if not (loopback or token or allow_anonymous):
         raise ValueError(
             f"--ip {ip} can be reached from other machines: give --token (or --token SECRET) to ask visitors for it, "
             "or --allow-anonymous to let everybody in"
         )
-    if token == "":
-        token = secrets.token_urlsafe(16)
-    chosen = free_port(ip, port)
+    chosen = sockets[0].getsockname()[1]
     if chosen != port:
         print(f"Port {port} is taken; using {chosen}, the next free one.", flush=True)
-    app = Dashboards(ip=ip, port=chosen, open_browser=browser, root_dir=str(notebooks_folder()))
+    app = Dashboards(ip=ip, port=chosen, base_url=base_url, open_browser=browser, root_dir=str(notebooks_folder()))
+    app.sockets = sockets
     app.log_level = "INFO" if verbose else "ERROR"
     pages = [f"{name}.ipynb" for name in (HOME, *(page.name for page in CHAPTERS))]
     app.update_config(
         Config(
             Dashboards={
                 "token": token,
-                # A page of another site whose name is bent to this machine (DNS rebinding) is turned away.
-                "tornado_settings": {"allow_remote_access": not loopback, "local_hostnames": ["localhost"]},
+                # A page of another site whose name is bent to this machine (DNS rebinding) is turned away. One that asks
+                # for a token, or lets everybody in, may stand behind a reverse proxy under any name.
+                "tornado_settings": {
+                    "allow_remote_access": not loopback or bool(token) or allow_anonymous,
+                    "local_hostnames": ["localhost"],
+                },
             },
+            PasswordIdentityProvider={"allow_password_change": False},
             VoilaConfiguration={
                 "template": "kdlab",
+                "allow_template_override": "NO",
+                "strip_sources": True,
+                "show_tracebacks": False,
+                "kernel_spec_manager_class": KernelSpecs,
                 "multi_kernel_manager_class": Kernels,
                 "preheat_kernel": pool > 0,
                 "default_pool_size": pool,
@@ -227,6 +261,8 @@ def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=F
                     "anywidget",
                 ],
             },
+            # A kernel that died is not started anew behind a page that knows nothing of it: the page says so.
+            KernelRestarter={"restart_limit": 0},
             # Other users of this machine cannot listen in between server and kernels (jupyter_client 8.10).
             KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"},
             Kernels={"quiet": not verbose},

@@ -4,7 +4,7 @@ import importlib
 import os
 import threading
 
-import psutil
+from ..memory import free_memory
 
 __all__ = ["Worker", "warm_up"]
 
@@ -16,7 +16,7 @@ def warm_up():
 
     Seconds that the visitor need not wait. Returns the thread that does it, or None.
     """
-    if os.environ.get("VOILA_PREHEAT") != "True" or psutil.virtual_memory().available < MEMORY:
+    if os.environ.get("VOILA_PREHEAT") != "True" or free_memory() < MEMORY:
         return None
     thread = threading.Thread(target=importlib.import_module, args=("kdlab.live.trainer",), daemon=True)
     thread.start()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -32,12 +33,16 @@ def find_chromium():
 class Server:
     """`kdlab` as a process, with the URL it prints."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, folder=None, environment=None):
         command = [sys.executable, "-m", "kdlab.commands.command_line", "--no-browser", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         # A shell starts what is to run behind it with Ctrl-C ignored, and children inherit that.
         self.process = subprocess.Popen(
-            command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+            command,
+            **pipes,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.output = []
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -60,15 +65,22 @@ class Server:
         found = re.search(r"dashboards are at (\S+)", "".join(self.output))
         return found and found[1]
 
+    @property
+    def port(self):
+        return urlsplit(self.url).port
+
     def page(self, name, query=""):
         return f"{self.url.split('?')[0]}voila/render/{name}.ipynb{query}"
 
     def kernels(self):
+        return len(self.kernel_processes())
+
+    def kernel_processes(self):
         try:
             children = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
-            return 0
-        return sum("ipykernel_launcher" in " ".join(_command(child)) for child in children)
+            return []
+        return [child for child in children if "ipykernel_launcher" in " ".join(_command(child))]
 
     @staticmethod
     def wait(condition, seconds):
@@ -116,8 +128,8 @@ def wait():
 def start_server():
     servers = []
 
-    def start(*arguments):
-        servers.append(Server(*arguments))
+    def start(*arguments, **options):
+        servers.append(Server(*arguments, **options))
         return servers[-1]
 
     yield start

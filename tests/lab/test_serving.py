@@ -1,7 +1,6 @@
 """When the kernel of the next visitor is started."""
 
 from concurrent.futures import Future
-from types import SimpleNamespace
 
 import pytest
 
@@ -110,7 +109,7 @@ def test_the_home_page_first_then_chapter_after_chapter(kernels, clock):
 def test_tensorflow_is_imported_ahead_of_a_visitor_where_there_is_memory(monkeypatch, ahead, free, warm):
     imported = []
     monkeypatch.setattr(worker.importlib, "import_module", imported.append)
-    monkeypatch.setattr(worker.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    monkeypatch.setattr(worker, "free_memory", lambda: free)
     monkeypatch.delenv("VOILA_PREHEAT", raising=False)
     if ahead:
         monkeypatch.setenv("VOILA_PREHEAT", "True")
