@@ -99,11 +99,17 @@ def _top_options():
         help="let everybody in who can reach --ip, under any name of this machine",
     )
     parser.add_argument(
-        "--pool",
-        type=whole_number(0),
-        default=1,
+        "--max-kernels",
+        type=whole_number(1),
         metavar="N",
-        help="kernels kept ready per page; each is about 100 MB of memory (default: %(default)s)",
+        help="pages that may be open at once; one takes about 200 MB (default: as many as there is memory for)",
+    )
+    parser.add_argument(
+        "--cull-after",
+        type=whole_number(1),
+        default=300,
+        metavar="SECONDS",
+        help="when the kernel of a page ends whose browser is gone without a word (default: %(default)s)",
     )
     parser.add_argument(
         "--base-url",
@@ -173,7 +179,8 @@ def _serve(options):
         browser=not no_browser,
         token=options.token,
         allow_anonymous=options.allow_anonymous,
-        pool=options.pool,
+        max_kernels=options.max_kernels,
+        cull_after=options.cull_after,
         verbose=options.verbose,
     )
 

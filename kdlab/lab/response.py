@@ -14,7 +14,6 @@ from .regions_state import SHAPES, RegionsState
 from .response_mistakes import keras_default, mistakes
 from .response_state import DEFAULTS, HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, WIDTHS, ResponseState
 from .response_summary import BIASES
-from .worker import warm_up
 
 __all__ = ["Chapter"]
 
@@ -58,7 +57,6 @@ class Chapter:
     """The panels of chapter 2; all follow one position, and what one of them trained the others show."""
 
     def __init__(self):
-        warm_up()
         self.state = ResponseState()
         self._regions = RegionsState()
         self._shared = {

@@ -80,7 +80,7 @@ class Server:
             children = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        return [child for child in children if "ipykernel_launcher" in " ".join(_command(child))]
+        return [child for child in children if _leads_a_session(child)]
 
     @staticmethod
     def wait(condition, seconds):
@@ -91,9 +91,9 @@ class Server:
             time.sleep(0.1)
         return False
 
-    def stop(self):
+    def stop(self, number=signal.SIGINT):
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(number)
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
@@ -101,21 +101,22 @@ class Server:
             self.process.wait()
         self.reader.join()
 
-    def ends_with_its_kernels(self):
+    def ends_with_its_kernels(self, number=signal.SIGINT, others=()):
         """Press Ctrl-C, and assert that nothing is left running and nothing was complained about."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        self.stop()
+        children = [*psutil.Process(self.process.pid).children(recursive=True), *others]
+        self.stop(number)
         assert self.process.returncode in (0, -signal.SIGINT), self.output
         _, alive = psutil.wait_procs(children, timeout=10)
         assert alive == []
         assert "Traceback" not in "".join(self.output)
 
 
-def _command(process):
+def _leads_a_session(process):
+    """Whether it is a kernel: the others have the server's own session."""
     try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+        return process.status() != psutil.STATUS_ZOMBIE and os.getsid(process.pid) == process.pid
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
 
 
 @pytest.fixture(scope="session")
@@ -141,7 +142,7 @@ def start_server():
 def server(start_server, worker_id):
     """A server whose kernels start when a page is opened: none is started ahead of nobody."""
     port = "8971" if worker_id == "master" else f"897{worker_id.removeprefix('gw')}"
-    return start_server("--port", port, "--pool", "0")
+    return start_server("--port", port)
 
 
 @pytest.fixture(scope="session")

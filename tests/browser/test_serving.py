@@ -2,17 +2,20 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
 import psutil
 import pytest
 
-from kdlab.lab.kernels import KernelSpecs
+from kdlab.lab.kernels import FORKED, KernelSpecs
 from kdlab.lab.pages import CHAPTERS, HOME
 
 PAGE = CHAPTERS[0].name
@@ -87,7 +90,7 @@ def test_another_site_can_lead_to_a_page_but_not_load_it(server, site):
 
 
 def test_an_image_of_another_site_starts_no_kernel_and_its_link_works(start_server, browser, served):
-    server = start_server("--port", "8987", "--pool", "0")
+    server = start_server("--port", "8987")
     link = f'<img src="{server.page(PAGE)}"><a href="{server.page(PAGE)}">there</a>'
     (served.folder / "index.html").write_text(link)
     elsewhere = served.url.replace("127.0.0.1", "localhost")  # to the browser that is another site
@@ -107,7 +110,7 @@ def test_an_image_of_another_site_starts_no_kernel_and_its_link_works(start_serv
 
 
 def test_a_token_is_asked_for(start_server):
-    server = start_server("--port", "8985", "--pool", "0", "--token", "s3cret-token")
+    server = start_server("--port", "8985", "--token", "s3cret-token")
     bare = server.url.split("?")[0]
     assert server.url.endswith("?token=s3cret-token")
     assert get(f"{bare}voila/render/{HOME}.ipynb")[1].count("kd-card") == 0
@@ -155,7 +158,7 @@ def test_what_another_voila_is_told_changes_nothing(start_server, tmp_path, wher
     kernel = {"argv": ["their-python", "-f", "{connection_file}"], "display_name": "theirs", "language": "python"}
     (python / "kernel.json").write_text(json.dumps(kernel))
     server = start_server(
-        *("--port", "8983", "--token", "s3cret", "--pool", "0"),
+        *("--port", "8983", "--token", "s3cret"),
         folder=folder,
         # As outside an environment: the user's folders come before those of this Python.
         environment={
@@ -202,7 +205,7 @@ def test_kernels_run_kdlabs_own_python_in_jupyterlab_too(tmp_path, monkeypatch):
     ],
 )
 def test_behind_a_reverse_proxy_on_this_machine(start_server, options, status):
-    server = start_server("--port", "8979", "--pool", "0", "--base-url", "courses/kd", *options)
+    server = start_server("--port", "8979", "--base-url", "courses/kd", *options)
     base = server.url.split("?")[0]
     assert base == f"http://127.0.0.1:{server.port}/courses/kd/"
     for host in ("lab.example.org", "192.0.2.7:8443"):
@@ -216,13 +219,13 @@ def test_behind_a_reverse_proxy_on_this_machine(start_server, options, status):
 
 @pytest.mark.parametrize("token", ["a+b", "50% & more?", "ключ#1/2"])
 def test_the_printed_link_works_whatever_the_token(start_server, token):
-    server = start_server("--port", "8977", "--pool", "0", "--token", token)
+    server = start_server("--port", "8977", "--token", token)
     assert "kd-card" in get(server.url)[1]
     server.stop()
 
 
 def test_the_login_page_offers_nothing_that_fails(start_server):
-    server = start_server("--port", "8975", "--pool", "0", "--token", "s3cret")
+    server = start_server("--port", "8975", "--token", "s3cret")
     status, page = get(server.page(HOME))
     assert (status, "password_input" in page, "new_password" in page) == (200, True, False)
     server.stop()
@@ -238,7 +241,7 @@ def test_the_login_page_offers_nothing_that_fails(start_server):
     ],
 )
 def test_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, happens, said):
-    server = start_server("--port", "8969", "--pool", "0")
+    server = start_server("--port", "8969")
     page = browser.new_page()
     try:
         page.goto(server.page(PAGE))
@@ -270,17 +273,103 @@ def test_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, ha
 
 def test_a_taken_port_is_said_plainly(start_server):
     with socket.create_server(("127.0.0.1", 8991)):
-        server = start_server("--port", "8991", "--pool", "0")
+        server = start_server("--port", "8991")
     assert "Port 8991 is taken; using 8992, the next free one." in "".join(server.output)
     assert ":8992/" in server.url
 
 
+def open_pages(server, *names):
+    """Ask for pages, all at once, as nobody does who stays: each leaves a kernel."""
+    with ThreadPoolExecutor(len(names)) as pool:
+        answers = list(pool.map(get, map(server.page, names)))
+    assert [status for status, _ in answers] == [200] * len(names)
+    return server.kernel_processes()
+
+
 @pytest.mark.parametrize("seconds", [0, 1.5, 5])
-def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, seconds):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, seconds, number):
     server = start_server("--port", "8995")
-    assert server.wait(lambda: server.kernels() >= 1, 120)
-    time.sleep(seconds)
-    server.ends_with_its_kernels()
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(get, server.page(chapter.name)) for chapter in CHAPTERS]
+        time.sleep(seconds)
+        server.ends_with_its_kernels(number)
+        for answer in asked:
+            assert isinstance(answer.exception(), urllib.error.URLError | OSError | HTTPException | None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_many_kernels_end_with_the_server(start_server, number):
+    server = start_server("--port", "8967")
+    assert len(open_pages(server, *[HOME, PAGE] * 6)) == 12
+    server.ends_with_its_kernels(number)
+
+
+def test_a_killed_server_leaves_no_kernel(start_server, wait):
+    server = start_server("--port", "8965")
+    kernels = open_pages(server, HOME, PAGE)
+    server.process.kill()
+    assert psutil.wait_procs(kernels, timeout=10)[1] == []
+
+
+@pytest.mark.skipif(not FORKED, reason="kernels are not forked here")
+def test_kernels_outlive_what_they_were_forked_from_and_the_next_one_comes(start_server):
+    server = start_server("--port", "8963")
+    kernels = []
+    for _ in range(2):
+        (*_, kernel) = open_pages(server, PAGE)
+        kernel.parent().kill()
+        time.sleep(4)  # by then the server looks whether the kernel is there
+        assert kernel.is_running()
+        kernels.append(kernel)
+    assert len(open_pages(server, PAGE)) == 1
+    server.ends_with_its_kernels(others=kernels)
+
+
+def test_beyond_the_last_place_a_page_says_so_and_opens_when_somebody_leaves(start_server, browser):
+    server = start_server("--port", "8961", "--max-kernels", "2")
+    assert "Room for 2 open pages." in "".join(server.output)
+    open_pages(server, PAGE)
+    first, second = browser.new_context(), browser.new_context()
+    try:
+        page = first.new_page()
+        page.goto(server.page(HOME))
+        page.wait_for_selector(".kd-cards")
+        late = second.new_page()
+        late.goto(server.page(PAGE, "?T=4"))
+        assert late.title() == "All places are taken"
+        assert server.kernels() == 2
+        page.close(run_before_unload=True)
+        late.wait_for_selector(".kd-panel")
+        assert late.url.endswith("?T=4")
+    finally:
+        first.close()
+        second.close()
+    assert "Traceback" not in "".join(server.output)
+    server.stop()
+
+
+def test_places_are_counted_while_kernels_start(start_server):
+    server = start_server("--port", "8959", "--max-kernels", "3")
+    with ThreadPoolExecutor() as pool:
+        statuses = [status for status, _ in pool.map(get, [server.page(HOME)] * 8)]
+    assert sorted(statuses) == [200] * 3 + [503] * 5
+    server.stop()
+
+
+def test_a_kernel_that_nobody_is_connected_to_ends(start_server, browser, wait):
+    server = start_server("--port", "8957", "--cull-after", "2")
+    page = browser.new_page()
+    page.goto(server.page(PAGE))
+    page.wait_for_selector(".kd-panel")
+    assert len(open_pages(server, PAGE, HOME)) == 3
+    assert wait(lambda: server.kernels() == 1, 20)
+    page.wait_for_timeout(5000)
+    assert page.locator("#kd-lost").count() == 0  # the one with a page stays
+    page.close()
+    assert wait(lambda: server.kernels() == 0, 20)
+    assert "Traceback" not in "".join(server.output)
+    server.stop()
 
 
 def test_other_addresses_need_a_token_or_a_word():
@@ -296,7 +385,8 @@ def test_other_addresses_need_a_token_or_a_word():
     [
         (["--port", "abc"], "must be a whole number from 1 to 65535, got 'abc'"),
         (["--port", "70000"], "must be a whole number from 1 to 65535, got '70000'"),
-        (["--pool", "-1"], "must be a whole number of at least 0, got '-1'"),
+        (["--max-kernels", "0"], "must be a whole number of at least 1, got '0'"),
+        (["--cull-after", "1.5"], "must be a whole number of at least 1, got '1.5'"),
         (["--token", "x", "lab"], "--token and --allow-anonymous are of the dashboards"),
         (["--nonsense"], "unknown arguments: --nonsense"),
         (["--host", "0.0.0.0"], "unknown arguments: --host 0.0.0.0"),
