@@ -26,6 +26,7 @@ FLOORS = {
         "clinical",
         "segmentation",
         "cache",
+        "memory",
         "timing",
         "quiet",
         "datasets",

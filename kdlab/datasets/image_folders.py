@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..memory import free_memory
 from .class_folders import find_images, listed, printable
 from .dataset import Dataset, Split
 from .decoded_images import PREPARATIONS, decode_files
 from .downloads import fetch_kaggle
 from .splits import divide
-from .stored_images import StoredImages, free_memory, to_float
+from .stored_images import StoredImages, to_float
 
 __all__ = ["load_brain_tumor", "read_folder"]
 

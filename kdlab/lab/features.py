@@ -14,7 +14,6 @@ from .panel import WorkingPanel, choice_rule, fraction_rule, module, positive_ru
 from .relatives_state import TASK, VIEW_TITLES, RelativesState
 from .response import EPOCH_RULE
 from .response_state import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
-from .worker import warm_up
 
 __all__ = ["Chapter"]
 
@@ -56,7 +55,6 @@ class Chapter:
     """The panels of chapter 3."""
 
     def __init__(self):
-        warm_up()
         self.state = FeaturesState()
         self._relatives = RelativesState(self.state)
         self._convolution, self._maps = ConvolutionState(), None

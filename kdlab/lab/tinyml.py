@@ -8,7 +8,6 @@ from ..export.boards import BOARDS, CLOSE
 from .panel import WorkingPanel, choice_rule, fraction_rule, module, positive_rule
 from .response_state import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from .tinyml_state import BITS, DEFAULTS, DIGITS, TASKS, WIDTHS, TinymlState
-from .worker import warm_up
 
 __all__ = ["Chapter"]
 
@@ -31,7 +30,6 @@ class Chapter:
     """The panels of chapter 5; boards and C source follow the student that was converted last."""
 
     def __init__(self):
-        warm_up()
         self.state = TinymlState()
         self._shared = {
             "page_id": uuid.uuid4().hex,

@@ -99,7 +99,7 @@ def test_navigation_leads_through_all_pages_and_home_and_ctrl_c_ends_all(start_s
 
 
 def test_the_kernel_is_gone_after_leaving(start_server, open_page):
-    server = start_server("--port", "8981", "--pool", "0")
+    server = start_server("--port", "8981")
     assert server.kernels() == 0
     page = open_page(server.page(CHAPTERS[0].name))
     assert server.kernels() == 1
