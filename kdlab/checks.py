@@ -5,7 +5,19 @@ from numbers import Integral, Real
 
 import numpy as np
 
-__all__ = ["check_alpha", "check_count", "check_labels", "check_logits", "check_same_shape", "check_temperature"]
+__all__ = [
+    "HIGHEST_TEMPERATURE",
+    "LOWEST_TEMPERATURE",
+    "check_alpha",
+    "check_count",
+    "check_labels",
+    "check_logits",
+    "check_same_shape",
+    "check_temperature",
+    "check_training_temperature",
+]
+
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 10_000.0  # beyond, float32 rounds the softened differences away
 
 
 def check_temperature(temperature, name="temperature"):
@@ -15,6 +27,15 @@ def check_temperature(temperature, name="temperature"):
     if not _is_number(temperature) or not math.isfinite(temperature) or temperature <= 0:
         raise ValueError(f"{name} must be a finite number above 0, got {temperature!r}")
     return float(temperature)
+
+
+def check_training_temperature(temperature, name="temperature"):
+    """Return ``temperature`` as a float, or raise ValueError for one that single precision cannot train at."""
+    temperature = check_temperature(temperature, name)
+    if not LOWEST_TEMPERATURE <= temperature <= HIGHEST_TEMPERATURE:
+        accepted = f"from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
+        raise ValueError(f"{name} must be {accepted} to train in single precision, got {temperature:g}")
+    return temperature
 
 
 def check_alpha(alpha, name="alpha"):

@@ -13,7 +13,7 @@ from .cache import ELSEWHERE, explained
 from .distiller import Distiller
 from .training_checks import check_not_probabilities
 
-__all__ = ["check_fits", "fingerprint", "load", "save"]
+__all__ = ["cause", "check_fits", "fingerprint", "load", "save"]
 
 
 def load(path):
@@ -33,9 +33,18 @@ def load(path):
             raise ValueError(
                 f"{path} holds Python code (a Lambda layer), which is not run: save the model without it"
             ) from error
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} cannot be opened as a Keras model: {reason}") from error
+        raise ValueError(f"{path} cannot be opened as a Keras model: {cause(error)}") from error
     return model.student if isinstance(model, Distiller) else model
+
+
+def cause(error, length=300):
+    """Return the reason at the bottom of one of Keras's or TensorFlow's errors, one line: its message without configurations.
+
+    Keras wraps an error in others, each with the configuration of all that it was opening, before the reason.
+    """
+    text = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config: ")[0]
+    text = " ".join(text.split()) or type(error).__name__
+    return text if len(text) <= length else text[:length].rsplit(" ", 1)[0] + " …"
 
 
 def save(model, path):
@@ -68,7 +77,9 @@ def check_fits(model, data, name="model"):
     if inputs:
         takes = tuple(inputs[0].shape[1:])
         if len(takes) != len(samples) or any(a not in (None, b) for a, b in zip(takes, samples, strict=True)):
-            raise ValueError(f"{name} takes samples of shape {takes}, but the data's have shape {samples}")
+            raise ValueError(
+                f"{name} takes samples of shape {takes}, but the data's have shape {samples}{_mend(takes, samples)}"
+            )
     logits = np.asarray(model(np.asarray(data.train.x[:2]), training=False), np.float32)
     if logits.ndim != 2 or logits.shape[1] != classes:
         raise ValueError(
@@ -76,6 +87,18 @@ def check_fits(model, data, name="model"):
             f"it must return {classes} logits per sample"
         )
     check_not_probabilities(logits, name)
+
+
+def _mend(takes, samples):
+    """Return which options of images make samples of the second shape into the first, or nothing."""
+    if len(takes) != 3 or len(samples) != 3:
+        return ""
+    options = {
+        "image_size": takes[0] if takes[:2] != samples[:2] and takes[0] == takes[1] else None,
+        "channels": takes[2] if takes[2] != samples[2] else None,
+    }
+    given = [f"{name}={value} (--{name.replace('_', '-')} {value})" for name, value in options.items() if value]
+    return f"; read them with {' and '.join(given)}" if given else ""
 
 
 def fingerprint(model):

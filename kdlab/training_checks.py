@@ -67,13 +67,17 @@ class DivergenceGuard(keras.callbacks.Callback):
         if math.isfinite(loss) and all(np.isfinite(value).all() for _, value in state):
             self.finite, self.when = state, f"after epoch {epoch + 1}"
             return
-        for variable, value in self.finite:
-            variable.assign(value)
+        self.restore()
         what = "weights are not finite" if math.isfinite(loss) else f"the loss is {loss}"
         raise FloatingPointError(
             f"training diverged in epoch {epoch + 1}: {what}. The student is as it was {self.when}; "
             "a smaller learning rate often helps"
         )
+
+    def restore(self):
+        """Put model and optimizer back to where they were after the last epoch that was finite."""
+        for variable, value in self.finite:
+            variable.assign(value)
 
     def _state(self):
         return [(v, v.numpy()) for v in (*self.model.weights, *self.model.optimizer.variables)]

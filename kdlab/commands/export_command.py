@@ -44,15 +44,27 @@ def run(options):
             files["LiteRT int8"] = convert.to_tflite_int8(model, data.train.x[np.sort(chosen)])
         display.note("Measuring")
         table = _table(options, model, files, data, display)
-        content = list(files.values())[-1]
-        if options.to == "c-array":
-            content = convert.to_c_array(content, _identifier(options.out.stem)).encode()
-        with new_file(options.out, ELSEWHERE) as file:
-            file.write(content)
+        for path, content in _contents(options.out, list(files.values())[-1]).items():
+            with new_file(path, ELSEWHERE) as file:
+                file.write(content)
         display.table(*table)
         for note in (*(data.notes if data else ()), getattr(model, "note", ""), *_notes(model)):
             if note:
                 display.say(f"\n{note}")
+
+
+def _contents(out, tflite):
+    """Return what to write, {path: bytes}: a C source file has its header beside it."""
+    if out.suffix == ".tflite":
+        return {out: tflite}
+    name = _identifier(out.stem)
+    if out.suffix == ".h":
+        return {out: convert.to_c_array(tflite, name).encode()}
+    header = out.with_suffix(".h")
+    return {
+        header: convert.to_c_header(tflite, name).encode(),
+        out: convert.to_c_array(tflite, name, header.name).encode(),
+    }
 
 
 def _notes(model):

@@ -8,14 +8,14 @@ import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from ..checks import check_alpha, check_temperature
+from ..checks import check_alpha, check_temperature, check_training_temperature
 from ..runs.unfinished import Unfinished, alone, refuse_existing
 
 __all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "outputs", "whole_number"]
 
 DEFAULT_ALPHA = 0.9
 MODELS = "cnn, mlp, small-cnn, efficientnet, or a saved .keras file"
-EXPORTS = {"tflite": (".tflite",), "tflite-int8": (".tflite",), "c-array": (".h", ".c")}
+EXPORTS = {"tflite": (".tflite",), "tflite-int8": (".tflite",), "c-array": (".h", ".c", ".cc", ".cpp")}
 """What ``export`` writes, with the endings that a file of it may have."""
 _EXAMPLE = "kdlab distill --data emnist-letters --teacher teacher.keras --student mlp --out student.keras"
 
@@ -97,10 +97,11 @@ def add_commands(commands):
         "--to",
         required=True,
         choices=tuple(EXPORTS),
-        help="tflite: float32; tflite-int8: all in 8 bits; c-array: the 8-bit file as C source, .h or .c",
+        help="tflite: float32; tflite-int8: all in 8 bits; c-array: the 8-bit file as C source: "
+        ".c, .cc or .cpp to be linked, with its header beside it, or .h alone to be included once",
     )
     _add_data(export, required=False)
-    export.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write: .tflite, .h or .c")
+    export.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
     _add_output_settings(export)
     export.set_defaults(run=_run, command="export")
 
@@ -108,7 +109,8 @@ def add_commands(commands):
 def outputs(options):
     """Return the files that the command writes, the one of --out first; TensorFlow is not needed to know them."""
     if options.command == "export":
-        return [options.out]
+        source = options.to == "c-array" and options.out.suffix != ".h"
+        return [options.out, options.out.with_suffix(".h")] if source else [options.out]
     bare = options.out.with_suffix("")
     beside = [bare.with_name(bare.name + suffix) for suffix in (".json", ".md")]
     if options.command == "sweep":
@@ -127,6 +129,13 @@ def _add_data(parser, required=True):
     )
     parser.add_argument(
         "--image-size", type=whole_number(1), metavar="N", help="scale the images of a folder to N×N (default: 64)"
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="3: grey images get three equal channels, which a teacher of colour images takes; 1: colour ones become grey "
+        "(default: as the images are)",
     )
     parser.add_argument(
         "--preparation",
@@ -223,10 +232,12 @@ def _check_export(options):
             f"--to {options.to} needs --data, the data that the model was trained on: the 8-bit scales are measured on "
             "some of its training samples"
         )
-    if options.data is None and (options.image_size or options.preparation):
-        raise ValueError("--image-size and --preparation are about the images of --data, which is not given")
+    if options.data is None and (options.image_size or options.preparation or options.channels):
+        raise ValueError(
+            "--image-size, --channels and --preparation are about the images of --data, which is not given"
+        )
     if not options.force:
-        refuse_existing([options.out])
+        refuse_existing(outputs(options))
 
 
 def _killed_at_its_end(options):
@@ -309,7 +320,7 @@ def _number(text):
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
 
 
-_temperature, _alpha, _above_0 = _checked(check_temperature), _checked(check_alpha), _checked(check_temperature)
+_temperature, _alpha, _above_0 = map(_checked, (check_training_temperature, check_alpha, check_temperature))
 
 
 def _lambda(text):

@@ -199,13 +199,33 @@ def read_data(options, display):
     """Return the ``Dataset`` of --data and the options about it; ValueError where it cannot be had or lacks a split."""
     display.note(f"Reading {options.data}")
     try:
-        data = load(options.data, **_given(options, "image_size", "preparation"))
+        data = load(options.data, **_given(options, "image_size", "preparation", *_channels(options)))
     except ValueError as error:
         raise ValueError(str(error).replace("name_or_path must", "--data must", 1)) from error
+    if options.channels and not _channels(options):
+        data = _with_channels(data, options)
     for name in ("train", "test"):
         if not len(getattr(data, name)):
             raise ValueError(f"{options.data} has no {name} samples")
     return data
+
+
+def _with_channels(data, options):
+    """Return the data with each image's one channel three times; ValueError for others."""
+    shape = tuple(data.train.x.shape[1:])
+    if len(shape) != 3 or shape[-1] not in (1, options.channels):
+        raise ValueError(
+            f"--channels {options.channels} does not go with {options.data}, whose samples have shape {shape}"
+        )
+    if shape[-1] == options.channels:
+        return data
+    splits = {name: getattr(data, name) for name in ("train", "validation", "test")}
+    return replace(data, **{name: replace(part, x=np.repeat(part.x, 3, axis=-1)) for name, part in splits.items()})
+
+
+def _channels(options):
+    """Return the names of the options that only the reader of a folder has, beside those that are only about folders."""
+    return ["channels"] if options.data == "brain-tumor" or Path(options.data).expanduser().is_dir() else []
 
 
 def _given(options, *names):
@@ -285,7 +305,7 @@ class _Command:
     def record(self, chosen=(), **parts):
         """Return the run's record; ``chosen`` are settings beside those of every command."""
         options = self.options
-        given = _given(options, "model", "teacher", "student", "student_alone", "image_size", "preparation")
+        given = _given(options, "model", "teacher", "student", "student_alone", "image_size", "channels", "preparation")
         settings = {**given, **dict(chosen), **self._plain_settings()}
         title = f"kdlab {options.command}: {options.out.name}"
         parts = {**parts, "training": self.training, "notes": self.notes}
