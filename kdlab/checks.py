@@ -2,6 +2,7 @@
 
 import math
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,7 @@ __all__ = [
     "check_count",
     "check_labels",
     "check_logits",
+    "check_model_file",
     "check_same_shape",
     "check_temperature",
     "check_training_temperature",
@@ -54,6 +56,31 @@ def check_count(value, name, least=1, most=None):
         accepted = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be a whole number {accepted}, got {value!r}")
     return int(value)
+
+
+def check_model_file(path):
+    """Return ``path`` as a Path, or raise ValueError: for one that is not there, or one of a format that is not read.
+
+    Accepted is a ``.keras`` file. Of the older formats of Keras and TensorFlow the message says how to get one.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if (path / "saved_model.pb").exists():
+            raise ValueError(
+                f"{path} is a TensorFlow SavedModel, whose layers Keras 3 cannot read: where the model was made, save it "
+                "with model.save('model.keras')"
+            )
+        raise ValueError(f"{path} is a folder, not a .keras file")
+    if not path.is_file():
+        where = "" if path.parent.is_dir() else f": there is no folder {path.parent}"
+        raise ValueError(f"there is no file {path}{where}")
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        new = path.with_suffix(".keras")
+        raise ValueError(
+            f"{path} is in Keras's older format; this line makes a .keras file of it: python -c \"import keras; "
+            f"keras.saving.load_model('{path}', compile=False).save('{new}')\""
+        )
+    return path
 
 
 def check_logits(logits, name="logits", dimensions=None):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from .backend import keras
 from .cache import ELSEWHERE, explained
+from .checks import check_model_file
 from .distiller import Distiller
 from .training_checks import check_not_probabilities
 
-__all__ = ["cause", "check_fits", "fingerprint", "load", "save"]
+__all__ = ["cause", "check_fits", "fingerprint", "input_shape", "load", "save"]
 
 
 def load(path):
@@ -21,9 +23,7 @@ def load(path):
 
     Raises ValueError for a file that is missing, is damaged or no Keras model, or holds code.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+    path = check_model_file(path)
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is no .keras file, or only a part of one")
     try:
@@ -35,6 +35,20 @@ def load(path):
             ) from error
         raise ValueError(f"{path} cannot be opened as a Keras model: {cause(error)}") from error
     return model.student if isinstance(model, Distiller) else model
+
+
+def input_shape(path):
+    """Return the shape of a sample of the model in a ``.keras`` file, None for a size that is free, without opening it as a model.
+
+    None where its configuration, or the file, does not tell.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            text = file.read("config.json").decode()
+        found = re.search(r'"batch_(?:input_)?shape": (\[[^\]]*\])', text)
+        return tuple(json.loads(found[1])[1:]) if found else None
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
 
 
 def cause(error, length=300):

@@ -43,7 +43,8 @@ def check_not_probabilities(outputs, name):
     if outputs.size and (outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
         raise ValueError(
             f"the {name}'s outputs look like probabilities (none is negative, they sum to 1), but logits are "
-            "needed: leave out the softmax after its last layer"
+            "needed: leave out the softmax after its last layer, or take their logarithm, which are logits too: "
+            "keras.Model(model.inputs, keras.ops.log(model.outputs[0]))"
         )
 
 

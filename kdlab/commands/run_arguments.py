@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from ..checks import check_alpha, check_temperature, check_training_temperature
+from ..checks import check_alpha, check_model_file, check_temperature, check_training_temperature
 from ..runs.unfinished import Unfinished, alone, refuse_existing
 
 __all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "outputs", "whole_number"]
@@ -30,6 +30,7 @@ def add_commands(commands):
     )
     _add_data(train)
     train.add_argument("--model", required=True, type=_model, metavar="M", help=MODELS)
+    _add_pixel_range(train, "a saved --model was")
     _add_settings(train, "train", ".keras", "model")
 
     distill = commands.add_parser(
@@ -101,6 +102,7 @@ def add_commands(commands):
         ".c, .cc or .cpp to be linked, with its header beside it, or .h alone to be included once",
     )
     _add_data(export, required=False)
+    _add_pixel_range(export, "the model was")
     export.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
     _add_output_settings(export)
     export.set_defaults(run=_run, command="export")
@@ -110,7 +112,9 @@ def outputs(options):
     """Return the files that the command writes, the one of --out first; TensorFlow is not needed to know them."""
     if options.command == "export":
         source = options.to == "c-array" and options.out.suffix != ".h"
-        return [options.out, options.out.with_suffix(".h")] if source else [options.out]
+        header = [options.out.with_suffix(".h")] if source else []
+        # Not student.json, which is the record of student.keras.
+        return [options.out, *header, *(options.out.with_name(options.out.name + kind) for kind in (".json", ".md"))]
     bare = options.out.with_suffix("")
     beside = [bare.with_name(bare.name + suffix) for suffix in (".json", ".md")]
     if options.command == "sweep":
@@ -155,6 +159,28 @@ def _add_models(parser):
         help="a saved .keras file; several times for an ensemble",
     )
     parser.add_argument("--student", required=True, type=_model, metavar="M", help=MODELS)
+    _add_pixel_range(parser, "the teachers were")
+    parser.add_argument(
+        "--colour-order", choices=("rgb", "bgr"), default="rgb", help="that the teachers take (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--teacher-classes",
+        metavar="A,B,…",
+        type=lambda text: tuple(name.strip() for name in text.split(",")),
+        help="the classes in the order of the teachers' outputs (default: as the data have them, by name)",
+    )
+    parser.add_argument(
+        "--weak-teacher", action="store_true", help="go on with a teacher that knows no more than chance"
+    )
+
+
+def _add_pixel_range(parser, who):
+    parser.add_argument(
+        "--pixel-range",
+        type=_pixel_range,
+        metavar="LOW,HIGH",
+        help=f"of the pixels that {who} trained on, 0,1 or 0,255 or -1,1 (default: what its first layers say, else 0,1)",
+    )
 
 
 def _add_settings(parser, command, suffix, what):
@@ -292,13 +318,25 @@ def _logs(text):
 
 def _model(text):
     """Return a model's name, or the path of a saved model that is there; ``kdlab.models`` knows the names."""
-    return _saved_model(text) if text.endswith(".keras") or os.sep in text else text
+    return _saved_model(text) if os.sep in text or Path(text).suffix or Path(text).is_dir() else text
 
 
 def _saved_model(text):
-    if not Path(text).is_file() or not text.endswith(".keras"):
-        raise argparse.ArgumentTypeError(f"must be a saved .keras file, got {text!r}, which is none")
+    try:
+        check_model_file(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text
+
+
+def _pixel_range(text):
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise argparse.ArgumentTypeError(f"must be two numbers such as 0,255 or -1,1, the lower first, got {text!r}")
+    return low, high
 
 
 def _checked(check):

@@ -19,9 +19,11 @@ from .converter import ConverterError, convert_saved_model, start
 __all__ = [
     "MultiplyAdds",
     "arena_bytes",
+    "interpreter_of",
     "keras_latency",
     "latency",
     "multiply_adds",
+    "quantised",
     "run_tflite",
     "to_c_array",
     "to_c_header",
@@ -106,12 +108,12 @@ def _in_float32(model):
             layer.dtype_policy = policy
 
 
-def to_c_array(tflite, name, header=None):
+def to_c_array(tflite, name, header=None, more=()):
     """Return C source that holds the file ``tflite``, bytes: ``name_tflite``, aligned, and ``name_tflite_len``.
 
     Without ``header`` it is a header by itself, for one source file: its symbols are static. With the name of a header,
     as ``to_c_header`` makes it, it is the source file that defines what the header declares, for the whole program.
-    Both are C11 and C++11. Raises ValueError for a ``name`` that is no C identifier.
+    Both are C11 and C++11. ``more`` are lines of C to add. Raises ValueError for a ``name`` that is no C identifier.
     """
     guard = _guard(name)
     if not tflite:
@@ -131,15 +133,19 @@ def to_c_array(tflite, name, header=None):
             *("    " + ", ".join(f"0x{byte:02x}" for byte in row) + "," for row in rows),
             "};",
             f"{static}const unsigned int {name}_tflite_len = {len(tflite)};",
+            *more,
             *([] if header else ["", "#endif"]),
             "",
         )
     )
 
 
-def to_c_header(tflite, name):
-    """Return the C header that declares what ``to_c_array(tflite, name, header)`` defines, for C11 and C++11."""
-    guard = _guard(name)
+def to_c_header(tflite, name, more=()):
+    """Return the C header that declares what ``to_c_array(tflite, name, header)`` defines, for C11 and C++11.
+
+    ``more`` are lines of C to add.
+    """
+    guard, more = _guard(name), "".join(f"{line}\n" for line in more)
     return f"""/* A LiteRT (TensorFlow Lite) model, {len(tflite)} bytes. */
 #ifndef {guard}
 #define {guard}
@@ -150,7 +156,7 @@ extern "C" {{
 
 extern const unsigned char {name}_tflite[{len(tflite)}]; /* at a multiple of {ALIGNMENT} bytes */
 extern const unsigned int {name}_tflite_len;
-
+{more}
 #ifdef __cplusplus
 }}
 #endif
@@ -196,14 +202,11 @@ def keras_latency(model, x, seconds=0.5):
 
 def _runner(tflite):
     """Return a function from one sample (1, …) to its logits (1, C), and the shape of a sample."""
-    interpreter = _interpreter(tflite)
+    interpreter = interpreter_of(tflite)
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(sample):
-        scale, zero = taken["quantization"]
-        if taken["dtype"] == np.int8:
-            sample = np.clip(np.rint(sample / scale) + zero, -128, 127).astype(np.int8)
-        interpreter.set_tensor(taken["index"], sample)
+        interpreter.set_tensor(taken["index"], quantised(sample, taken))
         interpreter.invoke()
         logits = interpreter.get_tensor(given["index"]).astype(np.float32)
         scale, zero = given["quantization"]
@@ -212,7 +215,16 @@ def _runner(tflite):
     return run, tuple(int(size) for size in taken["shape"][1:])
 
 
-def _interpreter(tflite):
+def quantised(values, detail):
+    """Return ``values`` as a tensor has them: rounded to its scale where it is int8; ``detail`` as the interpreter gives it."""
+    if detail["dtype"] != np.int8:
+        return np.asarray(values, detail["dtype"])
+    scale, zero = detail["quantization"]
+    return np.clip(np.rint(values / scale) + zero, -128, 127).astype(np.int8)
+
+
+def interpreter_of(tflite):
+    """Return LiteRT's interpreter of a file's bytes, ready to run; ValueError for bytes that are none."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
@@ -327,7 +339,7 @@ def arena_bytes(tflite):
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    tensors = {detail["index"]: detail for detail in _interpreter(tflite).get_tensor_details()}
+    tensors = {detail["index"]: detail for detail in interpreter_of(tflite).get_tensor_details()}
     graph = schema.Model.GetRootAs(bytes(tflite)).Subgraphs(0)
     operations = [graph.Operators(k) for k in range(graph.OperatorsLength())]
     # Weights are read by operations, but nothing makes them.
