@@ -41,6 +41,7 @@ FLOORS = {
         "backend",
         "models",
         "model_files",
+        "foreign_models",
         "losses",
         "distiller",
         "distillation",

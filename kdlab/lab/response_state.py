@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..checks import check_alpha, check_temperature
+from ..checks import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, check_alpha, check_training_temperature
 from ..datasets.dataset import digits_logits, load
 from ..evaluation import expected_calibration_error, mean_interval, wilson_interval
 from ..scenarios import SCENARIOS
@@ -26,22 +26,20 @@ from .response_summary import (
     summarise,
 )
 
-__all__ = ["DEFAULTS", "SEEDS", "WIDTHS", "ResponseState", "check_training_temperature"]
+__all__ = [
+    "DEFAULTS",
+    "HIGHEST_TEMPERATURE",
+    "LOWEST_TEMPERATURE",
+    "SEEDS",
+    "WIDTHS",
+    "ResponseState",
+    "check_training_temperature",
+]
 
 DEFAULTS = {"temperature": 4.0, "alpha": 0.9, "scenario": "few", "width": 16}
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 10_000.0  # beyond, float32 rounds the softened differences away
 WIDTHS = (4, 8, 16, 32, 64)
 SEEDS = 10
 TEACHERS = 10
-
-
-def check_training_temperature(temperature):
-    """Return ``temperature`` as a float, or raise ValueError for one that single precision cannot train at."""
-    temperature = check_temperature(temperature)
-    if not LOWEST_TEMPERATURE <= temperature <= HIGHEST_TEMPERATURE:
-        accepted = f"from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
-        raise ValueError(f"temperature must be {accepted} to train in single precision, got {temperature:g}")
-    return temperature
 
 
 class ResponseState:

@@ -209,6 +209,8 @@ def _pairs(values):
 
 
 def _plain(value):
+    if isinstance(value, dict):
+        return f"({_pairs(value)})"
     if isinstance(value, (list, tuple)):
         return " ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

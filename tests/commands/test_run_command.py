@@ -92,6 +92,52 @@ def assert_same_weights(first, second):
         np.testing.assert_array_equal(a, b)
 
 
+# --- channels
+
+
+def make_folder(path, mode, classes=("a", "b"), number=15):
+    """Make class folders of small images, each class of another brightness."""
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(classes):
+        (path / name).mkdir(parents=True)
+        for number_of_image in range(number):
+            shape = (8, 8) if mode == "L" else (8, 8, 3)
+            pixels = rng.integers(60 * k, 60 * k + 90, shape).astype(np.uint8)
+            Image.fromarray(pixels, mode).save(path / name / f"{number_of_image}.png")
+    return path
+
+
+@pytest.mark.parametrize("grey", ["folder", "npz"])
+def test_a_teacher_of_colour_images_teaches_grey_ones(folder, capsys, grey):
+    if grey == "folder":
+        source, size = str(make_folder(folder / "grey", "L")), ["--image-size", "8"]
+    else:
+        source, size = "data.npz", []
+    classes = 2 if grey == "folder" else 10
+    models.mlp((8, 8, 3), (), classes, seed=0).save("rgb.keras")
+    line = ["distill", "--data", source, *size, "--teacher", "rgb.keras", "--student", "mlp", *FAST, "--quiet"]
+    assert main([*line, "--out", "student.keras"]) == 2
+    assert capsys.readouterr().err.endswith("(8, 8, 1); read them with channels=3 (--channels 3)\n")
+    assert main([*line, "--channels", "3", "--out", "student.keras"]) == 0
+    found = record("student.json")
+    assert found["settings"]["channels"] == 3
+    assert found["data"]["shape"] == [8, 8, 3]
+    grey = kdlab.load(source, **({"image_size": 8} if size else {})).test
+    right = predict("rgb.keras", np.repeat(grey.x, 3, axis=-1)).argmax(axis=1) == grey.y
+    assert found["models"][0]["test_correct"] == right.sum()
+
+
+def test_a_teacher_of_grey_images_teaches_colour_ones_and_others_are_refused(folder, capsys):
+    source = str(make_folder(folder / "colour", "RGB"))
+    models.mlp((8, 8, 1), (), 2, seed=0).save("grey.keras")
+    line = ["distill", "--teacher", "grey.keras", "--student", "mlp", *FAST, "--out", "student.keras", "--quiet"]
+    assert main([*line, "--data", source, "--image-size", "8", "--channels", "1"]) == 0
+    assert record("student.json")["data"]["shape"] == [8, 8, 1]
+    capsys.readouterr()
+    assert main([*line[:-3], "--out", "b.keras", "--data", "digits", "--channels", "3"]) == 2
+    assert capsys.readouterr().err == "kdlab: --channels 3 does not go with digits, whose samples have shape (64,)\n"
+
+
 # --- train
 
 
