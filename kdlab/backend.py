@@ -12,6 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import tensorflow as tf
 
+tf.get_logger().setLevel("WARNING")  # in notebooks it would tell of every file that is written
+
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
         f"kdlab runs on Keras with the TensorFlow backend, but Keras was already imported with "
