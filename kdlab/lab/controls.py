@@ -6,7 +6,7 @@ from html import escape
 import ipywidgets
 import numpy as np
 
-__all__ = ["Table", "alpha", "choice", "numbers", "points", "source", "table", "temperature", "verdict"]
+__all__ = ["Code", "Table", "alpha", "choice", "numbers", "points", "source", "table", "temperature", "verdict"]
 
 
 def temperature(value=4.0, description="T", **options):
@@ -82,6 +82,15 @@ def table(rows, heads, caption=""):
     return Table(rows, heads, caption)
 
 
+class Code(str):
+    """Code as text to copy."""
+
+    __slots__ = ()
+
+    def _repr_html_(self):
+        return f'<pre tabindex="0" role="region" aria-label="Code"><code>{escape(self)}</code></pre>'
+
+
 class Source(str):
     """A file's text, shown by its first and last lines, with a link that downloads all of it."""
 
@@ -92,10 +101,8 @@ class Source(str):
         lines = self.rstrip().split("\n")
         shown = lines if len(lines) <= self.HEAD + self.TAIL else [*lines[: self.HEAD], "    …", *lines[-self.TAIL :]]
         data, name = base64.b64encode(self.encode()).decode(), escape(self.filename)
-        return (
-            f'<pre tabindex="0" role="group" aria-label="{name}">{escape(chr(10).join(shown))}</pre>'
-            f'<p><a class="kdlab-button" download="{name}" href="data:text/plain;base64,{data}">Download {name}</a></p>'
-        )
+        link = f'<a class="kdlab-button" download="{name}" href="data:text/plain;base64,{data}">Download {name}</a>'
+        return f"{Code(chr(10).join(shown))._repr_html_()}<p>{link}</p>"
 
 
 def source(text, filename):
