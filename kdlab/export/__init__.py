@@ -15,6 +15,7 @@ _HOME = {
     "to_tflite_int8": "convert",
     "accuracy_by_bits": "measure",
     "forms": "measure",
+    "tensors": "measure",
     "quantise_model": "quantisation",
     "quantise_weights": "quantisation",
 }

@@ -4,9 +4,11 @@ LiteRT is what TensorFlow Lite is called today; LiteRT for Microcontrollers (Ten
 """
 
 import math
+import os
 import re
 import tempfile
 import warnings
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -79,7 +81,8 @@ def _convert(model, prepare):
             archive.write_out(folder, verbose=False)
             converter = tf.lite.TFLiteConverter.from_saved_model(folder)
             prepare(converter)
-            return bytes(converter.convert())
+            with _without_stderr():
+                return bytes(converter.convert())
     except OSError:
         raise
     except Exception as error:  # Of many kinds; what was wrong is at its beginning.
@@ -158,6 +161,19 @@ def _runner(tflite):
     return run, tuple(int(size) for size in taken["shape"][1:])
 
 
+@contextmanager
+def _without_stderr():
+    """Within the block nothing written to standard error is seen: native code notes there that it has begun."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 def _interpreter(tflite):
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -166,8 +182,9 @@ def _interpreter(tflite):
             "the package ai-edge-litert, which runs LiteRT files, is not there for this machine"
         ) from error
     try:
-        interpreter = Interpreter(model_content=bytes(tflite), num_threads=1)
-        interpreter.allocate_tensors()
+        with _without_stderr():
+            interpreter = Interpreter(model_content=bytes(tflite), num_threads=1)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"tflite must be the bytes of a LiteRT file, got {len(tflite)} bytes that are none") from error
     return interpreter

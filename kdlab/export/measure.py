@@ -13,7 +13,7 @@ from ..transfer_set import over_batches
 from . import convert
 from .quantisation import HIGHEST_BITS, LOWEST_BITS, quantise_model
 
-__all__ = ["Form", "accuracy_by_bits", "forms"]
+__all__ = ["Form", "Tensor", "accuracy_by_bits", "forms", "tensors"]
 
 
 class Form(NamedTuple):
@@ -42,6 +42,32 @@ def forms(model, representative, x, seconds=0.1):
     for name, tflite in files.items():
         times = convert.latency(tflite, x, seconds)
         found[name] = Form(convert.run_tflite(tflite, x), len(tflite), convert.arena_bytes(tflite), times, tflite)
+    return found
+
+
+class Tensor(NamedTuple):
+    """A tensor of a LiteRT file: what it is called, its whole numbers (weights only, else None), S and Z."""
+
+    name: str
+    integers: np.ndarray | None
+    scales: np.ndarray
+    zero_point: int
+
+
+def tensors(tflite):
+    """Return the quantised ``Tensor``s of a LiteRT file's bytes, in the file's order: the output last.
+
+    ``scales`` are one per output channel (the first axis) for weights, one for activations.
+    """
+    interpreter = convert._interpreter(tflite)
+    activations = {k for detail in interpreter._get_ops_details() for k in detail["outputs"]}
+    activations |= {detail["index"] for detail in interpreter.get_input_details()}
+    found = []
+    for detail in interpreter.get_tensor_details():
+        scales, weights = detail["quantization_parameters"]["scales"], detail["index"] not in activations
+        if detail["dtype"] == np.int8 and len(scales):
+            integers = interpreter.get_tensor(detail["index"]) if weights else None
+            found.append(Tensor(detail["name"], integers, scales, int(detail["quantization"][1])))
     return found
 
 

@@ -5,12 +5,13 @@ from functools import partial
 import numpy as np
 from ipywidgets import Label
 
-from .. import export
+from .. import export, figures
 from ..datasets.dataset import digits_logits, load
 from ..datasets.nuclei import CLASS_NAMES, load_nuclei
 from ..evaluation import accuracy, agreement, paired_difference, wilson_interval
 from ..export.boards import kib
 from ..scenarios import SCENARIOS
+from ..softening import softmax
 from .controls import points, table, verdict
 from .memo import once
 
@@ -23,13 +24,16 @@ __all__ = [
     "Students",
     "before_and_after",
     "build",
+    "changed",
     "compare",
+    "copy",
     "data",
     "differences",
     "fit",
     "needs",
     "prepared",
     "representative",
+    "step",
     "teacher",
     "trained_on",
 ]
@@ -136,16 +140,11 @@ def _teacher_forms(nuclei):
 
 def compare(task, student):
     """Return a table of a student's and its teacher's forms on the test samples, and in words what int8 changes."""
-    test, forms = data(task).test, export.forms(student, representative(task), data(task).test.x)
-    rows = []
-    for name, model, found in (
-        ("student", student, forms),
-        ("teacher", teacher(task), _teacher_forms(task == "nuclei")),
-    ):
+    test, forms, rows = data(task).test, export.forms(student, representative(task), data(task).test.x), []
+    of_teacher = _teacher_forms(task == "nuclei")
+    for name, model, found in (("student", student, forms), ("teacher", teacher(task), of_teacher)):
         products = f"{export.multiply_adds(model).total:,}"
         rows += [_row(f"{name}, {kind}", form, found["Keras"].logits, test.y, products) for kind, form in found.items()]
-    before, after = (forms[kind].logits.argmax(axis=1) for kind in ("float32", "int8"))
-    lost, won = ((before == test.y) & (after != test.y)).sum(), ((before != test.y) & (after == test.y)).sum()
     heads = [
         "",
         "test accuracy (95 % interval)",
@@ -155,13 +154,22 @@ def compare(task, student):
         "multiply-adds",
         "µs a sample (quartiles)",
     ]
+    float32, int8 = forms["float32"], forms["int8"]
     words = (
-        f"Of {len(test.y)} test samples int8 puts {(before != after).sum()} in another class than float32 does: "
-        f"{lost} from right to wrong, {won} from wrong to right. In int8 the file has "
-        f"{forms['int8'].file / forms['float32'].file:.0%} of its float32 bytes, and here a sample takes "
-        f"{forms['int8'].seconds.median / forms['float32'].seconds.median:.2g} times as long."
+        f"{changed(float32.logits, int8.logits, test.y)} In int8 the file has {int8.file / float32.file:.0%} of its "
+        f"float32 bytes, and here a sample takes {int8.seconds.median / float32.seconds.median:.2g} times as long."
     )
     return table(rows, heads), words
+
+
+def changed(float32, int8, y):
+    """Say what int8 changes: both are logits (N, C) on samples of the classes ``y`` (N,)."""
+    before, after = float32.argmax(axis=1), int8.argmax(axis=1)
+    lost, won = ((before == y) & (after != y)).sum(), ((before != y) & (after == y)).sum()
+    return (
+        f"Test accuracy: float32 {np.mean(before == y):.1%}, int8 {np.mean(after == y):.1%}. Of {len(y)} samples int8 puts "
+        f"{(before != after).sum()} in another class: {lost} from right to wrong, {won} from wrong to right."
+    )
 
 
 def _row(name, form, logits, y, products):
@@ -209,33 +217,69 @@ def before_and_after(student, task):
     return [accuracy(logits, test.y) for logits in (np.asarray(student(test.x, training=False)), int8)]
 
 
-def differences(accuracies):
-    """Return what distilling first is worth in int8, in words, and a table of four paired differences.
+def differences(found):
+    """Return a figure of pairs of students, what distilling is worth in int8, in words, and a table of four differences.
 
-    ``accuracies`` are {one of ``KINDS``: (pairs,)}.
+    ``found`` (pairs, 4) are test accuracies in the order of ``KINDS``. Raises ValueError for fewer than two pairs.
     """
+    if len(found) < 2:
+        raise ValueError("Stopped before there were two pairs: there is nothing to compare")
+    accuracies = dict(zip(KINDS, np.transpose(found), strict=True))
     alone, alone_int8, distilled, distilled_int8 = KINDS
     asked = (distilled_int8, alone_int8), (distilled, alone), (alone_int8, alone), (distilled_int8, distilled)
-    found = [paired_difference(accuracies[first], accuracies[second]) for first, second in asked]
+    each = [paired_difference(accuracies[first], accuracies[second]) for first, second in asked]
     rows = [
         [f"({first}) − ({second})", points(d.mean), f"{points(d.low)} to {points(d.high)}"]
-        for (first, second), d in zip(asked, found, strict=True)
+        for (first, second), d in zip(asked, each, strict=True)
     ]
-    said = verdict(found[0], "distilled and quantised", "quantised only")
-    return said, table(rows, ["difference", "percentage points", "95 % interval"])
+    said = verdict(each[0], "distilled and quantised", "quantised only")
+    picture = figures.strip(accuracies, title=f"{len(found)} pairs: each dot is a student")
+    return picture, said, table(rows, ["difference", "percentage points", "95 % interval"])
+
+
+def copy(model):
+    """Return a ``keras.Model`` with the same layers and weights."""
+    from ..backend import keras
+
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def step(student, unrounded, made, temperature, alpha):
+    """Return a function that takes one step of Adam: the gradient at ``student``'s weights moves those of ``unrounded``.
+
+    The loss is distillation's, on all of ``made`` at once; digits without a label (−1) have no hard term.
+    """
+    from ..backend import keras, tf
+
+    optimizer, cross_entropy = keras.optimizers.Adam(0.003), tf.nn.softmax_cross_entropy_with_logits
+    optimizer.build(unrounded.trainable_variables)
+    hard = tf.one_hot(made.data.train.y, len(made.data.class_names))
+    soft = softmax(made.teacher_logits, temperature).astype(np.float32)
+
+    @tf.function
+    def take():
+        with tf.GradientTape() as tape:
+            logits = student(made.data.train.x)
+            hard_loss, soft_loss = cross_entropy(hard, logits), cross_entropy(soft, logits / temperature)
+            loss = tf.reduce_mean((1 - alpha) * hard_loss + alpha * temperature**2 * soft_loss)
+        optimizer.apply(tape.gradient(loss, student.trainable_variables), unrounded.trainable_variables)
+
+    return take
 
 
 def trained_on(students, made, train, ways, bits, progress):
     """Return {name: test accuracies} of digit students whose weights have few ``bits``, (students,) each.
 
-    ``ways`` is {name: keywords for ``train(student, made, bits, **keywords)``, or None for rounding alone}.
+    ``ways`` is {name: keywords for ``train(student, made, bits, **keywords)``, or {} for rounding alone}.
     """
     found, test = {name: [] for name in ways}, made.data.test
     for done, student in enumerate(students, 1):
         weights = student.get_weights()
         for name, how in ways.items():
             student.set_weights(weights)
-            if how is not None:
+            if how:
                 train(student, made, bits, **how)
             student.set_weights(export.quantise_model(student.get_weights(), bits))
             found[name].append(accuracy(np.asarray(student(test.x)), test.y))
@@ -243,5 +287,5 @@ def trained_on(students, made, train, ways, bits, progress):
         if progress.stopped():
             break
     if len(found[name]) < 2:
-        raise ValueError("Stopped before there were two students: there is nothing to compare.")
+        raise ValueError("Stopped before there were two students: there is nothing to compare")
     return found
