@@ -13,6 +13,7 @@ import numpy as np
 
 from ..backend import keras, tf
 from ..model_files import cause
+from ..quiet import without_standard_error
 from ..timing import time_per_example
 from .converter import ConverterError, convert_saved_model, start
 
@@ -232,8 +233,9 @@ def interpreter_of(tflite):
             "the package ai-edge-litert, which runs LiteRT files, is not there for this machine"
         ) from error
     try:
-        interpreter = Interpreter(model_content=bytes(tflite), num_threads=1)
-        interpreter.allocate_tensors()
+        with without_standard_error():
+            interpreter = Interpreter(model_content=bytes(tflite), num_threads=1)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"tflite must be the bytes of a LiteRT file, got {len(tflite)} bytes that are none") from error
     return interpreter

@@ -14,6 +14,7 @@ _HOME = {
     "choice": "controls",
     "numbers": "controls",
     "points": "controls",
+    "source": "controls",
     "table": "controls",
     "temperature": "controls",
     "verdict": "controls",
