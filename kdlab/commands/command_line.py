@@ -2,6 +2,7 @@
 
 import _thread
 import argparse
+import os
 import shlex
 import shutil
 import sys
@@ -161,6 +162,9 @@ def _lab(options):
         raise ValueError("--token and --allow-anonymous are of the dashboards; JupyterLab asks for a token of its own")
     ip, port, no_browser = _address(options, LAB_PORT)
     folder = working_notebooks()
+    # Settings for JupyterLab: no widget callbacks in other threads, where pyplot's figures lose parts (jupyterlab #19719).
+    settings = [str(Path(__file__).parents[1] / "lab" / "jupyter_config"), os.environ.get("JUPYTER_CONFIG_PATH")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, settings))
     print(f"The notebooks are in {folder}", flush=True)
     arguments = [
         f"--ServerApp.root_dir={folder}",
