@@ -315,33 +315,27 @@ def test_strip_in_its_own_unit_is_not_in_per_cent():
     assert "mean 180.00" in figure.get_label()
 
 
-@pytest.mark.parametrize(("trained", "place"), [(1.0, 5), (1 / 6, 0), (0.01, 0), (0.66, 3)])
-def test_students_are_those_of_the_moment_and_curves_are_means(trained, place):
-    alone, distilled = student(0), student(1, epochs=6, level=0.85)
+@pytest.mark.parametrize(("trained", "epochs"), [(1.0, (6, 12)), (0.01, (1, 1)), (0.5, (3, 6)), (0.75, (4, 9))])
+def test_students_are_those_of_that_share_of_the_training_and_curves_are_means(trained, epochs):
+    alone, distilled = student(0), student(1, epochs=12, level=0.7)
     figure = figures.students(alone, distilled, teacher=0.97, trained=trained)
     left, right = figure.axes
-    for line, kind in zip(left.lines[:2], (alone, distilled), strict=True):
-        assert np.allclose(line.get_xdata(), 100 * kind.test_accuracy_per_epoch[:, place])
+    for line, kind, epoch in zip(left.lines[:2], (alone, distilled), epochs, strict=True):
+        assert np.allclose(line.get_xdata(), 100 * kind.test_accuracy_per_epoch[:, epoch - 1])
     curves = {line.get_label(): line for line in right.lines if ", " in str(line.get_label())}
     assert list(curves) == ["alone, test", "alone, validation", "distilled, test", "distilled, validation"]
-    for name, kind in (("alone", alone), ("distilled", distilled)):
+    for (name, kind), epoch in zip((("alone", alone), ("distilled", distilled)), epochs, strict=True):
         assert np.allclose(curves[f"{name}, test"].get_ydata(), 100 * kind.test_accuracy_per_epoch.mean(axis=0))
         assert np.allclose(curves[f"{name}, validation"].get_ydata(), 100 * kind.validation_accuracy.mean(axis=0))
-        assert np.allclose(curves[f"{name}, test"].get_xdata(), 100 * np.arange(1, 7) / 6)
-        mean = 100 * kind.test_accuracy_per_epoch[:, place].mean()
+        count = kind.validation_accuracy.shape[1]
+        assert np.allclose(curves[f"{name}, test"].get_xdata(), np.linspace(100 / count, 100, count))
+        mean = 100 * kind.test_accuracy_per_epoch[:, epoch - 1].mean()
         assert f"{name}: mean {mean:.2f}" in figure.get_label()
     assert "teacher: 97.00" in figure.get_label()
     cursor = right.lines[-1].get_xdata()[0]
-    assert (np.isnan(cursor) and trained == 1) or cursor == 100 * trained
-    assert left.get_title(loc="left") == (
-        "Each dot is a student" if trained == 1 else f"After {trained:.0%} of the training"
-    )
-
-
-def test_students_of_epochs_of_different_length_end_at_the_same_place():
-    figure = figures.students(student(0, epochs=4), student(1, epochs=9))
-    ends = [line.get_xdata()[-1] for line in figure.axes[1].lines if ", " in str(line.get_label())]
-    assert ends == [100] * 4
+    assert np.isnan(cursor) if trained == 1 else cursor == 100 * trained
+    title = "Each dot is a student" if trained == 1 else f"After {100 * trained:.0f}% of the training"
+    assert left.get_title(loc="left") == title
 
 
 def test_students_without_validation_have_no_such_curve():

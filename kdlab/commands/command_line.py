@@ -2,6 +2,7 @@
 
 import _thread
 import argparse
+import os
 import re
 import shlex
 import shutil
@@ -202,6 +203,9 @@ def _lab(options):
         options.others.append(f"--ServerApp.base_url={options.base_url}")
     ip, port, no_browser = _address(options, LAB_PORT)
     folder = working_notebooks()
+    # Settings for JupyterLab: no widget callbacks in other threads, where pyplot's figures lose parts (jupyterlab #19719).
+    settings = [str(Path(__file__).parents[1] / "lab" / "jupyter_config"), os.environ.get("JUPYTER_CONFIG_PATH")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, settings))
     print(f"The notebooks are in {folder}", flush=True)
     arguments = [
         f"--ServerApp.root_dir={folder}",

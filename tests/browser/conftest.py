@@ -202,6 +202,75 @@ AT_REST = """(() => {
 })();"""
 
 
+# Panels of `lab.interact` by the name of their function, which is in the code behind them; whether one is at rest.
+LAB_PANELS = """(() => {
+    const since = new Map();
+    const named = (name) => {
+        const code = [...document.querySelectorAll(".kd-code")].find(e => e.textContent.match(`interact\\\\(${name}\\\\b`));
+        return code?.previousElementSibling.querySelector(".kdlab-panel");
+    };
+    window.labPanel = named;
+    window.labAtRest = (name) => {
+        if (named(name)?.querySelector("[data-kdlab=state] p")?.dataset.state !== "idle") since.delete(name);
+        else if (!since.has(name)) since.set(name, performance.now());
+        else if (performance.now() - since.get(name) > 700) {
+            since.delete(name);
+            return true;
+        }
+        return false;
+    };
+})();"""
+
+
+class LabPage:
+    """A page of `lab.interact` panels."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def panel(self, name):
+        """The panel of the function ``name``, brought on the screen."""
+        found = self.page.wait_for_function("name => labPanel(name)", arg=name, timeout=60_000).as_element()
+        found.evaluate("(panel, name) => panel.dataset.test = name", name)
+        panel = self.page.locator(f'[data-test="{name}"]')
+        panel.scroll_into_view_if_needed()
+        return panel
+
+    def settled(self, name):
+        """The panel, when the kernel has done all that it was asked for."""
+        panel = self.panel(name)
+        self.page.wait_for_function("name => labAtRest(name)", arg=name, timeout=120_000)
+        return panel
+
+    def press(self, name, control, *keys):
+        """Press keys on a slider and wait for what they come to; return its value, in a logarithmic one the exponent.
+
+        The browser says it to one decimal, and steps are eighths.
+        """
+        handle = self.panel(name).get_by_role("slider", name=control, exact=True)
+        handle.focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+        self.settled(name)
+        return round(8 * float(handle.get_attribute("aria-valuenow"))) / 8
+
+    def words(self, name):
+        """The words that a panel shows of its figures and otherwise."""
+        panel = self.settled(name)
+        alts = panel.locator("[data-kdlab=figure] img").evaluate_all("all => all.map(e => e.alt)")
+        return "\n".join([*alts, *panel.locator(".kdlab-result .widget-html-content").all_inner_texts()])
+
+    def says(self, name, text):
+        """Wait until a panel says ``text`` in its words."""
+        if not Server.wait(lambda: text in self.words(name), 30):
+            assert text in self.words(name)
+        return True
+
+    def said(self, name):
+        """What stands beside the controls of a panel."""
+        return self.panel(name).locator("[data-kdlab=state] p").inner_text()
+
+
 class Pages:
     """Opened pages, and the errors that they logged."""
 
@@ -210,7 +279,7 @@ class Pages:
 
     def open(self, url, selector=".kd-panel", width=1280, height=900, script=""):
         context = self.browser.new_context(viewport={"width": width, "height": height})
-        context.add_init_script(AT_REST + script)
+        context.add_init_script(AT_REST + LAB_PANELS + script)
         self.contexts.append(context)
         page = context.new_page()
         page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))
@@ -243,6 +312,34 @@ def _opened(browser):
     yield pages.open
     pages.close()
     assert pages.problems == []
+
+
+@pytest.fixture
+def open_lab_page(open_page):
+    """Return a function that opens a URL whose page has `lab.interact` panels."""
+
+    def open_(url, **options):
+        return LabPage(open_page(url, ".kdlab-panel [data-kdlab=state] p", **options))
+
+    return open_
+
+
+@pytest.fixture(scope="module")
+def module_lab_page(browser, server, request):
+    """The chapter NAME of a test file, opened once; at the end it may have logged no error."""
+    pages = Pages(browser)
+    yield LabPage(pages.open(server.page(request.module.NAME), ".kdlab-panel [data-kdlab=state] p"))
+    pages.close()
+    assert pages.problems == []
+
+
+@pytest.fixture
+def lab_page(module_lab_page):
+    """The module's page, wide, with nothing unfolded; where the sliders stand is what the test before left."""
+    module_lab_page.page.set_viewport_size({"width": 1280, "height": 900})
+    close = "for (const details of document.querySelectorAll('details[open]')) details.open = false"
+    module_lab_page.page.evaluate(close)
+    return module_lab_page
 
 
 @pytest.fixture(scope="module")
@@ -300,9 +397,10 @@ def fits_and_is_accessible():
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(300)
             too_wide = page.evaluate(
-                """() => [...document.querySelectorAll('#rendered_cells *, .kd-panel *')].filter(e => {
+                """() => [...document.querySelectorAll('#rendered_cells *, .kd-panel *, .kdlab-panel *')].filter(e => {
                     const box = e.getBoundingClientRect();
-                    const scrolls = e.closest('mjx-container, .kd-hidden, .kd-scroll, .kd-code, .kd-wide');
+                    const scrolls = e.closest(
+                        'mjx-container, .kd-hidden, .kd-scroll, .kd-code, .kd-wide, .kdlab-hidden, .kdlab-scroll, pre');
                     return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
                 }).map(e => e.outerHTML.slice(0, 120))"""
             )
