@@ -13,6 +13,7 @@ _HOME = {
     "choice": "controls",
     "numbers": "controls",
     "points": "controls",
+    "positions": "controls",
     "table": "controls",
     "temperature": "controls",
     "verdict": "controls",
