@@ -9,8 +9,13 @@ if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
-import tensorflow as tf
+from .quiet import without_standard_error
+
+with without_standard_error():
+    import keras
+    import tensorflow as tf
+
+tf.get_logger().setLevel("ERROR")  # what it says of retracing is of no use to a reader
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(

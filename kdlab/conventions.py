@@ -17,7 +17,7 @@ from numbers import Real
 
 from .checks import check_alpha, check_temperature
 
-__all__ = ["CONVENTIONS", "Convention", "code", "from_ours", "to_ours"]
+__all__ = ["CONVENTIONS", "Convention", "code", "example", "from_ours", "to_ours"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +201,7 @@ def _missing_factor(row, temperature):
     return 1.0 if row.squared else square
 
 
-def code(target, temperature, alpha):
+def code(target, temperature, alpha, batch_size=64, epochs=30, learning_rate=0.001):
     """Return code to paste that trains ``student`` with our loss at this position, without kdlab.
 
     ``target``: "keras", "keras.distillation" (both use ``teacher``, ``student``, ``x_train``, ``y_train``) or
@@ -212,8 +212,36 @@ def code(target, temperature, alpha):
     if target not in tuple(_SNIPPETS):
         raise ValueError(f"target must be one of {', '.join(map(repr, _SNIPPETS))}, got {target!r}")
     # 12 digits: 1 - 0.9 is to read 0.1.
-    return _SNIPPETS[target].format(temperature=f"{temperature:.12g}", alpha=f"{alpha:.12g}", rest=f"{1 - alpha:.12g}")
+    numbers = {"temperature": temperature, "alpha": alpha, "rest": 1 - alpha, "rate": learning_rate}
+    words = {name: f"{number:.12g}" for name, number in numbers.items()}
+    return _SNIPPETS[target].format(batch_size=batch_size, epochs=epochs, **words)
 
+
+def example(target, temperature, alpha, batch_size=64, epochs=30, learning_rate=0.01):
+    """Return ``code`` that runs as it is, on the 50 labelled digits of chapter 2, and prints the test accuracy.
+
+    PyTorch's stays a piece: its models are yours. Arguments and errors as of ``code``.
+    """
+    text = code(target, temperature, alpha, batch_size, epochs, learning_rate)
+    return text if target == "pytorch" else f"{_BEFORE}\n{text}\n{_AFTER}"
+
+
+_BEFORE = """\
+import kdlab
+from kdlab.datasets.dataset import digits_logits
+from kdlab.scenarios import SCENARIOS
+from kdlab.teachers.digits import digits_teacher
+
+data = kdlab.load("digits")
+few = SCENARIOS["few"].prepare(data, digits_logits("train")["teacher"][None]).data.train
+x_train, y_train = few.x, few.y  # 50 labelled digits
+teacher, student = digits_teacher(), kdlab.models.mlp(64, (16,), 10)
+"""
+
+_AFTER = """\
+right = student.predict(data.test.x, verbose=0).argmax(axis=1) == data.test.y
+print(f"test accuracy {right.mean():.1%}")
+"""
 
 _KERAS = '''\
 import keras
@@ -235,8 +263,8 @@ def distillation_loss(targets, student_logits):
 
 # The teacher answers once; its logits travel with the labels.
 targets = np.concatenate([np.reshape(y_train, (-1, 1)), teacher.predict(x_train, verbose=0)], axis=1)
-student.compile(optimizer="adam", loss=distillation_loss)
-student.fit(x_train, targets, batch_size=64, epochs=30)
+student.compile(optimizer=keras.optimizers.Adam({rate}), loss=distillation_loss)
+student.fit(x_train, targets, batch_size={batch_size}, epochs={epochs}, verbose=0)
 '''
 
 _KERAS_DISTILLATION = """\
@@ -252,11 +280,11 @@ distiller = keras.distillation.Distiller(
     student_loss_weight={rest},  # 1 - alpha, for alpha = {alpha}
 )
 distiller.compile(
-    optimizer="adam",
+    optimizer=keras.optimizers.Adam({rate}),
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=["accuracy"],
 )
-distiller.fit(x_train, y_train, batch_size=64, epochs=30)
+distiller.fit(x_train, y_train, batch_size={batch_size}, epochs={epochs}, verbose=0)
 """
 
 _PYTORCH = '''\

@@ -1,5 +1,6 @@
 """What a result says and how sure it is: accuracy, calibration, fidelity, intervals, comparisons."""
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 from statistics import NormalDist
@@ -18,11 +19,13 @@ __all__ = [
     "agreement",
     "bias_sweep",
     "check_confidence",
+    "check_share",
     "expected_calibration_error",
     "mcnemar",
     "mean_interval",
     "paired_difference",
     "reliability_diagram",
+    "samples_needed",
     "wilson_interval",
 ]
 
@@ -207,6 +210,28 @@ def mcnemar(first_correct, second_correct):
     if not first_only + second_only:
         return 1.0
     return float(binomtest(first_only, first_only + second_only).pvalue)
+
+
+def samples_needed(first, second, confidence=0.95, power=0.8):
+    """Return how many test samples each needs for a difference of two accuracies to be detected; None for equal ones.
+
+    n = (z_{1−(1−confidence)/2} + z_power)² · (p₁(1 − p₁) + p₂(1 − p₂)) / (p₁ − p₂)²: two independent test sets of n,
+    two-sided (Fleiss, Levin & Paik 2003, chapter 4, without the continuity correction). On one test set for both,
+    fewer do where the two mostly err on the same samples. Raises ValueError for what is not between 0 and 1.
+    """
+    first, second = check_share(first, "first"), check_share(second, "second")
+    if first == second:
+        return None
+    normal = NormalDist()
+    reach = normal.inv_cdf((1 + check_confidence(confidence)) / 2) + normal.inv_cdf(check_confidence(power))
+    return math.ceil(reach**2 * (first * (1 - first) + second * (1 - second)) / (first - second) ** 2)
+
+
+def check_share(value, name):
+    """Return ``value`` as a float, or raise ValueError unless it is an accuracy from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be an accuracy from 0 to 1, got {value!r}")
+    return float(value)
 
 
 def _check_predictions(logits, labels, name="logits"):

@@ -7,6 +7,8 @@ colour is also one of marker, hatch or dash.
 """
 
 import contextlib
+import inspect
+import io
 import threading
 from collections import Counter
 from contextvars import ContextVar
@@ -19,6 +21,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .evaluation import mean_interval, reliability_diagram
 
@@ -34,6 +37,7 @@ __all__ = [
     "matrix",
     "pixels",
     "plane",
+    "png",
     "regions",
     "reliability",
     "strip",
@@ -75,24 +79,26 @@ def keeping(store, narrow=False):
         _NARROW.reset(tokens[1])
 
 
-def _shape(value):
+def _layout(name, value):
+    """Return what of the argument ``name`` decides how a picture is laid out; all else moves artists of it."""
+    if name in ("title", "xlabel", "ylabel"):
+        return bool(value)
+    if name == "classes":
+        return None if value is None else tuple(map(str, value))
     if isinstance(value, dict):
-        return tuple(_shape(one) for one in value.values())
-    if isinstance(value, (str, bool)) or value is None:
-        return value if isinstance(value, bool) else value is None
-    try:
-        return np.shape(value)
-    except ValueError:  # rows of different lengths
-        return tuple(map(len, value))
+        return tuple(np.size(one) for one in value.values())
+    return value if value is None or isinstance(value, (str, bool)) else "given"
 
 
 def _kept(build):
     """Make of ``build(*results) -> (figure, update)`` a function that returns the figure after ``update(*results)``."""
+    signature = inspect.signature(build)
 
     @wraps(build)
     def picture(*results, **options):
-        kept = _KEPT.get()
-        key = (build, *map(_shape, results), *((name, _shape(value)) for name, value in sorted(options.items())))
+        kept, given = _KEPT.get(), signature.bind(*results, **options)
+        given.apply_defaults()
+        key = (build, *(_layout(name, value) for name, value in given.arguments.items()))
         if kept:
             store, calls = kept
             calls[key] += 1
@@ -140,6 +146,15 @@ def pixels(figure, width=640, ratio=1.0):
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
+def png(figure, width=900, ratio=1.5):
+    """Return a figure drawn at ``width`` CSS pixels as the bytes of a PNG file."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels(figure, width, ratio)).save(file, "png", optimize=True)
+    return file.getvalue()
+
+
 def _figure(height, panels=1, **options):
     """Return a figure 6.4 by ``height`` inches and its axes, side by side or, where it is narrow, below each other."""
     below = panels > 1 and _NARROW.get()
@@ -164,6 +179,11 @@ def _legend(axes, **options):
     return axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=1 if _NARROW.get() else 3, **options)
 
 
+def _check_some(series):
+    if not series or not all(np.size(values) for values in series.values()):
+        raise ValueError(f"series must be {{name: numbers}} with at least one number under each name, got {series!r}")
+
+
 def _set_texts(figure, artists, texts):
     """Give texts that stand still other words; only then they are drawn again."""
     for artist, text in zip(artists, texts, strict=True):
@@ -178,6 +198,7 @@ def _set_texts(figure, artists, texts):
 @_kept
 def bars(series, classes=None, title="", ylabel="probability"):
     """Draw numbers per class side by side: ``series`` is {name: (C,)}, ``classes`` their names, else 0 to C − 1."""
+    _check_some(series)
     count = len(next(iter(series.values())))
     figure, (axes,) = _figure(2.9)
     width = 0.84 / len(series)
@@ -199,7 +220,7 @@ def bars(series, classes=None, title="", ylabel="probability"):
         every = np.concatenate([np.ravel(values) for values in series.values()])
         inside = every.min() >= 0 and every.max() <= 1
         step = 1.0 if inside else 10.0 ** np.floor(np.log10(np.abs(every).max()))
-        _limits(axes, figure, 0 if inside else min(every.min(), 0), 1 if inside else every.max(), step, "y")
+        _limits(axes, figure, 0 if inside else min(every.min(), 0), 1 if inside else max(every.max(), 0), step, "y")
         _set_texts(
             figure,
             [*legend.get_texts(), label, *([heading] if title else [])],
@@ -296,6 +317,7 @@ def strip(series, title="", xlabel="test accuracy, per cent", reference=None, un
     ``series`` is {name: (n,)}, accuracies from 0 to 1 (or in ``unit`` "own"); with two rows of as many students, pairs
     are joined. ``reference`` is (name, value) of a vertical line, the teacher's say.
     """
+    _check_some(series)
     lengths = [np.size(values) for values in series.values()]
     figure, (axes,) = _figure(1.0 + 0.68 * len(series))
     rows = _Strip(figure, axes, lengths, xlabel, paired=len(lengths) == 2 and len(set(lengths)) == 1)
@@ -303,19 +325,20 @@ def strip(series, title="", xlabel="test accuracy, per cent", reference=None, un
     if reference is None:
         rows.reference.set_visible(False)
 
-    def update(series, title="", xlabel="", reference=None, unit="percent"):
+    def update(series, title="", xlabel="test accuracy, per cent", reference=None, unit="percent"):
         words = rows.update(series, reference, unit)
-        _set_texts(figure, [heading], [title or " "])
+        _set_texts(figure, [heading, axes.xaxis.label], [title or " ", xlabel])
         figure.set_label(f"{title or 'Dots, one per student'}. {words}.")
 
     return figure, update
 
 
 @_kept
-def students(alone, distilled, teacher=None, epoch=None):
+def students(alone, distilled, teacher=None, trained=1.0):
     """Draw paired students of two ``LiveResult``s: test accuracy of each, and how it came about, epoch by epoch.
 
-    ``teacher`` is its test accuracy, for a line; ``epoch`` (from 1) shows the students after that epoch.
+    ``teacher`` is its test accuracy, for a line; ``trained``, up to 1, shows the students after that share of their
+    training: the two may have epochs of different length.
     """
     figure, (left, right) = _figure(3.0, 2)
     rows = _Strip(figure, left, (1, 1), "test accuracy, per cent", paired=True)
@@ -327,31 +350,31 @@ def students(alone, distilled, teacher=None, epoch=None):
             ("validation", {"linestyle": ":", "linewidth": 1.2}),
         ):
             lines[kind, split] = right.plot([], [], color=colour, label=f"{kind}, {split}", **style)[0]
-    right.set(xlabel="epoch", ylabel="mean accuracy, per cent", xlim=(0, distilled.test_accuracy_per_epoch.shape[1]))
+    right.set(xlabel="share of the training, per cent", ylabel="mean accuracy, per cent", xlim=(0, 100))
     right.set_title("While they learn")
     right.legend(loc="lower right")
     cursor = right.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
     figure.moving += [*lines.values(), cursor]
 
-    def update(alone, distilled, teacher=None, epoch=None):
-        at = -1 if epoch is None else epoch - 1
+    def update(alone, distilled, teacher=None, trained=1.0):
         kinds = {"alone": alone, "distilled": distilled}
-        now = {name: kind.test_accuracy_per_epoch[:, at] for name, kind in kinds.items()}
+        epochs = {name: kind.test_accuracy_per_epoch.shape[1] for name, kind in kinds.items()}
+        now = {
+            name: kind.test_accuracy_per_epoch[:, max(round(trained * epochs[name]), 1) - 1]
+            for name, kind in kinds.items()
+        }
         words = rows.update(now, None if teacher is None else ("teacher", teacher))
-        means = []
+        late = []
         for (name, split), line in lines.items():
             kind = kinds[name]
             mean = 100 * (kind.test_accuracy_per_epoch if split == "test" else kind.validation_accuracy).mean(axis=0)
-            line.set_data(np.arange(1, len(mean) + 1), mean)
-            means.append(mean)
-        steps = means[0].shape[0]
-        if not np.isclose(right.get_xlim()[1], steps):
-            right.set_xlim(0, steps)
-            figure.still = None
-        low = np.nanmin([m[len(m) // 8 :].min() for m in means])
-        _limits(right, figure, low, min(np.nanmax(means), 100), 5, "y")
-        cursor.set_xdata([np.nan] * 2 if epoch is None else [epoch] * 2)
-        _set_texts(figure, [heading], ["Each dot is a student" if epoch is None else f"After epoch {epoch}"])
+            line.set_data(100 * np.arange(1, len(mean) + 1) / len(mean), mean)
+            late.append(mean[len(mean) // 8 :])
+        _limits(right, figure, np.nanmin(np.concatenate(late)), min(np.nanmax(np.concatenate(late)), 100), 5, "y")
+        cursor.set_xdata([np.nan if trained == 1 else 100 * trained] * 2)
+        _set_texts(
+            figure, [heading], ["Each dot is a student" if trained == 1 else f"After {trained:.0%} of the training"]
+        )
         figure.set_label(f"Test accuracy in per cent of students alone and distilled, joined in pairs. {words}.")
 
     return figure, update
@@ -363,6 +386,7 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
 
     ``log`` is True for two logarithmic axes, "x" for the first alone, False for none.
     """
+    _check_some(series)
     figure, (axes,) = _figure(3.0)
     style = list(
         zip(
@@ -379,8 +403,8 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if log is True:
         axes.set_yscale("log")
+        axes.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_formatter=NullFormatter())
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.grid(color="#e4e8ec")
     legend, heading = _legend(axes), figure.suptitle(title, x=0.01, ha="left", fontsize=10.5) if title else None
     figure.moving = [*lines, cursor]
@@ -388,13 +412,17 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
     def update(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
         for line, y in zip(lines, series.values(), strict=True):
             line.set_data(x, y)
+        cursor.set_xdata([np.nan if mark is None else mark] * 2)
         before = axes.get_xlim(), axes.get_ylim()
         axes.relim()
         axes.autoscale_view()
         if before != (axes.get_xlim(), axes.get_ylim()):
             figure.still = None
-        cursor.set_xdata([np.nan if mark is None else mark] * 2)
-        _set_texts(figure, [*legend.get_texts(), *([heading] if title else [])], [*series, *([title] if title else [])])
+        _set_texts(
+            figure,
+            [*legend.get_texts(), axes.xaxis.label, axes.yaxis.label, *([heading] if title else [])],
+            [*series, xlabel, ylabel, *([title] if title else [])],
+        )
         ends = [f"{name}: from {y[0]:.3g} to {y[-1]:.3g}" for name, y in series.items()]
         figure.set_label(f"{title or ylabel}. Over {xlabel} from {x[0]:.3g} to {x[-1]:.3g}. " + "; ".join(ends) + ".")
 
@@ -423,19 +451,24 @@ def _linear(value):
 def matrix(values, rows=None, columns=None, title="", ylabel="true class", xlabel="class"):
     """Draw a table of numbers ``values`` (R, C) from 0 to 1, each on its colour, in per cent."""
     values = np.asarray(values, float)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"values must have shape (R, C), got {values.shape}")
+    rows, columns = (
+        [*range(size)] if names is None else list(names)
+        for names, size in zip((rows, columns), values.shape, strict=True)
+    )
     with _STYLING, rc_context(STYLE):
         figure, (axes,) = _figure(1.2 + 0.36 * len(values))
         cells = axes.imshow(values, cmap=WHITE_TO_BLUE, vmin=0, vmax=1, aspect="auto")
         texts = [[f"{100 * v:.0f}" if v >= 0.005 else "" for v in row] for row in values]
         _numbers_on(axes, cells, values, texts)
-        axes.set_xticks(range(values.shape[1]), columns if columns is not None else range(values.shape[1]))
-        axes.set_yticks(range(len(values)), rows if rows is not None else range(len(values)))
+        axes.set_xticks(range(len(columns)), columns)
+        axes.set_yticks(range(len(rows)), rows)
         axes.set(xlabel=f"{xlabel} (numbers: per cent)", ylabel=ylabel)
         axes.set_title(title, wrap=True)
     off = np.where(np.eye(*values.shape, dtype=bool), -np.inf, values)
     row, column = np.unravel_index(off.argmax(), off.shape)
-    names = [rows or range(len(values)), columns or range(values.shape[1])]
-    words = f"row {names[0][row]}, column {names[1][column]}, {100 * values[row, column]:.1f} per cent"
+    words = f"row {rows[row]}, column {columns[column]}, {100 * values[row, column]:.1f} per cent"
     figure.set_label(f"{title or 'Table of shares'}. Largest off the diagonal: {words}.")
     return figure
 
@@ -493,7 +526,7 @@ def reliability(kinds, bins=10):
             )
             axes.set(xlim=(0, 103), ylim=(0, 103), xlabel="confidence, per cent", title=name)
             error = np.nansum(count * np.abs(right - confidence)) / count.sum()
-            words.append(f"{name}: expected calibration error {100 * error:.1f} percentage points")
+            words.append(f"{name}: calibration error, pooled, {100 * error:.1f} percentage points")
         every[0].set_ylabel("accuracy, per cent")
     figure.set_label(f"Accuracy against confidence in {bins} bins. " + "; ".join(words) + ".")
     return figure

@@ -41,13 +41,13 @@ MISTAKES = {
         Mistake(
             "probabilities",
             "The teacher's probabilities passed as logits",
-            "They are softened a second time: numbers from 0 to 1 become nearly uniform, and the student learns to shrug.",
+            "They are softened a second time: numbers from 0 to 1 come out nearly uniform, and so do the answers of the student.",
             "teachers that end in softmax",
         ),
         Mistake(
             "swapped",
             "Teacher and student swapped",
-            "The teacher is trained on the student's answers. The student gets no gradient and stays as it began.",
+            "The teacher is trained on the student's answers. The student gets no gradient and stays at its initialisation.",
             "keras-io #257",
         ),
         Mistake(

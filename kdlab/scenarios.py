@@ -7,7 +7,7 @@ import numpy as np
 
 from .datasets.dataset import Dataset, Split
 
-__all__ = ["SCENARIOS", "STEPS", "Prepared", "Scenario"]
+__all__ = ["SCENARIOS", "STEPS", "Prepared", "Scenario", "few"]
 
 STEPS = 420  # of the optimiser, about, in every scenario: what differs is the data, not the training time
 
@@ -53,7 +53,9 @@ def _ensemble(data, logits):
     return _prepared(data, logits, data.train.x, data.train.y)
 
 
-def _few(count, rest_unlabelled=False):
+def few(count, rest_unlabelled=False):
+    """Return a scenario's ``prepare`` with ``count`` labelled samples, of every class as many as can be."""
+
     def prepare(data, logits):
         # As many of every class as can be: the order of a fixed shuffle, class by class in turn.
         order = np.random.default_rng(0).permutation(len(data.train))
@@ -97,7 +99,7 @@ SCENARIOS = {
             "few",
             "50 labelled digits",
             "The student sees 50 digits; the teacher saw 898. Each softened answer tells more than a label: expect a clear gain.",
-            _few(50),
+            few(50),
         ),
         Scenario(
             "all",
@@ -109,7 +111,7 @@ SCENARIOS = {
             "unlabelled",
             "50 labels, and 848 digits without",
             "The teacher answers for the digits that nobody labelled. The student alone cannot use them: expect the largest gain.",
-            _few(50, rest_unlabelled=True),
+            few(50, rest_unlabelled=True),
         ),
         Scenario(
             "wrong",

@@ -1,6 +1,7 @@
-"""Three floors, and an import only ever points down."""
+"""Four floors, and an import only ever points down."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -26,6 +27,7 @@ FLOORS = {
         "segmentation",
         "cache",
         "timing",
+        "quiet",
         "datasets",
         "features.representations",
         "runs.results",
@@ -55,14 +57,21 @@ FLOORS = {
         "runs",
         "export",
     ),
+    "figures": ("figures",),
     "lab": ("lab", "commands"),
 }
 ORDER = list(FLOORS)
 
-WIDGETS = {"matplotlib", "ipywidgets", "anywidget", "voila", "jupyterlab", "IPython"}
+PICTURES, PYPLOT = {"matplotlib"}, {"matplotlib.pyplot"}  # pyplot keeps every figure, and is the process's
+WIDGETS = {"ipywidgets", "anywidget", "traitlets", "voila", "jupyterlab", "IPython"}
 TRAINING = {"tensorflow", "keras", "torch", "jax"}
 # Nowhere in a module of that floor, not even inside a function.
-FORBIDDEN = {"numpy": WIDGETS | TRAINING, "training": WIDGETS, "lab": set()}
+FORBIDDEN = {
+    "numpy": PICTURES | WIDGETS | TRAINING,
+    "training": PICTURES | WIDGETS,
+    "figures": PYPLOT | WIDGETS | TRAINING,
+    "lab": PYPLOT,
+}
 
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
@@ -125,6 +134,11 @@ def own_modules(names):
     return sorted(found & set(MODULES) - {"kdlab"})
 
 
+def forbidden(names, floor):
+    """The libraries among imported names that no module of that floor may import."""
+    return sorted({library for name in names for library in FORBIDDEN[floor] if f"{name}.".startswith(f"{library}.")})
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_is_on_a_floor_and_imports_only_from_it_or_below(module):
     floor = ORDER.index(floor_of(module))
@@ -136,8 +150,7 @@ def test_every_module_is_on_a_floor_and_imports_only_from_it_or_below(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_imports_a_library_of_a_higher_floor(module):
     tree, package = parse(module)
-    roots = {name.split(".")[0] for name in imports(tree, module, package)}
-    wrong = sorted(roots & FORBIDDEN[floor_of(module)])
+    wrong = forbidden(imports(tree, module, package), floor_of(module))
     assert not wrong, f"{module} is on the floor {floor_of(module)!r} and imports {', '.join(wrong)}"
 
 
@@ -156,6 +169,74 @@ def test_importing_the_ground_floor_loads_neither_tensorflow_nor_matplotlib(modu
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if floor_of(module) == "figures"])
+def test_pictures_are_drawn_without_what_trains_and_without_a_widget(module):
+    tree, package = parse(module)
+    others = {name: floor_of(name) for name in own_modules(imports(tree, module, package))}
+    assert set(others.values()) <= {"numpy", "figures"}, others
+    heavy = sorted(WIDGETS | TRAINING | PYPLOT)
+    script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+# --- what `import kdlab` gives
+
+HEAVY = sorted({"tensorflow", "keras", "matplotlib", "ipywidgets", "anywidget"})
+
+
+def run(program):
+    """What a program prints in a new interpreter."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", [*kdlab._MODULES])
+def test_a_submodule_is_there_after_import_kdlab_and_loaded_when_asked_for(name):
+    asked = (
+        f"import sys, kdlab; print('kdlab.{name}' in sys.modules, kdlab.{name}.__name__, kdlab.{name}.__doc__ != '')"
+    )
+    assert run(asked) == f"False kdlab.{name} True"
+
+
+def test_import_kdlab_and_looking_at_what_it_has_load_nothing_heavy():
+    program = f"import sys, kdlab; dir(kdlab); print([name for name in {HEAVY} if name in sys.modules])"
+    assert run(program) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("expression", "heavy"),
+    [
+        ("kdlab.softening.entropy([0.5, 0.5])", []),
+        ("kdlab.conventions.to_ours('two-headed', 10.0, lambda_=0.5)", []),
+        ("kdlab.evaluation.wilson_interval(9, 10)", []),
+    ],
+)
+def test_the_numpy_submodules_work_without_the_rest(expression, heavy):
+    program = f"import sys, kdlab; {expression}; print([name for name in {HEAVY} if name in sys.modules])"
+    assert run(program) == str(heavy)
+
+
+ROOT = PACKAGE.parent
+
+
+@pytest.mark.parametrize("file", [ROOT / "README.md", *sorted(ROOT.glob("notebooks/*.ipynb"))], ids=lambda f: f.name)
+def test_every_name_that_a_text_calls_ours_is_there_after_import_kdlab(file):
+    text = file.read_text("utf-8")
+    named = set(re.findall(r"(?<!-m )(?<!from )(?<!import )\bkdlab((?:\.[A-Za-z_]\w*)+)", text))
+    for name in named:
+        found = kdlab
+        for part in name.strip(".").split("."):
+            found = getattr(found, part)  # raises AttributeError for what is not there
+
+
+@pytest.mark.parametrize("name", ["datasetz", "soften", "_private"])
+def test_a_name_that_is_not_ours_is_refused(name):
+    with pytest.raises(AttributeError, match=f"module 'kdlab' has no attribute '{name}'"):
+        getattr(kdlab, name)
 
 
 # --- the net itself catches what it is for
@@ -184,7 +265,7 @@ def test_every_way_to_write_an_import_is_seen(source):
 
 def test_public_names_and_parent_folders_are_followed_home():
     assert check("from kdlab import softmax", "kdlab.models") == ["kdlab.softening"]
-    assert "kdlab.softening" in check("from ..softening import softmax", "kdlab.lab.panel")
+    assert "kdlab.softening" in check("from ..softening import softmax", "kdlab.lab.controls")
     assert check("import numpy\nfrom os import path", "kdlab.softening") == []
 
 
@@ -196,4 +277,19 @@ def test_an_import_inside_a_function_is_not_one_at_import():
 def test_a_module_on_no_floor_is_told_where_to_go():
     with pytest.raises(LookupError, match=r"kdlab\.surprise is on no floor: add 'surprise' to FLOORS"):
         floor_of("kdlab.surprise")
-    assert [floor_of(m) for m in ("kdlab", "kdlab.models", "kdlab.lab.panel")] == ORDER
+    assert [floor_of(m) for m in ("kdlab", "kdlab.models", "kdlab.figures", "kdlab.lab.page")] == ORDER
+
+
+@pytest.mark.parametrize(
+    ("source", "floor", "found"),
+    [
+        ("import matplotlib.pyplot as plt", "figures", ["matplotlib.pyplot"]),
+        ("from matplotlib import pyplot", "lab", ["matplotlib.pyplot"]),
+        ("from matplotlib.figure import Figure", "figures", []),
+        ("from matplotlib.figure import Figure", "training", ["matplotlib"]),
+        ("import tensorflowjs, matplotlib_inline", "figures", []),
+        ("def f():\n    import ipywidgets", "figures", ["ipywidgets"]),
+    ],
+)
+def test_libraries_of_higher_floors_are_seen(source, floor, found):
+    assert forbidden(imports(ast.parse(source), "kdlab.figures"), floor) == found

@@ -11,9 +11,9 @@ from ..cache import ELSEWHERE, new_file
 from ..evaluation import agreement, wilson_interval
 from ..export import convert
 from ..export.boards import BOARDS
-from ..lab.progress import Display
 from ..runs.results import byte_size, milliseconds, percent
 from ..transfer_set import over_batches
+from .progress import Display
 from .run_command import read_data
 
 __all__ = ["run"]

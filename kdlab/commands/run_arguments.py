@@ -5,10 +5,11 @@ import json
 import math
 import os
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from ..checks import check_alpha, check_temperature
+from ..quiet import without_standard_error
 from ..runs.unfinished import Unfinished, alone, refuse_existing
 
 __all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "outputs", "whole_number"]
@@ -202,13 +203,13 @@ def _run(options):
     with alone(options.out):
         record = _killed_at_its_end(options)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with nullcontext() if "tensorflow" in sys.modules else _without_standard_error():
+        with nullcontext() if "tensorflow" in sys.modules else without_standard_error():
             from ..backend import tf
             from . import export_command, run_command
 
             tf.config.list_physical_devices()
         if options.command == "export":
-            with _without_standard_error():
+            with without_standard_error():
                 export_command.run(options)
         else:
             run_command.run(options, record)
@@ -249,20 +250,6 @@ def _killed_at_its_end(options):
     if not options.force:
         refuse_existing(outputs(options))
     return None
-
-
-@contextmanager
-def _without_standard_error():
-    """TensorFlow logs what nobody can use, as it loads, looks for GPUs and converts a model, past all settings."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _out(text, suffix):

@@ -12,14 +12,14 @@ from .. import models
 from ..cache import ELSEWHERE, new_file
 from ..conventions import to_ours
 from ..datasets.dataset import load
-from ..lab.landscape_figure import landscape_figure, png
-from ..lab.progress import Display
+from ..figures import landscape, png
 from ..model_files import fingerprint
 from ..runs import results, runs
 from ..runs.logits_cache import teacher_logits
 from ..runs.record import describe_run, measure, record, teacher_notes
 from ..runs.sweeps import sweep
 from ..runs.unfinished import Unfinished
+from .progress import Display
 from .run_arguments import DEFAULT_ALPHA, outputs
 
 __all__ = ["read_data", "run"]
@@ -154,7 +154,7 @@ def _sweep(command):
         f"{options.student} from {', '.join(Path(file).name for file in options.teacher)} on {Path(options.data).name}"
     )
     chosen = summary["temperature"], summary["alpha"]
-    figure = landscape_figure(options.temperatures, options.alphas, differences, chosen, title)
+    figure = landscape(options.temperatures, options.alphas, differences, chosen, title)
     command.add_notes(
         f"To keep such a student: kdlab distill … --temperature {chosen[0]:g} --alpha {chosen[1]:g} --out student.keras"
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from .dataset import Split
 
-__all__ = ["VIEWS", "edges", "left_half", "see"]
+__all__ = ["VIEWS", "as_digit", "edges", "left_half", "see"]
 
 
 def left_half(x):
@@ -51,3 +51,23 @@ def _images(x):
     if x.ndim != 2 or side**2 != x.shape[1]:
         raise ValueError(f"x must be (N, height, width, channels) or (N, F) of square images, got shape {x.shape}")
     return x.reshape(-1, side, side, 1)
+
+
+def as_digit(ink, side=8):
+    """Return a drawing (H, W) of 0 to 1 as the digits were made: cut to its square, each pixel the ink of its block.
+
+    Returns (side · side,) float32 in [0, 1]. Raises ValueError for a drawing without ink.
+    """
+    from PIL import Image
+
+    ink = np.asarray(ink, np.float32)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    if not len(rows):
+        raise ValueError("the drawing must have some ink, got none")
+    most = max(np.ptp(rows), np.ptp(columns)) + 1
+    square = np.zeros((most, most), np.float32)
+    cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    top, left = (most - cut.shape[0]) // 2, (most - cut.shape[1]) // 2
+    square[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
+    small = np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.BOX))
+    return np.clip(small, 0, 1).ravel()

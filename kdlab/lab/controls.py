@@ -5,7 +5,7 @@ from html import escape
 import ipywidgets
 import numpy as np
 
-__all__ = ["Table", "alpha", "choice", "numbers", "points", "positions", "table", "temperature", "verdict"]
+__all__ = ["Code", "Table", "alpha", "choice", "numbers", "points", "positions", "table", "temperature", "verdict"]
 
 
 def temperature(value=4.0, description="T", **options):
@@ -92,6 +92,15 @@ class Table:
 def table(rows, heads, caption=""):
     """Return ``rows`` (lists of cells) under ``heads`` as a table that a panel shows."""
     return Table(rows, heads, caption)
+
+
+class Code(str):
+    """Code as text to copy."""
+
+    __slots__ = ()
+
+    def _repr_html_(self):
+        return f'<pre tabindex="0" role="region" aria-label="Code"><code>{escape(self)}</code></pre>'
 
 
 class Verdict(str):

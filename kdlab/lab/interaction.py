@@ -64,7 +64,10 @@ class Queue:
     def _run(self):
         while True:
             job, values = self._next()
-            job(values)
+            try:
+                job(values)
+            except Exception:  # the queue is all panels'
+                traceback.print_exc()
 
 
 QUEUE = Queue()
@@ -133,9 +136,10 @@ class Panel(ipywidgets.VBox):
     @property
     def result(self):
         """What the function returned last; computed now if it was not yet called."""
-        if self.values is None:
-            self._compute(self._now(), raises=True)
-        return self._result
+        with self._lock:  # a first run that is on is waited for, not run again
+            if self.values is None:
+                self._compute(self._now(), raises=True)
+            return self._result
 
     def _now(self):
         return {name: control.value for name, control in self.controls.items()}
@@ -186,7 +190,8 @@ class Panel(ipywidgets.VBox):
     def _compute(self, values, raises=False, progress=None):
         """Call the function and show what it returns; an exception becomes a sentence, and the last good view stays."""
         narrow = 0 < self._state.available < NARROW
-        with self._lock, keeping(self._kept[narrow], narrow):
+        # A long run has figures of its own: those of the last one are shown again where it fails.
+        with self._lock, keeping({} if progress else self._kept[narrow], narrow):
             self._state.say("computing", "Computing …" if self.values is None else self._state.message)
             try:
                 more = {"progress": progress or Progress()} if self._wants_progress else {}
@@ -197,6 +202,8 @@ class Panel(ipywidgets.VBox):
                 self._state.say("idle", stopped, stale=False)
                 self._mark()
             except Exception as error:
+                if progress and self.values is not None:
+                    self._show(self._result)
                 if raises:
                     self._state.say("failed", str(error))
                     raise
@@ -209,14 +216,13 @@ class Panel(ipywidgets.VBox):
 
     def _sentence(self, error):
         """Return what went wrong, where in the reader's function, and what is still shown."""
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.name == self.function.__name__]
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        where = ""
+        kind = "" if isinstance(error, ValueError) and str(error) else type(error).__name__
+        code, where = getattr(inspect.unwrap(self.function), "__code__", None), ""
+        lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code is code]
         if lines and kind:
-            first = getattr(getattr(self.function, "__code__", None), "co_firstlineno", 1)
-            where = f" (line {lines[-1] - first + 1} of {self.function.__name__})"
+            where = f" (line {lines[-1] - code.co_firstlineno + 1} of {_name_of(self.function)})"
         shown = f" What is shown was made for {self._made_for()}." if self.values is not None else ""
-        return f"{kind}{str(error).rstrip('.')}{where}.{shown}"
+        return f"{': '.join(filter(None, [kind, str(error).rstrip('.')]))}{where}.{shown}"
 
     def _made_for(self):
         words = [
@@ -241,6 +247,7 @@ class Panel(ipywidgets.VBox):
     def _show(self, result):
         """Show a Figure, words, a number, a table, a widget, or a tuple of these."""
         parts = result if isinstance(result, tuple) else (result,)
+        parts = [part if isinstance(part, (ipywidgets.Widget, Figure)) else self._html(part) for part in parts]
         width = min(self._state.available or UNSEEN, WIDEST)
         views = []
         for place, part in enumerate(parts):
@@ -252,7 +259,7 @@ class Panel(ipywidgets.VBox):
                 views.append(view)
             else:
                 view = self._view(place, ipywidgets.HTML)
-                view.value = self._html(part)
+                view.value = part
                 views.append(view)
         if list(self._box.children) != views:
             self._box.children = views
@@ -271,7 +278,7 @@ class Panel(ipywidgets.VBox):
             return "".join(f"<p>{escape(line)}</p>" for line in part.split("\n"))
         if isinstance(part, Number):
             return f"<p>{part:.6g}</p>"
-        name = self.function.__name__
+        name = _name_of(self.function)
         if part is None:
             raise ValueError(f"{name} returned nothing to show: end it with return and a figure, words or a widget")
         raise ValueError(
@@ -315,7 +322,7 @@ def _check_signature(function, controls):
     if not callable(function):
         raise ValueError(f"interact needs a function, got {function!r}")
     parameters = inspect.signature(function).parameters.values()
-    name = getattr(function, "__name__", repr(function))
+    name = _name_of(function)
     given = ", ".join(controls) or "none"
     takes = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -329,6 +336,10 @@ def _check_signature(function, controls):
         raise ValueError(
             f"{name}({', '.join(takes)}) has {lacks}: its arguments and the controls ({given}) need the same names"
         )
+
+
+def _name_of(function):
+    return getattr(function, "__name__", None) or type(function).__name__  # partial(…) has no name of its own
 
 
 def _name(control, name):

@@ -1,7 +1,6 @@
 """What chapter 4 says of networks that are there already: training, decision, calibration, chance. Numpy, plain values."""
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from ..clinical import (
     roc_curve,
     youden_threshold,
 )
-from ..evaluation import check_confidence, expected_calibration_error, mean_interval, wilson_interval
+from ..evaluation import check_share, expected_calibration_error, mean_interval, samples_needed, wilson_interval
 from .response_summary import BINS, compare, describe_reliability
 
 __all__ = [
@@ -24,12 +23,10 @@ __all__ = [
     "decide",
     "describe_leak",
     "describe_training",
-    "samples_to_tell_apart",
     "waver",
 ]
 
 RESAMPLES = 1000
-POWER = 0.8
 
 
 def describe_training(position, teacher, found, done, total):
@@ -129,41 +126,20 @@ def chance(samples, first, second):
     """Return what two accuracies (fractions) on ``samples`` test samples say: intervals, and how many would be needed.
 
     ``right``: the whole numbers of right answers that come nearest; ``intervals``: their Wilson intervals; ``needed``: as
-    ``samples_to_tell_apart`` says, None for equal accuracies; ``standard_error`` of the difference, two independent
+    ``samples_needed`` says, None for equal accuracies; ``standard_error`` of the difference, two independent
     test sets of that size.
     """
     samples = check_count(samples, "samples", 1)
-    both = (_check_share(first, "first"), _check_share(second, "second"))
+    both = (check_share(first, "first"), check_share(second, "second"))
     right = [round(share * samples) for share in both]
     return {
         "right": right,
         "position": {"samples": samples, "first": both[0], "second": both[1]},
         "intervals": [list(wilson_interval(count, samples)) for count in right],
-        "needed": samples_to_tell_apart(*both),
+        "needed": samples_needed(*both),
         "standard_error": math.sqrt(sum(share * (1 - share) for share in both) / samples),
     }
 
 
-def samples_to_tell_apart(first, second, confidence=0.95, power=POWER):
-    """Return how many test samples each of two accuracies needs to be told apart, None where they are equal.
-
-    n = (z_{1−(1−confidence)/2} + z_power)² · (p₁(1 − p₁) + p₂(1 − p₂)) / (p₁ − p₂)²: two independent test sets of n, two-sided
-    (Fleiss, Levin & Paik 2003, chapter 4, without the continuity correction). On one test set for both, fewer do
-    where the two mostly err on the same samples. Raises ValueError for what is not between 0 and 1.
-    """
-    first, second = _check_share(first, "first"), _check_share(second, "second")
-    if first == second:
-        return None
-    normal = NormalDist()
-    reach = normal.inv_cdf((1 + check_confidence(confidence)) / 2) + normal.inv_cdf(check_confidence(power))
-    return math.ceil(reach**2 * (first * (1 - first) + second * (1 - second)) / (first - second) ** 2)
-
-
 def _curves(result):
     return [[round(float(v), 4) for v in run[~np.isnan(run)]] for run in result.test_accuracy_per_epoch]
-
-
-def _check_share(value, name):
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be an accuracy from 0 to 1, got {value!r}")
-    return float(value)

@@ -1,7 +1,7 @@
 """What is made once, when it is first asked for, whichever thread asks; the others wait for it."""
 
 import threading
-from functools import wraps
+from functools import partial, wraps
 
 __all__ = ["Once", "once"]
 
@@ -27,7 +27,7 @@ def once(function):
     made = Once()
 
     @wraps(function)
-    def remembered(*arguments):
-        return made(arguments, function, *arguments)
+    def remembered(*arguments, **named):
+        return made((arguments, *sorted(named.items())), partial(function, *arguments, **named))
 
     return remembered

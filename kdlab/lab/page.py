@@ -1,5 +1,6 @@
 """A page's values in its URL: read in the browser, checked here, written to the controls."""
 
+import math
 from urllib.parse import parse_qs
 
 import traitlets
@@ -90,4 +91,15 @@ def _set(control, text):
         value, (low, high) = (float if isinstance(control.value, float) else int)(text), _range(control)
         if not low <= value <= high:
             raise ValueError(text)
-        control.value = value
+        control.value = _on_grid(control, value)
+
+
+def _on_grid(control, value):
+    """Return the nearest value that a slider can take: another one would be written back by the browser."""
+    step = getattr(control, "step", None)
+    if not step:
+        return value
+    base = getattr(control, "base", None)
+    steps = round(((math.log(value, base) if base else value) - control.min) / step)
+    nearest = control.min + steps * step
+    return base**nearest if base else type(value)(round(nearest, 12))

@@ -133,7 +133,8 @@ def server(start_server, worker_id):
 
 
 @pytest.fixture(scope="session")
-def browser():
+def launch():
+    """A function that starts Chromium, with more variables in its environment."""
     path = find_chromium()
     if path is None:
         reason = "no Chromium found (Debian: apt-get install chromium; or set KDLAB_CHROMIUM to its path)"
@@ -143,9 +144,34 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
+        started = []
+
+        def start(**variables):
+            environment = {**os.environ, **variables}
+            started.append(playwright.chromium.launch(executable_path=path, args=FLAGS, env=environment))
+            return started[-1]
+
+        yield start
+        for chromium in started:
+            chromium.close()
+
+
+@pytest.fixture(scope="session")
+def browser(launch):
+    return launch()
+
+
+@pytest.fixture(scope="session")
+def dejavu_browser(launch, tmp_path_factory):
+    """A Chromium that has no fonts but the DejaVu ones that come with matplotlib, wider than most."""
+    import matplotlib
+
+    folder = tmp_path_factory.mktemp("fonts")
+    (folder / "fonts.conf").write_text(
+        f"""<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+        <fontconfig><dir>{matplotlib.get_data_path()}/fonts/ttf</dir><cachedir>{folder}</cachedir></fontconfig>"""
+    )
+    return launch(FONTCONFIG_FILE=str(folder / "fonts.conf"))
 
 
 # Whether the kernel is done with what a panel asked for. It says so itself, but a busy one only a while after it is asked.
@@ -190,6 +216,16 @@ class Pages:
 @pytest.fixture
 def open_page(browser):
     """Return a function that opens a URL and waits for `selector`; at the end no page may have logged an error."""
+    yield from _opened(browser)
+
+
+@pytest.fixture
+def open_dejavu_page(dejavu_browser):
+    """The same where there are no fonts but DejaVu."""
+    yield from _opened(dejavu_browser)
+
+
+def _opened(browser):
     pages = Pages(browser)
     yield pages.open
     pages.close()
@@ -253,7 +289,7 @@ def fits_and_is_accessible():
             too_wide = page.evaluate(
                 """() => [...document.querySelectorAll('#rendered_cells *, .kd-panel *')].filter(e => {
                     const box = e.getBoundingClientRect();
-                    const scrolls = e.closest('mjx-container, .kd-hidden, .kd-scroll, .kd-code');
+                    const scrolls = e.closest('mjx-container, .kd-hidden, .kd-scroll, .kd-code, .kd-wide');
                     return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
                 }).map(e => e.outerHTML.slice(0, 120))"""
             )

@@ -1,5 +1,9 @@
-"""Every notebook runs from top to bottom, and is what it should be: prose, and one call per panel."""
+"""Every notebook runs from top to bottom, with and without what only makes sense with code, and is what it should be.
 
+A chapter in its new form calls ``lab.interact``; the others are still prose and one call per panel.
+"""
+
+import ast
 import re
 
 import nbformat
@@ -9,34 +13,218 @@ from nbclient import NotebookClient
 from kdlab.lab.pages import CHAPTERS, HOME, notebooks_folder
 
 FOLDER = notebooks_folder()
-NOTEBOOKS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.ipynb"))
+BOOKS = {
+    path.relative_to(FOLDER).as_posix(): nbformat.read(path, as_version=4) for path in sorted(FOLDER.rglob("*.ipynb"))
+}
+TAGS = {"setup", "frame", "lab"}  # shows nothing; header, page and footer; only with code
+PLOTTING = {"matplotlib", "pyplot", "plt", "subplots", "axes", "gca", "add_subplot", "imshow", "scatter", "set_xlabel"}
+
+# What a reader may do to every panel: see its first result and, where FURTHER, move each control to its ends.
+EVERY_PANEL = """
+from ipywidgets.widgets.widget import _instances
+from kdlab.lab import Panel
+
+def ends(control):
+    if hasattr(control, "options"):
+        return [control.options[k] if control.options == control._options_labels else control.options[k][1] for k in (0, -1)]
+    if hasattr(control, "labels"):
+        return [0, len(control.labels) - 1]
+    if isinstance(control.value, bool):
+        return [False, True]
+    base = getattr(control, "base", None)
+    return [base**end if base else end for end in (control.min, control.max)] if hasattr(control, "min") else []
+
+panels, faults = [w for w in _instances.values() if isinstance(w, Panel)], {}
+for panel in panels:
+    name = panel.function.__name__
+    try:
+        panel.result
+        if panel._state.state != "idle":
+            faults[name] = panel._state.message
+        for control, value in [(c, v) for c in panel.controls.values() for v in ends(c)] if FURTHER and not panel._button else []:
+            before, control.value = control.value, value
+            panel._compute(panel._now())
+            if panel._state.state != "idle":
+                faults[f"{name} at {value}"] = panel._state.message
+            control.value = before
+    except Exception as error:
+        faults[name] = repr(error)
+len(panels), faults
+"""
 
 
-@pytest.fixture(params=NOTEBOOKS)
-def notebook(request):
-    return request.param, nbformat.read(FOLDER / request.param, as_version=4)
+def is_new(book):
+    return any("lab.interact(" in cell.source for cell in book.cells if cell.cell_type == "code")
+
+
+def code_cells(book, *but):
+    return [c for c in book.cells if c.cell_type == "code" and not set(but) & tags(c)]
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+NEW = [name for name, book in BOOKS.items() if is_new(book)]
+OLD = [name for name in BOOKS if name not in NEW]
+
+
+def executed(book, extra=""):
+    book = nbformat.from_dict(book)
+    if extra:
+        book.cells.append(nbformat.v4.new_code_cell(extra))
+    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    return book
+
+
+def outputs(book):
+    return [o for cell in book.cells if cell.cell_type == "code" for o in cell.outputs]
 
 
 def test_every_page_has_its_notebook_and_every_notebook_its_page():
-    assert sorted(f"{name}.ipynb" for name in (HOME, *(page.name for page in CHAPTERS))) == NOTEBOOKS
+    assert sorted(f"{name}.ipynb" for name in (HOME, *(page.name for page in CHAPTERS))) == list(BOOKS)
 
 
-def test_it_runs(notebook):
-    name, book = notebook
-    NotebookClient(book, timeout=120, resources={"metadata": {"path": str(FOLDER)}}).execute()
-    shown = [o for cell in book.cells if cell.cell_type == "code" for o in cell.outputs]
-    assert not [o for o in shown if o.output_type in ("error", "stream")], name
-    assert len(shown) == sum(cell.cell_type == "code" for cell in book.cells)
-
-
-def test_it_is_stripped_and_thin(notebook):
-    _, book = notebook
-    for cell in book.cells:
-        if cell.cell_type != "code":
-            continue
+@pytest.mark.parametrize("name", BOOKS)
+def test_nothing_is_stored_but_the_text(name):
+    for cell in code_cells(BOOKS[name]):
         assert cell.outputs == []
         assert cell.execution_count is None
+    assert BOOKS[name].metadata.voila.template == "kdlab"
+    assert BOOKS[name].metadata.title
+
+
+# ---- the new form
+
+
+@pytest.mark.parametrize("name", NEW)
+@pytest.mark.parametrize("dashboard", [True, False], ids=["dashboard", "lab"])
+def test_it_runs_and_every_panel_works_at_the_ends_of_its_controls(name, dashboard):
+    book = nbformat.from_dict(BOOKS[name])
+    if dashboard:
+        book.cells = [cell for cell in book.cells if "lab" not in tags(cell)]
+    done = executed(book, f"FURTHER = {dashboard}\n{EVERY_PANEL}")
+    *cells, last = code_cells(done)
+    shown = {cell.source: [o.output_type for o in cell.outputs] for cell in cells}
+    expected = {c.source: [] if "setup" in tags(c) else ["execute_result"] for c in cells}
+    assert shown == expected
+    count, faults = ast.literal_eval(last.outputs[-1].data["text/plain"])
+    assert faults == {}
+    assert count == sum("lab.interact(" in cell.source for cell in cells)
+    assert len(last.outputs) == 1
+    if dashboard:
+        return
+    said = [c.outputs[0].data["text/plain"] for c in cells if "lab" in tags(c)]
+    differences = [float(n) for text in said for n in re.findall(r"difference[^:]*: ([-+.e\d]+)", text)]
+    assert differences
+    assert max(differences) < 1e-5
+    for right in re.findall(r"right of 600: shipped (\d+), trained now (\d+)", " ".join(said)):
+        assert min(map(int, right)) >= 550
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_cells_are_short_thoughts_without_classes_or_plotting(name):
+    for cell in code_cells(BOOKS[name]):
+        assert sum(map(bool, cell.source.splitlines())) <= 12, cell.source
+        assert tags(cell) <= TAGS
+        found = faults_of(cell.source)
+        assert found == [], cell.source
+
+
+def faults_of(source):
+    """What a cell must not have: classes, and names of plotting."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef):
+            found.append(f"class {node.name}")
+        names = []
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [
+                *(getattr(node, "module", None) or "").split("."),
+                *(p for a in node.names for p in a.name.split(".")),
+            ]
+        elif isinstance(node, (ast.Name, ast.Attribute)):
+            names = [getattr(node, "id", None) or getattr(node, "attr", "")]
+        found += sorted(PLOTTING.intersection(names))
+    return found
+
+
+def uses(source):
+    """The modules of kdlab that a source imports from, and whether it is kdlab itself."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def core_of(book):
+    """The names below the lab that a notebook's cells import from kdlab."""
+    names = {name for cell in code_cells(book) for name in uses(cell.source) if name.split(".")[0] == "kdlab"}
+    return {name for name in names if not f"{name}.".startswith(("kdlab.lab.", "kdlab.figures."))}
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_it_calls_the_core_and_not_only_the_lab(name):
+    assert core_of(BOOKS[name])
+    assert any(re.search(r"\bkdlab\.(?!lab\b)\w+", cell.source) for cell in code_cells(BOOKS[name], "frame", "lab"))
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_an_untagged_cell_ends_in_what_it_shows_and_a_setup_cell_does_not(name):
+    for cell in code_cells(BOOKS[name]):
+        last = ast.parse(cell.source).body[-1]
+        assert isinstance(last, ast.Expr) == ("setup" not in tags(cell)) or is_call_for_its_effect(last, cell), (
+            cell.source
+        )
+
+
+def is_call_for_its_effect(last, cell):
+    return "setup" in tags(cell) and isinstance(
+        last.value, ast.Call
+    )  # such as grid.show(…): that it shows nothing is tested
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("class Mine:\n    pass", ["class Mine"]),
+        ("import matplotlib.pyplot as plt\nplt.plot([1])", ["matplotlib", "pyplot", "plt"]),
+        ("figure, axes = Figure().subplots(1)", ["axes", "subplots"]),
+        ("from matplotlib.figure import Figure", ["matplotlib"]),
+        ("figures.bars({'a': [1, 2]})", []),
+        ("# a class of plots\nx = 'plt.plot'", []),
+    ],
+)
+def test_classes_and_plotting_are_seen(source, found):
+    assert sorted(faults_of(source)) == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("source", "core"),
+    [
+        ("from kdlab import lab\nfrom kdlab.lab import questions\nfrom kdlab import figures", set()),
+        ("import kdlab", {"kdlab"}),
+        ("from kdlab import evaluation, lab", {"kdlab.evaluation"}),
+        ("from kdlab.scenarios import SCENARIOS", {"kdlab.scenarios.SCENARIOS"}),
+    ],
+)
+def test_what_is_of_the_core_is_seen(source, core):
+    assert core_of(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])) == core
+
+
+# ---- the form before it
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_the_old_form_runs(name):
+    done = executed(BOOKS[name])
+    assert not [o for o in outputs(done) if o.output_type in ("error", "stream")]
+    assert len(outputs(done)) == len(code_cells(done))
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_the_old_form_is_prose_and_one_call_per_panel(name):
+    for cell in code_cells(BOOKS[name]):
         assert len(cell.source.splitlines()) <= 5
         assert not re.search(r"\b(def|class|lambda|for|plt)\b", cell.source)
-    assert book.metadata.voila.template == "kdlab"
-    assert book.metadata.title

@@ -143,7 +143,9 @@ function renderGrid({ model, el }) {
 
 function renderPad({ model, el }) {
   const side = model.get("side");
-  const scale = 24;
+  const scale = Math.round(384 / side);
+  const pen = Math.max(0.75, side / 15); // its radius, in cells
+  const stride = Math.max(1, Math.round(side / 16));
   const canvas = el.appendChild(element("canvas", { width: side * scale, height: side * scale, tabIndex: 0, className: "kdlab-ink" }));
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `${model.get("description")}: arrow keys move, space draws, delete clears`);
@@ -174,9 +176,9 @@ function renderPad({ model, el }) {
     timer = setTimeout(() => model.save_changes(), 60);
   }
 
-  // A pen about a cell wide: every cell gets as much ink as its centre is near.
+  // Every cell gets as much ink as its centre is near.
   function dab(x, y) {
-    keep(ink().map((value, k) => Math.max(value, Math.min(1, 1.25 - Math.hypot(x - (k % side) - 0.5, y - Math.floor(k / side) - 0.5)))));
+    keep(ink().map((value, k) => Math.max(value, Math.min(1, pen + 0.5 - Math.hypot(x - (k % side) - 0.5, y - Math.floor(k / side) - 0.5)))));
   }
 
   function stroke(event) {
@@ -197,8 +199,8 @@ function renderPad({ model, el }) {
   canvas.onkeydown = (event) => {
     const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
     if (event.key in steps) {
-      row = Math.min(Math.max(row + steps[event.key][0], 0), side - 1);
-      column = Math.min(Math.max(column + steps[event.key][1], 0), side - 1);
+      row = Math.min(Math.max(row + stride * steps[event.key][0], 0), side - 1);
+      column = Math.min(Math.max(column + stride * steps[event.key][1], 0), side - 1);
       draw();
     } else if (event.key === " ") dab(column + 0.5, row + 0.5);
     else if (event.key === "Delete" || event.key === "Backspace") keep([]);

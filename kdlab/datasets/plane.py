@@ -1,0 +1,48 @@
+"""Two classes in the unit square, drawn by a formula: data whose networks fit in a picture."""
+
+import numpy as np
+
+from .dataset import Dataset, Split
+
+__all__ = ["SHAPES", "grid", "plane"]
+
+SHAPES = ("moons", "spirals")
+NOISE = {"moons": 1 / 30, "spirals": 0.01}  # standard deviation
+POINTS, TEST_POINTS = 600, 1000
+
+
+def plane(shape, points=POINTS):
+    """Return a ``Dataset`` of noisy moons or spirals: the first ``points`` of 600 to train on, 1,000 to test on.
+
+    x (N, 2) float32 in the unit square, y (N,) of 0 and 1; validation is the test set. Raises ValueError for another
+    shape.
+    """
+    if shape not in SHAPES:
+        raise ValueError(f"shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+    (x, y), test = _draw(shape, POINTS, seed=1), Split(*_draw(shape, TEST_POINTS, seed=2))
+    return Dataset(
+        Split(x[:points], y[:points]), test, test, ("0", "1"), source="drawn by a formula", licence="none needed"
+    )
+
+
+def grid(side):
+    """Return the centres of ``side`` · ``side`` cells of the unit square, row by row from below: (side², 2) float32."""
+    axis = (np.arange(side) + 0.5) / side
+    return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2).astype(np.float32)
+
+
+def _draw(shape, points, seed):
+    random = np.random.default_rng(seed)
+    y = np.arange(points) % 2
+    along = random.random(points)
+    if shape == "moons":
+        angle = np.pi * along
+        x = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        x[y == 1] = [1.0, 0.5] - x[y == 1]
+        x = (x - [0.5, 0.25]) / 3.2
+    else:
+        angle = 0.6 + 2.4 * np.pi * np.sqrt(along) + np.pi * y
+        radius = 0.44 * np.sqrt(along)
+        x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    x = np.clip(0.5 + x + random.normal(0, NOISE[shape], x.shape), 0, 1)
+    return x.astype(np.float32), y.astype(np.int32)

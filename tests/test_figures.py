@@ -1,0 +1,523 @@
+"""The pictures: values read back from the artists, what is said in words, both widths, and figures that are kept."""
+
+import re
+from functools import cache
+from itertools import pairwise
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.text import Text
+from scipy import stats
+
+from kdlab import figures
+from kdlab.evaluation import expected_calibration_error
+from kdlab.figures import keeping, pixels
+from kdlab.softening import softmax
+
+WIDTHS = {"wide": (900, False), "column": (640, False), "narrow": (358, True)}
+
+
+def student(seed, epochs=6, seeds=5, level=0.8):
+    """What a picture needs of a LiveResult."""
+    random = np.random.default_rng(seed)
+    test = level + np.cumsum(random.uniform(0, 0.02, (seeds, epochs)), axis=1)
+    return SimpleNamespace(
+        test_accuracy_per_epoch=test,
+        test_accuracy=test[:, -1],
+        validation_accuracy=test - random.uniform(0, 0.03, test.shape),
+    )
+
+
+def probabilities(seed, samples=200, classes=4):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, samples)
+    return softmax(random.normal(0, 1, (samples, classes)) + 2 * np.eye(classes)[labels]), labels
+
+
+def disc(radius, side=24):
+    at = (np.arange(side) + 0.5) / side
+    return 1 / (1 + np.exp(20 * (np.hypot(at[None] - 0.5, at[:, None] - 0.5) - radius)))
+
+
+X, Y = np.random.default_rng(0).uniform(0, 1, (20, 2)), np.arange(20) % 2
+DIFFERENCES = np.array([[0.0123, -0.02], [0.0, 0.004], [-0.00001, np.nan]])
+ONCE = {
+    "bars": lambda: figures.bars({"hard label": [0, 1, 0], "T = 1": [0.1, 0.7, 0.2]}, title="A digit"),
+    "strip": lambda: figures.strip({"alone": [0.8, 0.82, 0.79], "distilled": [0.85, 0.88, 0.9]}, reference=("teacher", 0.95)),
+    "students": lambda: figures.students(student(0), student(1, level=0.85), teacher=0.97),
+    "curves": lambda: figures.curves([1, 2, 4, 8], {"a": [1, 2, 3, 4], "b": [4, 3, 2, 1]}, title="Two", ylabel="nats", mark=4),
+    "matrix": lambda: figures.matrix(softmax(np.eye(10) * 3), title="The classes as the teacher sees them, T = 1.41"),
+    "landscape": lambda: figures.landscape([1, 4, 20], [0.1, 0.9], DIFFERENCES, chosen=(1, 0.1)),
+    "reliability": lambda: figures.reliability({"teacher": probabilities(0), "student": probabilities(1)}),
+    "regions": lambda: figures.regions(X, Y, {"teacher": disc(0.3), "student": disc(0.4)}),
+    "images": lambda: figures.images(np.zeros((7, 8, 8)), [f"{k} %" for k in range(7)], "Seven"),
+    "diagram": figures.diagram,
+}  # fmt: skip
+
+
+def drawn(make, size):
+    width, narrow = WIDTHS[size]
+    with keeping({}, narrow):
+        figure = make()
+    return figure, pixels(figure, width)
+
+
+@cache
+def once(name, size):
+    return drawn(ONCE[name], size)
+
+
+def texts(figure):
+    """The texts that are drawn: not the labels of ticks beyond an axis's ends."""
+    beyond = set()
+    for axes in figure.axes:
+        for axis, place in ((axes.xaxis, 0), (axes.yaxis, 1)):
+            low, high = sorted(axis.get_view_interval())
+            slack = 1e-6 * (high - low)
+            labels = axis.get_ticklabels(which="both")
+            beyond |= {
+                t for t in labels if not (axes.axison and low - slack <= t.get_position()[place] <= high + slack)
+            }
+    return [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in beyond]
+
+
+@pytest.mark.parametrize("size", WIDTHS)
+@pytest.mark.parametrize("name", ONCE)
+def test_every_text_can_be_read_and_none_is_cut_off(name, size):
+    figure, picture = once(name, size)
+    assert picture.shape[1] == WIDTHS[size][0]
+    assert picture.dtype == np.uint8
+    assert picture.std() > 5
+    small = {t.get_text(): t.get_fontsize() * 100 / 72 for t in texts(figure) if t.get_fontsize() * 100 / 72 < 11}
+    assert small == {}
+    boxes = {t.get_text(): t.get_window_extent() for t in texts(figure)}
+    page = figure.bbox.padded(1)
+    cut = [name for name, box in boxes.items() if not (page.contains(*box.min) and page.contains(*box.max))]
+    assert cut == []
+
+
+# ---- kept figures: what was drawn before leaves no trace
+
+A, B = (
+    {"alone": [0.8, 0.82, 0.79], "distilled": [0.85, 0.88, 0.9]},
+    {"hard": [0.2, 0.3, 0.31], "T = 8": [0.93, 0.9, 0.2]},
+)
+LONGER = [student(seed, epochs=9, level=0.5) for seed in (4, 5)]
+FROM_TO = {
+    "bars": (figures.bars, [({"a": [0.1, 0.9]},), {}], [({"b": [0.7, 0.2]},), {}]),
+    "bars beyond 1": (figures.bars, [({"a": [0.1, 0.9]},), {}], [({"b": [-30.0, 12.0]},), {"ylabel": "logit"}]),
+    "bars within 1": (figures.bars, [({"a": [400.0, 1.0]},), {"title": "A"}], [({"a": [0.5, 0.5]},), {"title": "B"}]),
+    "bars, other classes": (
+        figures.bars, [({"a": [0.1, 0.9]}, ["cat", "dog"]), {}], [({"a": [0.1, 0.9]}, ["left", "right"]), {}],
+    ),
+    "bars, a title more": (figures.bars, [({"a": [0.1, 0.9]},), {}], [({"a": [0.1, 0.9]},), {"title": "Title"}]),
+    "strip": (figures.strip, [(A,), {}], [(B,), {"title": "Another", "xlabel": "read as a 3, per cent"}]),
+    "strip with a line": (
+        figures.strip, [(A,), {"reference": ("teacher", 0.95)}], [(B,), {"reference": ("mean", 0.05)}],
+    ),
+    "strip, its own unit": (
+        figures.strip, [({"a": [1.0, 2.0], "b": [3.0], "c": [0.5, 0.6]},), {"unit": "own"}],
+        [({"a": [11.0, 2.0], "b": [-3.0], "c": [0.5, 0.6]},), {"unit": "own"}],
+    ),
+    "strip, another unit": (figures.strip, [(A,), {"unit": "own"}], [(A,), {}]),
+    "strip with no line": (figures.strip, [(A,), {"reference": ("teacher", 0.95)}], [(A,), {}]),
+    "students": (
+        figures.students, [(student(0), student(1)), {"teacher": 0.97}],
+        [(student(2, level=0.3), student(3, level=0.6)), {"teacher": 0.7, "epoch": 2}],
+    ),
+    "students, longer": (figures.students, [(student(0), student(1)), {}], [tuple(LONGER), {}]),
+    "students, more": (figures.students, [(student(0), student(1)), {}], [(student(0, seeds=8), student(1, seeds=8)), {}]),
+    "curves": (
+        figures.curves, [([1, 2, 4], {"a": [1, 2, 3], "b": [4, 3, 2]}), {"mark": 1}],
+        [([1, 2, 4], {"c": [1, 20, 3], "d": [0.1, 3, 2]}), {"mark": 4}],
+    ),
+    "curves, mark from beyond": (
+        figures.curves, [([1, 2, 4], {"a": [1, 2, 3]}), {"mark": 0.125, "log": "x"}],
+        [([1, 2, 4], {"a": [1, 2, 3]}), {"mark": 2, "log": "x"}],
+    ),
+    "curves, no mark": (
+        figures.curves, [([1, 2, 4], {"a": [1, 2, 3]}), {"mark": 16}], [([1, 2, 4], {"a": [1, 2, 3]}), {}],
+    ),
+    "curves, other axes": (
+        figures.curves, [([1, 2, 4], {"a": [1, 2, 3]}), {"log": "x"}], [([1, 2, 4], {"a": [1, 2, 3]}), {"log": False}],
+    ),
+    "curves, other words": (
+        figures.curves, [([1, 2, 4], {"a": [1, 2, 3]}), {"title": "A", "ylabel": "nats"}],
+        [([1, 2, 4], {"a": [1, 2, 3]}), {"title": "B", "xlabel": "epoch", "ylabel": "bits"}],
+    ),
+    "curves, another x": (
+        figures.curves, [([1, 2, 4], {"a": [1, 2, 3]}), {"log": False}], [([10, 20, 40], {"a": [1, 2, 3]}), {"log": False}],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [*((name, "column") for name in FROM_TO), ("students", "narrow"), ("bars", "narrow")]
+)
+def test_a_kept_figure_equals_a_new_one_pixel_for_pixel(name, size):
+    picture, before, after = FROM_TO[name]
+    width, narrow = WIDTHS[size]
+    new, expected = drawn(lambda: picture(*after[0], **after[1]), size)
+    store = {}
+    for results, options in (before, after, before, after):
+        with keeping(store, narrow):
+            kept = picture(*results, **options)
+        pixels(kept, width)
+    assert kept.get_label() == new.get_label()
+    kept.laid_out = kept.still = None  # it is laid out for what it showed first
+    wrong = (pixels(kept, width) != expected).any(axis=-1)
+    # A letter may fall on the next pixel: laying it out again moves it by a rounding error.
+    assert wrong.mean() < 2e-4, f"{wrong.sum()} pixels, rows {np.flatnonzero(wrong.any(axis=1))[[0, -1]]}"
+
+
+@pytest.mark.parametrize("name", ["bars", "bars beyond 1", "strip", "strip with a line", "students", "curves"])
+def test_what_moves_is_moved_and_not_drawn_anew(name):
+    picture, before, after = FROM_TO[name]
+    store, made = {}, []
+    for (results, _), options in ((before, after[1]), (after, after[1])):
+        with keeping(store):
+            made.append(picture(*results, **options))
+    assert made[0] is made[1]
+    assert made[0].moving
+
+
+@pytest.mark.parametrize("name", ["bars", "strip", "students", "curves"])
+def test_without_keeping_every_call_is_a_new_figure(name):
+    picture, before, after = FROM_TO[name]
+    assert picture(*before[0], **before[1]) is not picture(*after[0], **after[1])
+
+
+def test_the_same_picture_twice_in_one_panel_is_two_figures():
+    store = {}
+
+    def panel(*heights):
+        with keeping(store):
+            return [figures.bars({"a": [height, 0.5]}) for height in heights]
+
+    first = panel(0.1, 0.9)
+    assert first[0] is not first[1]
+    second = panel(0.2, 0.8)
+    assert second == first
+    assert [f.axes[0].patches[0].get_height() for f in second] == [0.2, 0.8]
+    assert panel(0.3) == first[:1]
+
+
+def test_positions_and_names_of_arguments_are_the_same_picture():
+    store, made = {}, []
+    for arguments, options in ((({"a": [0.1, 0.9]}, None, "T"), {}), (({"a": [0.2, 0.8]},), {"title": "T"})):
+        with keeping(store):
+            made.append(figures.bars(*arguments, **options))
+    assert made[0] is made[1]
+
+
+def test_pixels_of_another_size_and_back_are_the_same():
+    figure = figures.bars({"a": [0.1, 0.9]})
+    first = pixels(figure, 640)
+    assert pixels(figure, 358, 2).shape[1] == 716
+    assert np.array_equal(pixels(figure, 640), first)
+
+
+def test_a_reader_s_own_figure_is_drawn_as_it_is():
+    figure = matplotlib.figure.Figure(figsize=(5, 2))
+    figure.subplots().plot([0, 1], [0, 1])
+    assert pixels(figure, 640).shape == (200, 640, 3)
+    assert pixels(figure, 640, 1.5).shape == (300, 960, 3)
+
+
+def test_drawing_leaves_the_settings_of_the_process_alone():
+    before = dict(matplotlib.rcParams)
+    pixels(figures.bars({"a": [0.1, 0.9]}))
+    pixels(figures.matrix(np.eye(3)))
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_tick_labels_of_one_picture_have_one_size():
+    for name in ONCE:
+        figure, _ = once(name, "column")
+        sizes = {
+            t.get_fontsize() for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for t in axis.get_ticklabels()
+        }
+        assert len(sizes) <= 1, name
+
+
+# ---- values, from the artists
+
+
+def test_bars_are_as_high_as_the_values():
+    series = {"hard": [0, 1, 0, 0], "T = 2": softmax([1.0, 3.0, 0.5, 2.0], 2.0)}
+    (axes,) = figures.bars(series, ["cat", "dog", "cow", "owl"], "One", "share").axes
+    for group, values in zip(axes.containers, series.values(), strict=True):
+        assert [bar.get_height() for bar in group] == pytest.approx(list(values))
+        assert [round(bar.get_x() + bar.get_width() / 2) for bar in group] == [0, 1, 2, 3]
+    edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for group in axes.containers for bar in group)
+    assert all(right <= left + 1e-9 for (_, right), (left, _) in pairwise(edges))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", "dog", "cow", "owl"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["hard", "T = 2"]
+    assert axes.get_ylim() == (0, 1)
+    assert len({(group[0].get_facecolor(), group[0].get_hatch()) for group in axes.containers}) == 2
+    order = np.argsort(-series["T = 2"])[:3]
+    said = ", ".join(f"{['cat', 'dog', 'cow', 'owl'][k]} {series['T = 2'][k]:.3g}" for k in order)
+    assert f"T = 2: {said}." in axes.figure.get_label()
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        ([0.0, 0.0], (0, 1)),
+        ([3.0, 7.5], (0, 8)),
+        ([-2.0, 40.0], (-10, 40)),
+        ([-0.5, -0.2], (-0.5, 0)),
+        ([1e4, 1], (0, 1e4)),
+    ],
+)
+def test_bars_fit_between_the_ends_of_their_axis(values, limits):
+    assert figures.bars({"a": values}).axes[0].get_ylim() == pytest.approx(limits)
+
+
+@pytest.mark.parametrize("count", [2, 5, 10])
+def test_strip_has_every_student_their_mean_and_its_interval(count):
+    random = np.random.default_rng(count)
+    series = {"alone": random.uniform(0.7, 0.8, count), "distilled": random.uniform(0.75, 0.85, count)}
+    figure = figures.strip(series, title="Students", reference=("teacher", 0.9))
+    (axes,) = figure.axes
+    dots = [line for line in axes.lines if len(line.get_xdata()) == count and line.get_linestyle() == "None"]
+    for dot, values in zip(dots[:2], series.values(), strict=True):
+        assert np.allclose(dot.get_xdata(), 100 * values)
+    assert dots[0].get_marker() != dots[1].get_marker()
+    intervals = [stats.t.interval(0.95, count - 1, 100 * v.mean(), stats.sem(100 * v)) for v in series.values()]
+    drawn_at = [tuple(line.get_xdata()) for line in axes.lines if line.get_linewidth() == 3]
+    assert np.allclose(drawn_at, intervals)
+    means = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "|"]
+    assert np.allclose(means, [100 * v.mean() for v in series.values()])
+    pairs = np.array(axes.collections[0].get_segments())
+    assert np.allclose(pairs[:, :, 0], 100 * np.stack(list(series.values()), axis=1))
+    numbers = [float(n) for n in re.findall(r"\d+\.\d\d", figure.get_label())]
+    expected = [n for v, ends in zip(series.values(), intervals, strict=True) for n in (100 * v.mean(), *ends)]
+    assert numbers == pytest.approx([*expected, 90], abs=0.006)
+    low, high = axes.get_xlim()
+    assert low <= 100 * min(v.min() for v in series.values())
+    assert 90 <= high <= 100
+
+
+def test_rows_that_are_no_pairs_are_not_joined():
+    assert not figures.strip({"a": [0.1, 0.2], "b": [0.3]}).axes[0].collections
+    assert not figures.strip({"a": [0.1, 0.2], "b": [0.3, 0.4], "c": [0.5, 0.6]}).axes[0].collections
+    one = figures.strip({"the only one": [0.25]})
+    assert "the only one: mean 25.00, 95 % interval 25.00 to 25.00." in one.get_label()
+
+
+def test_strip_in_its_own_unit_is_not_in_per_cent():
+    figure = figures.strip({"size": [120.0, 240.0]}, xlabel="kB", unit="own")
+    assert np.allclose(figure.axes[0].lines[0].get_xdata(), [120, 240])
+    assert figure.axes[0].get_xlabel() == "kB"
+    assert "mean 180.00" in figure.get_label()
+
+
+@pytest.mark.parametrize("epoch", [None, 1, 4])
+def test_students_are_those_of_the_epoch_and_curves_are_means(epoch):
+    alone, distilled = student(0), student(1, level=0.85)
+    figure = figures.students(alone, distilled, teacher=0.97, epoch=epoch)
+    left, right = figure.axes
+    at = -1 if epoch is None else epoch - 1
+    for line, kind in zip(left.lines[:2], (alone, distilled), strict=True):
+        assert np.allclose(line.get_xdata(), 100 * kind.test_accuracy_per_epoch[:, at])
+    curves = {line.get_label(): line for line in right.lines if ", " in str(line.get_label())}
+    assert list(curves) == ["alone, test", "alone, validation", "distilled, test", "distilled, validation"]
+    for name, kind in (("alone", alone), ("distilled", distilled)):
+        assert np.allclose(curves[f"{name}, test"].get_ydata(), 100 * kind.test_accuracy_per_epoch.mean(axis=0))
+        assert np.allclose(curves[f"{name}, validation"].get_ydata(), 100 * kind.validation_accuracy.mean(axis=0))
+        assert list(curves[f"{name}, test"].get_xdata()) == [1, 2, 3, 4, 5, 6]
+        mean = 100 * kind.test_accuracy_per_epoch[:, at].mean()
+        assert f"{name}: mean {mean:.2f}" in figure.get_label()
+    assert "teacher: 97.00" in figure.get_label()
+    cursor = right.lines[-1].get_xdata()[0]
+    assert (np.isnan(cursor) and epoch is None) or cursor == epoch
+    assert left.get_title(loc="left") == ("Each dot is a student" if epoch is None else f"After epoch {epoch}")
+
+
+def test_students_without_validation_have_no_such_curve():
+    kinds = [student(0), student(1)]
+    for kind in kinds:
+        kind.validation_accuracy = np.full_like(kind.validation_accuracy, np.nan)
+    assert pixels(figures.students(*kinds)).std() > 5
+
+
+@pytest.mark.parametrize(
+    ("log", "scales"), [(True, ("log", "log")), ("x", ("log", "linear")), (False, ("linear",) * 2)]
+)
+def test_curves_are_the_series(log, scales):
+    x, series = np.geomspace(0.5, 64, 15), {"soft": np.geomspace(3, 0.1, 15), "hard": np.full(15, 0.3)}
+    figure = figures.curves(x, series, "Gradients", "T", "norm", log, mark=3.0)
+    (axes,) = figure.axes
+    for line, values in zip(axes.lines, series.values(), strict=False):
+        assert np.allclose(line.get_xydata(), np.stack([x, values], axis=1))
+    assert axes.lines[0].get_linestyle() != axes.lines[1].get_linestyle()
+    assert list(axes.lines[2].get_xdata()) == [3, 3]
+    assert (axes.get_xscale(), axes.get_yscale()) == scales
+    assert figure.get_label() == "Gradients. Over T from 0.5 to 64. soft: from 3 to 0.1; hard: from 0.3 to 0.3."
+    low, high = axes.get_ylim()
+    assert low <= 0.1 < 3 <= high
+
+
+def contrast(first, second):
+    def luminance(colour):
+        c = np.array(matplotlib.colors.to_rgb(colour))
+        return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)
+
+    one, other = sorted((luminance(first), luminance(second)))
+    return (other + 0.05) / (one + 0.05)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_matrix_numbers_are_per_cent_can_be_read_and_the_largest_is_said(seed):
+    values = softmax(np.random.default_rng(seed).normal(0, 2, (5, 5)) + 3 * np.eye(5))
+    figure = figures.matrix(values, list("abcde"), list("vwxyz"), title="Shares")
+    (axes,) = figure.axes
+    found = {text.get_position(): text for text in axes.texts}
+    for (row, column), value in np.ndenumerate(values):
+        text = found[column, row]
+        assert text.get_text() == (f"{100 * value:.0f}" if value >= 0.005 else "")
+        assert contrast(text.get_color(), axes.images[0].to_rgba(value)[:3]) >= 4.5
+    off = values * (1 - np.eye(5))
+    row, column = np.unravel_index(off.argmax(), off.shape)
+    assert f"row {'abcde'[row]}, column {'vwxyz'[column]}, {100 * off.max():.1f} per cent" in figure.get_label()
+
+
+def test_matrix_names_may_be_arrays():
+    figure = figures.matrix(np.eye(2), np.array(["cat", "dog"]), np.array(["cat", "dog"]))
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["cat", "dog"]
+
+
+def test_landscape_has_numbers_colours_frame_and_words():
+    figure = figures.landscape([1, 4, 20], [0.1, 0.9], DIFFERENCES, chosen=(4, 0.9), title="mlp")
+    (axes,) = figure.axes
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (0, 0): "+1.2", (1, 0): "−2.0", (0, 1): "+0.0", (1, 1): "+0.4", (0, 2): "+0.0", (1, 2): "",
+    }  # fmt: skip
+    cells = axes.images[0]
+    better, worse, equal = (np.array(cells.to_rgba(value)[:3]) for value in (1.23, -2.0, 0.0))
+    assert better[2] > better[0] + 0.2
+    assert worse[0] > worse[2] + 0.2
+    assert np.ptp(equal) < 0.01
+    assert cells.norm.vmin == -cells.norm.vmax == -2.0
+    frame = axes.patches[0]
+    assert (frame.get_x() + 0.5, frame.get_y() + 0.5) == (1, 1)
+    assert figure.get_label() == (
+        "Distilled minus alone, validation accuracy, in percentage points: -2.00 to +1.23; best at T = 4, alpha = 0.9: +0.40."
+    )
+    for text in axes.texts[:5]:
+        column, row = text.get_position()
+        assert contrast(text.get_color(), cells.to_rgba(100 * DIFFERENCES[row, column])[:3]) >= 4.5
+
+
+@pytest.mark.parametrize("differences", [np.zeros((3, 2)), np.full((3, 2), 1e-9)])
+def test_landscape_of_nothing_is_white(differences):
+    cells = figures.landscape([1, 4, 20], [0.1, 0.9], differences).axes[0].images[0]
+    assert np.ptp(cells.to_rgba(cells.get_array())[..., :3]) < 0.02
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3,), (3, 2, 1)])
+def test_landscape_of_another_shape_is_refused(shape):
+    with pytest.raises(ValueError, match=re.escape(f"differences must have shape (3, 2), got {shape}")):
+        figures.landscape([1, 4, 20], [0.1, 0.9], np.zeros(shape))
+
+
+@pytest.mark.parametrize("bins", [5, 10])
+def test_reliability_is_accuracy_over_confidence(bins):
+    kinds = {"teacher": probabilities(0), "student": probabilities(3)}
+    figure = figures.reliability(kinds, bins)
+    for axes, (name, (p, labels)) in zip(figure.axes, kinds.items(), strict=True):
+        top, right = p.max(axis=1), p.argmax(axis=1) == labels
+        place = np.ceil(top * bins).astype(int)
+        expected = [(100 * top[place == k].mean(), 100 * right[place == k].mean()) for k in np.unique(place)]
+        drawn_at = np.ma.filled(axes.collections[0].get_offsets(), np.nan)
+        assert np.allclose(drawn_at[np.isfinite(drawn_at).all(axis=1)], expected)
+        error = 100 * expected_calibration_error(p, labels, bins)
+        assert f"{name}: expected calibration error {error:.1f} percentage points" in figure.get_label()
+        assert axes.get_title(loc="left") == name
+
+
+def test_regions_have_row_0_at_the_bottom_and_both_kinds_of_points():
+    low = np.zeros((10, 10))
+    low[:5] = 1  # class 1 below
+    figure = figures.regions(X, Y, {"below": low})
+    (axes,) = figure.axes
+    image = axes.images[0]
+    assert image.origin == "lower"
+    assert np.array_equal(image.get_array(), low)
+    assert tuple(image.get_extent()) == (0, 1, 0, 1)
+    points = {line.get_marker(): line.get_xydata() for line in axes.lines}
+    assert np.allclose(points["o"], X[Y == 0])
+    assert np.allclose(points["s"], X[Y == 1])
+    assert "below" in figure.get_label()
+
+
+@pytest.mark.parametrize(("narrow", "across"), [(False, 10), (True, 5)])
+@pytest.mark.parametrize("shape", [(12, 8, 8), (12, 8, 8, 3)])
+def test_images_stand_over_their_titles(narrow, across, shape):
+    pictures = np.random.default_rng(0).uniform(0, 1, shape)
+    with keeping({}, narrow):
+        figure = figures.images(pictures, [f"{k} %" for k in range(12)], "Twelve")
+    shown = [axes for axes in figure.axes if axes.images]
+    assert len(shown) == 12
+    assert len({round(axes.get_subplotspec().get_position(figure).x0, 3) for axes in shown}) == across
+    for k, axes in enumerate(shown):
+        assert np.allclose(axes.images[0].get_array(), pictures[k])
+        assert axes.get_xlabel() == f"{k} %"
+    assert figure.get_label().startswith("Twelve: 0 %; 1 %;")
+
+
+def test_no_images_at_all():
+    assert figures.images([], [], "None").get_label() == "None: ."
+
+
+def test_narrow_pictures_of_two_axes_have_them_below_each_other():
+    for make in (ONCE["students"], ONCE["reliability"], ONCE["regions"]):
+        for narrow in (False, True):
+            with keeping({}, narrow):
+                first, second = (axes.get_subplotspec().get_position(axes.figure) for axes in make().axes)
+            assert (first.y0 > second.y1) == narrow
+            assert (first.x1 < second.x0) == (not narrow)
+
+
+@pytest.mark.parametrize("make", ONCE.values(), ids=ONCE)
+def test_every_picture_has_words(make):
+    assert re.fullmatch(r".{20,}[.]", make().get_label(), re.DOTALL)
+
+
+# ---- what cannot be drawn
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: figures.bars({}),
+        lambda: figures.bars({"a": [1, 2], "b": [1]}),
+        lambda: figures.bars({"a": [1, np.nan]}),
+        lambda: figures.bars({"a": [1, 2]}, ["only one"]),
+        lambda: figures.strip({}),
+        lambda: figures.strip({"a": []}),
+        lambda: figures.strip({"a": [0.1, np.nan]}),
+        lambda: figures.curves([1, 2], {"a": [1, 2, 3]}),
+        lambda: figures.curves([1, 2], {}),
+        lambda: figures.matrix([0.1, 0.2]),
+    ],
+)
+def test_what_cannot_be_drawn_raises_a_sentence(make):
+    with pytest.raises(ValueError, match=r"\w+ .*\w+"):
+        make()
+
+
+def test_a_picture_that_failed_draws_the_next_values_right():
+    store = {}
+    for values in ([0.1, 0.9], [0.2, np.nan], [0.3, 0.7]):
+        with keeping(store):
+            if np.isnan(values).any():
+                with pytest.raises(ValueError, match=r"\w+ "):
+                    figures.bars({"a": values})
+            else:
+                kept = figures.bars({"a": values})
+                picture = pixels(kept)
+    assert np.array_equal(picture, pixels(figures.bars({"a": [0.3, 0.7]})))
