@@ -7,12 +7,12 @@ import numpy as np
 
 from ..datasets.nuclei import CLASS_NAMES, load_nuclei
 from ..scenarios import SCENARIOS
-from .convolution_state import EPOCHS, SIZE
 from .memo import Once
 from .response_summary import check_converged
 
 __all__ = ["WIDTHS", "DigitStudents", "NucleusStudents"]
 
+EPOCHS, SIZE = 15, 48
 WIDTHS = ("narrow", "medium", "wide")
 UNITS = dict(zip(WIDTHS, (8, 16, 64), strict=True))
 CHANNELS = dict(zip(WIDTHS, ((4, 8, 16), (8, 16, 32), (16, 32, 64)), strict=True))
