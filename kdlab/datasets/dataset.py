@@ -12,7 +12,7 @@ import numpy as np
 from ..checks import check_labels
 from .stored_images import StoredImages
 
-__all__ = ["Dataset", "Split", "digits_logits", "epoch_order", "hold_out", "load"]
+__all__ = ["Dataset", "Split", "digits_logits", "digits_teacher_weights", "epoch_order", "hold_out", "load"]
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -197,6 +197,15 @@ def _find_loader(name_or_path):
         f"name_or_path must be one of {', '.join(map(repr, loaders))}, or the path of an EMNIST .mat, "
         f"a MedMNIST .npz or a folder of class folders, got {name_or_path!r}"
     )
+
+
+def digits_teacher_weights(path=DATA / "digits_teacher.npz"):
+    """Return the shipped teacher's weights, float32, in the order of ``get_weights``: kernel and bias of each layer.
+
+    Dense 64-256-256-10 with relu, see ``kdlab.teachers.digits.digits_teacher``: (64, 256), (256,), (256, 256), …
+    """
+    with np.load(path, allow_pickle=False) as file:
+        return [file[name].astype(np.float32) for name in file]
 
 
 def digits_logits(split="test"):
