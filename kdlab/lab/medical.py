@@ -4,11 +4,11 @@ import uuid
 
 import traitlets
 
+from ..checks import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from . import medical_images, medical_state, segmentation
 from .medical_figures import chance
 from .medical_state import DEFAULTS, MedicalState
 from .panel import WorkingPanel, choice_rule, fraction_rule, module, positive_rule
-from .response_state import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 
 __all__ = ["Chapter"]
 
