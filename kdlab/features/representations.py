@@ -1,4 +1,4 @@
-"""A look inside: how alike two layers are, two of them drawn on the same axes, and where maps respond. Numpy only.
+"""A look inside: how similar two layers are, and two of them on the same axes. Numpy only.
 
 Features are real arrays (N, F), what a layer returns for N samples, the same ones in the same order for all layers;
 maps (N, height, width, channels) count as F = height · width · channels.
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..checks import check_count
 
-__all__ = ["CommonAxes", "attention_map", "cka_matrix", "common_pca", "linear_cka"]
+__all__ = ["CommonAxes", "cka_matrix", "common_pca", "linear_cka"]
 
 
 class CommonAxes(NamedTuple):
@@ -71,20 +71,6 @@ def common_pca(teacher, student, components=2):
     placed = [teacher @ axes.T, student @ (left @ (right @ axes.T))]
     shares = [np.sum(p**2) / np.sum(f**2) for p, f in zip(placed, (teacher, student), strict=True)]
     return CommonAxes(placed[0], values.sum() / np.sum(student**2) * placed[1], *map(float, shares))
-
-
-def attention_map(features):
-    """Return how strongly each place of maps (N, height, width, channels) responds, (N, height, width), each of norm 1.
-
-    The squares, summed over the channels: attention transfer compares these (Zagoruyko & Komodakis 2017, section 3.1).
-    Maps that are 0 everywhere stay 0. Raises ValueError for another shape and values that are not finite.
-    """
-    features = _check(features, "features")
-    if features.ndim != 4:
-        raise ValueError(f"features must be maps (samples, height, width, channels), got shape {features.shape}")
-    attention = np.sum(features**2, axis=3)
-    norm = np.linalg.norm(attention, axis=(1, 2), keepdims=True)
-    return np.divide(attention, norm, out=attention, where=norm > 0)
 
 
 def _named(first, second):

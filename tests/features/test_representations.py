@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdlab.features.representations import attention_map, cka_matrix, common_pca, linear_cka
+from kdlab.features.representations import cka_matrix, common_pca, linear_cka
 
 
 def features(samples=40, units=7, seed=0):
@@ -127,20 +127,6 @@ def test_it_flatters_less_than_a_free_linear_map():
     assert np.linalg.norm(found.student - found.teacher) > 0.3 * np.linalg.norm(found.teacher)
 
 
-# --- attention maps
-
-
-def test_an_attention_map_is_the_squares_over_channels_of_norm_1():
-    maps = np.random.default_rng(0).normal(size=(3, 2, 4, 5)).astype(np.float32)
-    maps[1] = 0
-    found = attention_map(maps)
-    assert found.shape == (3, 2, 4)
-    for n in (0, 2):
-        squares = [[sum(float(v) ** 2 for v in maps[n, i, j]) for j in range(4)] for i in range(2)]
-        np.testing.assert_allclose(found[n], np.array(squares) / np.sqrt(np.sum(np.square(squares))), rtol=1e-6)
-    assert (found[1] == 0).all()
-
-
 # --- what is refused
 
 
@@ -162,8 +148,6 @@ def test_an_attention_map_is_the_squares_over_channels_of_norm_1():
         (lambda x: common_pca(x[:3], x[:3], components=0), "components must be a whole number from 1 to 2, got 0"),
         (lambda x: common_pca(x, x[:7]), "all layers must have the same samples, got 7, 40 of them"),
         (lambda x: common_pca(np.ones((40, 3)), x), "teacher is the same for all samples"),
-        (lambda x: attention_map(x), r"features must be maps .* got shape \(40, 7\)"),
-        (lambda x: attention_map(np.full((1, 2, 2, 1), np.inf)), "features must be finite"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(call, message):
