@@ -36,7 +36,7 @@ def test_a_unit_shows_the_digits_it_responds_to(lab_page):
 def test_ties_and_students_follow_the_same_controls(lab_page):
     first = means(lab_page.words("students"))
     assert list(first) == ["alone", "answers only", "answers and features"]
-    choose(lab_page, "students", "student’s layer", "hidden 1")
+    choose(lab_page, "students", "student", "hidden 1")
     second = means(lab_page.words("students"))
     assert list(second.values())[:2] == list(first.values())[:2]  # what does not depend on the features stays
     assert second["answers and features"] != first["answers and features"]
@@ -46,7 +46,7 @@ def test_ties_and_students_follow_the_same_controls(lab_page):
     choose(lab_page, "students", "feature loss", "angles")
     assert means(lab_page.words("students"))["answers and features"] != second["answers and features"]
     choose(lab_page, "students", "feature loss", "hint")
-    choose(lab_page, "students", "student’s layer", "hidden 2")
+    choose(lab_page, "students", "student", "hidden 2")
     assert means(lab_page.words("students")) == pytest.approx(first, abs=0.4)
 
 

@@ -1,4 +1,4 @@
-"""CKA against its definition by HSIC and its invariances, common axes against scikit-learn and scipy, attention by hand."""
+"""CKA against its definition by HSIC and its invariances, common axes against scikit-learn and scipy."""
 
 import numpy as np
 import pytest
