@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from contextvars import ContextVar
 from functools import wraps
+from textwrap import fill
 
 import numpy as np
 from matplotlib import rc_context
@@ -804,12 +805,14 @@ def matrices(tables, rows, columns, ylabel="", xlabel="", framed=(), limits=(0, 
         for axes, (title, values) in zip(every, tables.items(), strict=True):
             values = np.asarray(values, float)
             cells = axes.imshow(values, cmap=WHITE_TO_BLUE, vmin=limits[0], vmax=limits[1], aspect="auto")
-            _numbers_on(axes, cells, values, [[f"{v:.2f}" for v in row] for row in values])
+            _numbers_on(
+                axes, cells, values, [[f"{round(v, 2) + 0:.2f}".replace("-", "−") for v in row] for row in values]
+            )
             first = axes is every[0] or _NARROW.get()
             axes.set_xticks(range(len(columns)), columns)
             axes.set_yticks(range(len(rows)), rows if first else [""] * len(rows))
             axes.set(
-                title=title,
+                title=title if _NARROW.get() else fill(title, 64 // len(tables)),
                 xlabel=xlabel if axes is every[-1] or not _NARROW.get() else "",
                 ylabel=ylabel if first else "",
             )
@@ -840,7 +843,7 @@ def plane(points, labels):
                 axes.plot(
                     *np.asarray(values)[labels == c].T, marker=f"${c}$", linestyle="", color=colour, markersize=5.5
                 )
-            axes.set(xticks=(), yticks=(), title=title)
+            axes.set(xticks=(), yticks=(), title=fill(title, 64 // across))
             axes.spines[:].set_visible(True)
         for axes in grid[len(points) :]:
             axes.axis("off")

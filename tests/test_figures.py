@@ -43,6 +43,14 @@ def disc(radius, side=24):
 
 X, Y = np.random.default_rng(0).uniform(0, 1, (20, 2)), np.arange(20) % 2
 DIFFERENCES = np.array([[0.0123, -0.02], [0.0, 0.004], [-0.00001, np.nan]])
+KINDS = {
+    name: np.linspace(0.1 * k, 0.9, 18).reshape(3, 6)
+    for k, name in enumerate(("alone", "answers only", "and features"))
+}
+TABLES = {
+    name: np.eye(3) * k / 3 for k, name in enumerate(("untrained", "alone", "answers only", "answers and features"))
+}
+ROWS, POINTS = ["hidden 1", "hidden 2", "logits"], np.random.default_rng(1).normal(size=(30, 2))
 ONCE = {
     "bars": lambda: figures.bars({"hard label": [0, 1, 0], "T = 1": [0.1, 0.7, 0.2]}, title="A digit"),
     "strip": lambda: figures.strip({"alone": [0.8, 0.82, 0.79], "distilled": [0.85, 0.88, 0.9]}, reference=("teacher", 0.95)),
@@ -54,6 +62,10 @@ ONCE = {
     "regions": lambda: figures.regions(X, Y, {"teacher": disc(0.3), "student": disc(0.4)}),
     "images": lambda: figures.images(np.zeros((7, 8, 8)), [f"{k} %" for k in range(7)], "Seven"),
     "diagram": figures.diagram,
+    "learning": lambda: figures.learning(KINDS, teacher=0.97, trained=0.5),
+    "ties": lambda: figures.ties([("hidden_1", "hidden_2"), ("hidden_2", "hidden_2")]),
+    "matrices": lambda: figures.matrices(TABLES, ROWS, ["1", "2", "logits"], "teacher’s layer", "student’s layer", [(1, 0)]),
+    "plane": lambda: figures.plane({name: POINTS + k for k, name in enumerate(TABLES)}, np.arange(30) % 10),
 }  # fmt: skip
 
 
@@ -132,6 +144,14 @@ FROM_TO = {
     "curves": (
         figures.curves, [([1, 2, 4], {"a": [1, 2, 3], "b": [4, 3, 2]}), {"mark": 1}],
         [([1, 2, 4], {"c": [1, 20, 3], "d": [0.1, 3, 2]}), {"mark": 4}],
+    ),
+    "learning": (
+        figures.learning, [(KINDS,), {"teacher": 0.97}],
+        [({name: values[:, ::-1] for name, values in KINDS.items()},), {"teacher": 0.7, "trained": 0.4}],
+    ),
+    "learning, only begun": (
+        figures.learning, [(KINDS,), {}],
+        [({name: np.where(np.arange(6) < 2 - k, v, np.nan) for k, (name, v) in enumerate(KINDS.items())},), {}],
     ),
     "curves, mark from beyond": (
         figures.curves, [([1, 2, 4], {"a": [1, 2, 3]}), {"mark": 0.125, "log": "x"}],
@@ -360,6 +380,76 @@ def test_curves_are_the_series(log, scales):
     assert figure.get_label() == "Gradients. Over T from 0.5 to 64. soft: from 3 to 0.1; hard: from 0.3 to 0.3."
     low, high = axes.get_ylim()
     assert low <= 0.1 < 3 <= high
+
+
+@pytest.mark.parametrize(("trained", "epoch"), [(1.0, 5), (0.5, 2), (0.01, 0)])
+def test_learning_has_every_student_at_that_share_and_the_means(trained, epoch):
+    figure = figures.learning(KINDS, teacher=0.97, trained=trained)
+    left, right = figure.axes
+    for k, accuracy in enumerate(KINDS.values()):
+        assert np.allclose(np.sort(left.lines[k].get_xdata()), np.sort(100 * accuracy[:, epoch]))
+        share, mean = right.lines[4 * k].get_data()
+        assert np.allclose(mean, 100 * accuracy.mean(axis=0))
+        assert share[-1] == 100
+        for thin, student_ in zip(right.lines[4 * k + 1 : 4 * k + 4], accuracy, strict=True):
+            assert np.allclose(thin.get_ydata(), 100 * student_)
+    assert f"alone: mean {100 * KINDS['alone'][:, epoch].mean():.2f}" in figure.get_label()
+
+
+def test_learning_says_nothing_of_students_that_have_not_begun():
+    begun = np.where(np.arange(6) < [[6], [2], [0]], 0.5 + np.arange(6) / 100, np.nan)
+    figure = figures.learning({"alone": begun, "taught": np.full((3, 6), np.nan)})
+    left, right = figure.axes
+    assert np.allclose(left.lines[0].get_xdata(), [55, 51])  # the latest of each that has begun
+    assert np.allclose(right.lines[0].get_ydata(), 100 * (0.5 + np.arange(6) / 100))
+    assert "alone: mean 53.00" in figure.get_label()
+    assert "taught" not in figure.get_label()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "answers", "words"),
+    [
+        ([("hidden_1", "hidden_2")], False, "the teacher's hidden 1 with the student's hidden 2."),
+        (
+            [("hidden_2", "hidden_2")],
+            True,
+            "the teacher's hidden 2 with the student's hidden 2; the softened answers (dashed).",
+        ),
+        ([], True, "the softened answers (dashed)."),
+        ([], False, "neither layers nor softened answers."),
+    ],
+)
+def test_ties_join_what_is_compared(pairs, answers, words):
+    figure = figures.ties(pairs, (16, 16), answers=answers)
+    (axes,) = figure.axes
+    steep = [line for line in axes.lines if line.get_ydata()[0] != line.get_ydata()[1]]
+    assert len(steep) == len(pairs) + answers
+    assert figure.get_label() == f"Compared are {words}"
+
+
+def test_matrices_have_their_numbers_and_say_what_is_framed():
+    tables = {"first": np.array([[0.126, -0.001], [1, 0]]), "second": np.array([[-0.5, 0.25], [0.75, 0.5]])}
+    figure = figures.matrices(tables, ["a", "b"], ["c", "d"], "teacher", "student", [(1, 0)], (-1, 1))
+    for axes, values in zip(figure.axes, tables.values(), strict=True):
+        found = [float(t.get_text().replace("−", "-")) for t in axes.texts]
+        assert found == pytest.approx(np.round(values, 2).ravel().tolist())
+        assert axes.patches[0].get_xy() == (-0.5, 0.5)
+    assert "−0.00" not in [t.get_text() for t in figure.axes[0].texts]
+    assert figure.get_label() == (
+        "Tables of numbers, rows teacher, columns student. first: b and c 1.00; second: b and c 0.75."
+    )
+
+
+def test_planes_have_all_samples_on_the_same_axes():
+    labels = np.arange(30) % 10
+    figure = figures.plane({"teacher": POINTS, "student": 3 * POINTS}, labels)
+    first, second = figure.axes
+    for axes, points in ((first, POINTS), (second, 3 * POINTS)):
+        found = np.concatenate([line.get_xydata() for line in axes.lines])
+        assert np.allclose(np.sort(found, axis=0), np.sort(points, axis=0))
+        assert {line.get_marker() for line in axes.lines} == {f"${c}$" for c in range(10)}
+    assert first.get_xlim() == second.get_xlim()
+    assert first.get_xlim()[1] >= 3 * POINTS[:, 0].max()
 
 
 def contrast(first, second):

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 import kdlab
 from kdlab.datasets import dataset as datasets
-from kdlab.datasets.dataset import Dataset, Split, digits_logits, epoch_order, hold_out, load
+from kdlab.datasets.dataset import Dataset, Split, digits_logits, digits_teacher_weights, epoch_order, hold_out, load
 from kdlab.datasets.stored_images import StoredImages, to_float
 
 SPLITS = ("train", "validation", "test")
@@ -277,6 +277,13 @@ def test_shipped_logits_have_the_accuracy_that_was_reported_when_they_were_made(
         # Logits, not probabilities: rows do not sum to 1, and some values are below 0.
         assert values.min() < 0
         assert np.abs(values.sum(axis=1) - 1).min() > 1e-6
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_teachers_logits_are_computed_by_hand_from_its_weights(split):
+    first, b1, second, b2, last, b3 = digits_teacher_weights()
+    hidden = np.maximum(np.maximum(getattr(kdlab.load("digits"), split).x @ first + b1, 0) @ second + b2, 0)
+    np.testing.assert_allclose(hidden @ last + b3, digits_logits(split)["teacher"], rtol=1e-4, atol=1e-4)
 
 
 def test_the_test_digits_logits_are_what_one_gets_unasked():

@@ -87,3 +87,13 @@ def test_verdict_says_the_difference_and_its_interval(second, kind, words):
     assert sentence.endswith("{} percentage points, 95 % interval {} to {}.".format(*numbers))
     assert f'class="kdlab-verdict kdlab-{kind}"' in sentence._repr_html_()
     assert lab.verdict(difference, "<b>", "none")._repr_html_().count("<b>") == 0
+
+
+def test_a_press_sets_the_controls_of_its_place():
+    slider, kind = lab.temperature(4), lab.choice("kind", ("hint", "similarity"))
+    row = lab.positions({"first": {slider: 16.0, kind: "similarity"}, "second": {slider: 1.0}})
+    assert [button.description for button in row.children] == ["first", "second"]
+    row.children[0].click()
+    assert (slider.value, kind.value) == (16.0, "similarity")
+    row.children[1].click()
+    assert (slider.value, kind.value) == (1.0, "similarity")
