@@ -33,6 +33,7 @@ FLOORS = {
         "runs.results",
         "runs.sweep_table",
         "runs.unfinished",
+        "export",  # which loads the others on first use
         "export.boards",
         "export.quantisation",
     ),
@@ -55,7 +56,9 @@ FLOORS = {
         "teachers",
         "live",
         "runs",
-        "export",
+        "export.convert",
+        "export.converter",
+        "export.measure",
     ),
     "figures": ("figures",),
     "lab": ("lab", "commands"),
