@@ -125,7 +125,7 @@ FROM_TO = {
     "strip with no line": (figures.strip, [(A,), {"reference": ("teacher", 0.95)}], [(A,), {}]),
     "students": (
         figures.students, [(student(0), student(1)), {"teacher": 0.97}],
-        [(student(2, level=0.3), student(3, level=0.6)), {"teacher": 0.7, "epoch": 2}],
+        [(student(2, level=0.3), student(3, level=0.6)), {"teacher": 0.7, "trained": 0.4}],
     ),
     "students, longer": (figures.students, [(student(0), student(1)), {}], [tuple(LONGER), {}]),
     "students, more": (figures.students, [(student(0), student(1)), {}], [(student(0, seeds=8), student(1, seeds=8)), {}]),
@@ -315,26 +315,27 @@ def test_strip_in_its_own_unit_is_not_in_per_cent():
     assert "mean 180.00" in figure.get_label()
 
 
-@pytest.mark.parametrize("epoch", [None, 1, 4])
-def test_students_are_those_of_the_epoch_and_curves_are_means(epoch):
-    alone, distilled = student(0), student(1, level=0.85)
-    figure = figures.students(alone, distilled, teacher=0.97, epoch=epoch)
+@pytest.mark.parametrize(("trained", "epochs"), [(1.0, (6, 12)), (0.01, (1, 1)), (0.5, (3, 6)), (0.75, (4, 9))])
+def test_students_are_those_of_that_share_of_the_training_and_curves_are_means(trained, epochs):
+    alone, distilled = student(0), student(1, epochs=12, level=0.7)
+    figure = figures.students(alone, distilled, teacher=0.97, trained=trained)
     left, right = figure.axes
-    at = -1 if epoch is None else epoch - 1
-    for line, kind in zip(left.lines[:2], (alone, distilled), strict=True):
-        assert np.allclose(line.get_xdata(), 100 * kind.test_accuracy_per_epoch[:, at])
+    for line, kind, epoch in zip(left.lines[:2], (alone, distilled), epochs, strict=True):
+        assert np.allclose(line.get_xdata(), 100 * kind.test_accuracy_per_epoch[:, epoch - 1])
     curves = {line.get_label(): line for line in right.lines if ", " in str(line.get_label())}
     assert list(curves) == ["alone, test", "alone, validation", "distilled, test", "distilled, validation"]
-    for name, kind in (("alone", alone), ("distilled", distilled)):
+    for (name, kind), epoch in zip((("alone", alone), ("distilled", distilled)), epochs, strict=True):
         assert np.allclose(curves[f"{name}, test"].get_ydata(), 100 * kind.test_accuracy_per_epoch.mean(axis=0))
         assert np.allclose(curves[f"{name}, validation"].get_ydata(), 100 * kind.validation_accuracy.mean(axis=0))
-        assert list(curves[f"{name}, test"].get_xdata()) == [1, 2, 3, 4, 5, 6]
-        mean = 100 * kind.test_accuracy_per_epoch[:, at].mean()
+        count = kind.validation_accuracy.shape[1]
+        assert np.allclose(curves[f"{name}, test"].get_xdata(), np.linspace(100 / count, 100, count))
+        mean = 100 * kind.test_accuracy_per_epoch[:, epoch - 1].mean()
         assert f"{name}: mean {mean:.2f}" in figure.get_label()
     assert "teacher: 97.00" in figure.get_label()
     cursor = right.lines[-1].get_xdata()[0]
-    assert (np.isnan(cursor) and epoch is None) or cursor == epoch
-    assert left.get_title(loc="left") == ("Each dot is a student" if epoch is None else f"After epoch {epoch}")
+    assert np.isnan(cursor) if trained == 1 else cursor == 100 * trained
+    title = "Each dot is a student" if trained == 1 else f"After {100 * trained:.0f}% of the training"
+    assert left.get_title(loc="left") == title
 
 
 def test_students_without_validation_have_no_such_curve():
@@ -418,6 +419,13 @@ def test_landscape_of_nothing_is_white(differences):
     assert np.ptp(cells.to_rgba(cells.get_array())[..., :3]) < 0.02
 
 
+@pytest.mark.parametrize("title", ["costs $x_$", "a$b$c", "$", "🧠 腫瘍", r"$\frac$ {"])
+def test_a_title_of_file_names_is_no_formula(title):
+    figure = figures.landscape([1, 4, 20], [0.1, 0.9], np.zeros((3, 2)), title=title)
+    assert figure.axes[0].get_title(loc="left").replace("\\$", "$").split("\n")[0] == title
+    assert figures.png(figure).startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("shape", [(2, 3), (3,), (3, 2, 1)])
 def test_landscape_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=re.escape(f"differences must have shape (3, 2), got {shape}")):
@@ -435,7 +443,7 @@ def test_reliability_is_accuracy_over_confidence(bins):
         drawn_at = np.ma.filled(axes.collections[0].get_offsets(), np.nan)
         assert np.allclose(drawn_at[np.isfinite(drawn_at).all(axis=1)], expected)
         error = 100 * expected_calibration_error(p, labels, bins)
-        assert f"{name}: expected calibration error {error:.1f} percentage points" in figure.get_label()
+        assert f"{name}: calibration error, pooled, {error:.1f} percentage points" in figure.get_label()
         assert axes.get_title(loc="left") == name
 
 

@@ -59,7 +59,7 @@ def tensors(tflite):
 
     ``scales`` are one per output channel (the first axis) for weights, one for activations.
     """
-    interpreter = convert._interpreter(tflite)
+    interpreter = convert.interpreter_of(tflite)
     activations = {k for detail in interpreter._get_ops_details() for k in detail["outputs"]}
     activations |= {detail["index"] for detail in interpreter.get_input_details()}
     found = []

@@ -15,6 +15,7 @@ _HOME = {
     "numbers": "controls",
     "points": "controls",
     "source": "controls",
+    "positions": "controls",
     "table": "controls",
     "temperature": "controls",
     "verdict": "controls",

@@ -6,7 +6,19 @@ from html import escape
 import ipywidgets
 import numpy as np
 
-__all__ = ["Code", "Table", "alpha", "choice", "numbers", "points", "source", "table", "temperature", "verdict"]
+__all__ = [
+    "Code",
+    "Table",
+    "alpha",
+    "choice",
+    "numbers",
+    "points",
+    "positions",
+    "source",
+    "table",
+    "temperature",
+    "verdict",
+]
 
 
 def temperature(value=4.0, description="T", **options):
@@ -42,6 +54,22 @@ def numbers(text, count, name="numbers"):
     if len(values) != count or not np.isfinite(values).all():
         raise ValueError(f"{name} must be {count} finite numbers with commas or blanks between them, got {came}")
     return values
+
+
+def positions(places):
+    """Return a row of buttons, one for each of ``places``, {its text: {control: value}}: a press sets these controls."""
+
+    def button(text, controls):
+        def press(_):
+            for control, value in controls.items():
+                control.value = value
+
+        made = ipywidgets.Button(description=text, layout={"width": "auto"})
+        made.on_click(press)
+        return made
+
+    row = ipywidgets.HBox([button(*place) for place in places.items()], layout={"flex_flow": "row wrap"})
+    return row.add_class("kdlab-panel")
 
 
 def points(difference):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -32,12 +33,16 @@ def find_chromium():
 class Server:
     """`kdlab` as a process, with the URL it prints."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, folder=None, environment=None):
         command = [sys.executable, "-m", "kdlab.commands.command_line", "--no-browser", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         # A shell starts what is to run behind it with Ctrl-C ignored, and children inherit that.
         self.process = subprocess.Popen(
-            command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+            command,
+            **pipes,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.output = []
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -60,15 +65,22 @@ class Server:
         found = re.search(r"dashboards are at (\S+)", "".join(self.output))
         return found and found[1]
 
+    @property
+    def port(self):
+        return urlsplit(self.url).port
+
     def page(self, name, query=""):
         return f"{self.url.split('?')[0]}voila/render/{name}.ipynb{query}"
 
     def kernels(self):
+        return len(self.kernel_processes())
+
+    def kernel_processes(self):
         try:
             children = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
-            return 0
-        return sum("ipykernel_launcher" in " ".join(_command(child)) for child in children)
+            return []
+        return [child for child in children if _leads_a_session(child)]
 
     @staticmethod
     def wait(condition, seconds):
@@ -79,9 +91,9 @@ class Server:
             time.sleep(0.1)
         return False
 
-    def stop(self):
+    def stop(self, number=signal.SIGINT):
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(number)
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
@@ -89,21 +101,22 @@ class Server:
             self.process.wait()
         self.reader.join()
 
-    def ends_with_its_kernels(self):
+    def ends_with_its_kernels(self, number=signal.SIGINT, others=()):
         """Press Ctrl-C, and assert that nothing is left running and nothing was complained about."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        self.stop()
+        children = [*psutil.Process(self.process.pid).children(recursive=True), *others]
+        self.stop(number)
         assert self.process.returncode in (0, -signal.SIGINT), self.output
         _, alive = psutil.wait_procs(children, timeout=10)
         assert alive == []
         assert "Traceback" not in "".join(self.output)
 
 
-def _command(process):
+def _leads_a_session(process):
+    """Whether it is a kernel: the others have the server's own session."""
     try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+        return process.status() != psutil.STATUS_ZOMBIE and os.getsid(process.pid) == process.pid
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
 
 
 @pytest.fixture(scope="session")
@@ -116,8 +129,8 @@ def wait():
 def start_server():
     servers = []
 
-    def start(*arguments):
-        servers.append(Server(*arguments))
+    def start(*arguments, **options):
+        servers.append(Server(*arguments, **options))
         return servers[-1]
 
     yield start
@@ -129,7 +142,7 @@ def start_server():
 def server(start_server, worker_id):
     """A server whose kernels start when a page is opened: none is started ahead of nobody."""
     port = "8971" if worker_id == "master" else f"897{worker_id.removeprefix('gw')}"
-    return start_server("--port", port, "--pool", "0")
+    return start_server("--port", port)
 
 
 @pytest.fixture(scope="session")
@@ -189,6 +202,75 @@ AT_REST = """(() => {
 })();"""
 
 
+# Panels of `lab.interact` by the name of their function, which is in the code behind them; whether one is at rest.
+LAB_PANELS = """(() => {
+    const since = new Map();
+    const named = (name) => {
+        const code = [...document.querySelectorAll(".kd-code")].find(e => e.textContent.match(`interact\\\\(${name}\\\\b`));
+        return code?.previousElementSibling.querySelector(".kdlab-panel");
+    };
+    window.labPanel = named;
+    window.labAtRest = (name) => {
+        if (named(name)?.querySelector("[data-kdlab=state] p")?.dataset.state !== "idle") since.delete(name);
+        else if (!since.has(name)) since.set(name, performance.now());
+        else if (performance.now() - since.get(name) > 700) {
+            since.delete(name);
+            return true;
+        }
+        return false;
+    };
+})();"""
+
+
+class LabPage:
+    """A page of `lab.interact` panels."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def panel(self, name):
+        """The panel of the function ``name``, brought on the screen."""
+        found = self.page.wait_for_function("name => labPanel(name)", arg=name, timeout=60_000).as_element()
+        found.evaluate("(panel, name) => panel.dataset.test = name", name)
+        panel = self.page.locator(f'[data-test="{name}"]')
+        panel.scroll_into_view_if_needed()
+        return panel
+
+    def settled(self, name):
+        """The panel, when the kernel has done all that it was asked for."""
+        panel = self.panel(name)
+        self.page.wait_for_function("name => labAtRest(name)", arg=name, timeout=120_000)
+        return panel
+
+    def press(self, name, control, *keys):
+        """Press keys on a slider and wait for what they come to; return its value, in a logarithmic one the exponent.
+
+        The browser says it to one decimal, and steps are eighths.
+        """
+        handle = self.panel(name).get_by_role("slider", name=control, exact=True)
+        handle.focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+        self.settled(name)
+        return round(8 * float(handle.get_attribute("aria-valuenow"))) / 8
+
+    def words(self, name):
+        """The words that a panel shows of its figures and otherwise."""
+        panel = self.settled(name)
+        alts = panel.locator("[data-kdlab=figure] img").evaluate_all("all => all.map(e => e.alt)")
+        return "\n".join([*alts, *panel.locator(".kdlab-result .widget-html-content").all_inner_texts()])
+
+    def says(self, name, text):
+        """Wait until a panel says ``text`` in its words."""
+        if not Server.wait(lambda: text in self.words(name), 30):
+            assert text in self.words(name)
+        return True
+
+    def said(self, name):
+        """What stands beside the controls of a panel."""
+        return self.panel(name).locator("[data-kdlab=state] p").inner_text()
+
+
 class Pages:
     """Opened pages, and the errors that they logged."""
 
@@ -197,7 +279,7 @@ class Pages:
 
     def open(self, url, selector=".kd-panel", width=1280, height=900, script=""):
         context = self.browser.new_context(viewport={"width": width, "height": height})
-        context.add_init_script(AT_REST + script)
+        context.add_init_script(AT_REST + LAB_PANELS + script)
         self.contexts.append(context)
         page = context.new_page()
         page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))
@@ -230,6 +312,34 @@ def _opened(browser):
     yield pages.open
     pages.close()
     assert pages.problems == []
+
+
+@pytest.fixture
+def open_lab_page(open_page):
+    """Return a function that opens a URL whose page has `lab.interact` panels."""
+
+    def open_(url, **options):
+        return LabPage(open_page(url, ".kdlab-panel [data-kdlab=state] p", **options))
+
+    return open_
+
+
+@pytest.fixture(scope="module")
+def module_lab_page(browser, server, request):
+    """The chapter NAME of a test file, opened once; at the end it may have logged no error."""
+    pages = Pages(browser)
+    yield LabPage(pages.open(server.page(request.module.NAME), ".kdlab-panel [data-kdlab=state] p"))
+    pages.close()
+    assert pages.problems == []
+
+
+@pytest.fixture
+def lab_page(module_lab_page):
+    """The module's page, wide, with nothing unfolded; where the sliders stand is what the test before left."""
+    module_lab_page.page.set_viewport_size({"width": 1280, "height": 900})
+    close = "for (const details of document.querySelectorAll('details[open]')) details.open = false"
+    module_lab_page.page.evaluate(close)
+    return module_lab_page
 
 
 @pytest.fixture(scope="module")
@@ -287,9 +397,10 @@ def fits_and_is_accessible():
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(300)
             too_wide = page.evaluate(
-                """() => [...document.querySelectorAll('#rendered_cells *, .kd-panel *')].filter(e => {
+                """() => [...document.querySelectorAll('#rendered_cells *, .kd-panel *, .kdlab-panel *')].filter(e => {
                     const box = e.getBoundingClientRect();
-                    const scrolls = e.closest('mjx-container, .kd-hidden, .kd-scroll, .kd-code, .kd-wide');
+                    const scrolls = e.closest(
+                        'mjx-container, .kd-hidden, .kd-scroll, .kd-code, .kd-wide, .kdlab-hidden, .kdlab-scroll, pre');
                     return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
                 }).map(e => e.outerHTML.slice(0, 120))"""
             )

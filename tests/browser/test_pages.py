@@ -1,10 +1,12 @@
 """For every page: no source, no traceback, no error, nothing overflows, accessible, linked, its kernel goes."""
 
+import nbformat
 import pytest
 
-from kdlab.lab.pages import CHAPTERS
+from kdlab.lab.pages import CHAPTERS, notebooks_folder
 
-PAGES = {"index": ".kd-card", **{page.name: ".kd-panel" for page in CHAPTERS}}
+PANEL = ".kd-panel, .kdlab-panel"  # of the pages before `lab.interact`, and of those with it
+PAGES = {"index": ".kd-card", **{page.name: PANEL for page in CHAPTERS}}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -75,8 +77,10 @@ window.setTimeout = (run, delay, ...more) => wait(run, delay === 100 ? 3000 : de
 
 
 def test_widgets_that_come_late_are_shown(server, open_page):
-    page = open_page(server.page(CHAPTERS[0].name), script=LATE)
-    assert server.wait(lambda: page.locator(".kd-panel").count() == 5, 30)
+    page = open_page(server.page(CHAPTERS[0].name), PANEL, script=LATE)
+    book = nbformat.read(notebooks_folder() / f"{CHAPTERS[0].name}.ipynb", as_version=4)
+    expected = sum("lab.interact(" in cell.source or "questions()" in cell.source for cell in book.cells)
+    assert server.wait(lambda: page.locator(PANEL).count() == expected, 30)
     assert page.get_by_text("model not found").count() == page.get_by_text("Loading widget").count() == 0
 
 
@@ -86,7 +90,7 @@ def test_navigation_leads_through_all_pages_and_home_and_ctrl_c_ends_all(start_s
     assert page.url.endswith("/voila/render/index.ipynb")
     for chapter in CHAPTERS:
         page.locator(".kd-nav .kd-next").first.click()
-        page.wait_for_selector(".kd-panel", timeout=60_000)
+        page.wait_for_selector(PANEL, timeout=60_000)
         assert chapter.name in page.url
         assert chapter.title in page.inner_text("h1")
     page.locator(".kd-nav .kd-home").first.click()
@@ -99,13 +103,13 @@ def test_navigation_leads_through_all_pages_and_home_and_ctrl_c_ends_all(start_s
 
 
 def test_the_kernel_is_gone_after_leaving(start_server, open_page):
-    server = start_server("--port", "8981", "--pool", "0")
+    server = start_server("--port", "8981")
     assert server.kernels() == 0
-    page = open_page(server.page(CHAPTERS[0].name))
+    page = open_page(server.page(CHAPTERS[0].name), PANEL)
     assert server.kernels() == 1
     page.goto("about:blank")
     assert server.wait(lambda: server.kernels() == 0, 10)
-    page = open_page(server.page(CHAPTERS[0].name))
+    page = open_page(server.page(CHAPTERS[0].name), PANEL)
     assert server.kernels() == 1
     page.close(run_before_unload=True)
     assert server.wait(lambda: server.kernels() == 0, 10)
