@@ -10,7 +10,7 @@ STATES = "[...document.querySelectorAll('[data-kdlab=state] p')].map(p => p.data
 
 def panel(page, function):
     """The panel whose code, shown below it, calls ``function``."""
-    code = page.locator(".kd-code", has_text=f"lab.interact({function}")
+    code = page.locator(".kd-code", has_text=f"lab.interact({function},")
     return code.locator("xpath=preceding::*[contains(@class, 'kdlab-panel')][1]")
 
 
@@ -35,7 +35,7 @@ def opened(browser, server):
 
 
 def test_the_address_is_read_and_what_it_may_not_say_is_named(opened):
-    assert "bits = “9”; accepted is a whole number from 2 to 8" in opened.inner_text("[data-kdlab=page]")
+    opened.get_by_text("bits = “9”; accepted is a whole number from 2 to 8").wait_for(state="attached", timeout=60_000)
     one = panel(opened, "measured")
     at_rest(opened, one)
     assert one.locator("select").nth(2).evaluate("e => e.selectedOptions[0].text") == "200 samples"
