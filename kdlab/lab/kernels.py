@@ -163,6 +163,8 @@ def _no_main():
 
 def _run_kernel(arguments, environment, folder, quiet):
     """Become a kernel; runs in the fork."""
+    import ipywidgets
+    import matplotlib
     import numpy as np
     from ipykernel.kernelapp import IPKernelApp
 
@@ -181,4 +183,7 @@ def _run_kernel(arguments, environment, folder, quiet):
     np.random.seed()  # noqa: NPY002 - every fork has the same state; Python's own random is seeded anew by itself
     application = IPKernelApp.instance()
     application.initialize(arguments)
+    # Both look for a kernel when they are imported, and there was none yet.
+    ipywidgets.register_comm_target()
+    matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
     application.start()

@@ -77,7 +77,7 @@ class Client:
     def __init__(self, socket):
         self.socket, self.session, self.states, self.figures = socket, uuid.uuid4().hex, {}, 0
 
-    async def send(self, kind, content, channel="shell"):
+    async def send(self, kind, content):
         """Send one message of that type to the kernel."""
         header = {
             "msg_id": uuid.uuid4().hex,
@@ -86,7 +86,8 @@ class Client:
             "username": "",
             "version": "5.3",
         }
-        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": channel}
+        metadata = {"version": "1.0.0" if content.get("target_name") == "jupyter.widget.control" else "2.1.0"}
+        message = {"header": header, "parent_header": {}, "metadata": metadata, "content": content, "channel": "shell"}
         await self.socket.write_message(json.dumps(message))
 
     async def update(self, model, **state):
@@ -124,8 +125,8 @@ async def by_protocol(url, stay):
         page = (await AsyncHTTPClient().fetch(HTTPRequest(url, request_timeout=PATIENCE))).body.decode()
         (kernel,) = set(re.findall(r'"kernelId": "([^"]+)"', page))
         base = url.split("/voila/")[0]
-        socket = await websocket_connect(f"ws{base[4:]}/api/kernels/{kernel}/channels", max_message_size=2**28)
-        client = Client(socket)
+        channels = f"ws{base[4:]}/api/kernels/{kernel}/channels?session_id={uuid.uuid4().hex}"
+        client = Client(await websocket_connect(channels, max_message_size=2**28))
         opening = {"comm_id": uuid.uuid4().hex, "target_name": "jupyter.widget.control", "data": {}}
         await client.send("comm_open", opening)
         await client.send("comm_msg", {"comm_id": opening["comm_id"], "data": {"method": "request_states"}})
@@ -144,7 +145,7 @@ async def by_protocol(url, stay):
             await client.update(slider, value=4.0 * 2 ** (0.125 * (k % 5 + 1)))
             await client.until(lambda before=before: client.figures > before)
             seen["moves"].append(time.perf_counter() - begun)
-        socket.close()
+        client.socket.close()
         address = f"{base}/voila/api/shutdown/{kernel}"
         await AsyncHTTPClient().fetch(HTTPRequest(address, method="POST", body=b""))
     except (OSError, StopIteration, TimeoutError, ConnectionError, ValueError) as error:
