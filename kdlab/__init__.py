@@ -11,6 +11,7 @@ _HOME = {
     "softmax": "softening",
     "distillation_loss": "softening",
     "Dataset": "datasets.dataset",
+    "Split": "datasets.dataset",
     "load": "datasets.dataset",
     "Distiller": "distiller",
     "FeatureDistillation": "features.distillation",
