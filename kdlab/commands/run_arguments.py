@@ -226,7 +226,7 @@ def _add_settings(parser, command, suffix, what):
             "--patience",
             whole_number(1),
             None,
-            "epochs without a better one, on validation data, before the run stops (default: a quarter of the epochs)",
+            "epochs without a better one, on validation data, before the run stops (default: half of the epochs; 5 of up to 30)",
         ),
     )
     for name, kind, default, text in numbers:

@@ -292,7 +292,7 @@ class _Command:
         options = self.options
         suggested = runs.suggest(len(self.data.train))
         if options.epochs is not None:
-            suggested["patience"] = max(5, options.epochs // 4)
+            suggested["patience"] = 5 if options.epochs <= 30 else options.epochs // 2
         return runs.Settings(
             **{**suggested, **_given(options, "epochs", "batch_size", "patience")},
             learning_rate=options.learning_rate,
