@@ -1,6 +1,7 @@
 """kdlab: an interactive teaching lab for knowledge distillation.
 
-Public names load on first use (PEP 562): ``import kdlab`` imports neither TensorFlow nor matplotlib.
+Public names and submodules load on first use (PEP 562): ``import kdlab`` imports neither TensorFlow nor matplotlib nor
+ipywidgets.
 """
 
 import importlib

@@ -17,6 +17,8 @@ with without_standard_error():
 
 tf.get_logger().setLevel("ERROR")  # what it says of retracing is of no use to a reader
 
+tf.get_logger().setLevel("WARNING")  # in notebooks it would tell of every file that is written
+
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
         f"kdlab runs on Keras with the TensorFlow backend, but Keras was already imported with "

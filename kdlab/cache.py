@@ -4,10 +4,10 @@ import errno
 import os
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["ELSEWHERE", "cache_folder", "explained", "new_file"]
+__all__ = ["ELSEWHERE", "cache_folder", "explained", "new_file", "try_file"]
 
 ELSEWHERE = "write to another place"
 """What to do about a folder that the user chose, for ``new_file`` and ``explained``."""
@@ -54,6 +54,16 @@ def new_file(path, otherwise=_OTHERWISE):
             raise
 
 
+class _OnlyTried(Exception):  # noqa: N818 - it is no error
+    pass
+
+
+def try_file(path, otherwise=_OTHERWISE):
+    """Raise the OSError that ``new_file`` would raise for ``path``; what is there stays as it is."""
+    with suppress(_OnlyTried), new_file(path, otherwise):
+        raise _OnlyTried
+
+
 @contextmanager
 def explained(folder, otherwise=_OTHERWISE):
     """Within the block, an OSError says in one line what to do about a folder that is full or cannot be written to."""
@@ -64,6 +74,8 @@ def explained(folder, otherwise=_OTHERWISE):
             what = f"there is no space left in {folder}: free some"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             what = f"{folder} cannot be written to ({error.strerror}): allow it"
+        elif error.errno == errno.ENAMETOOLONG:
+            what = f"a name is too long for a file in {folder}: choose a shorter one"
         else:
             raise
         raise OSError(f"{what}, or {otherwise}; nothing half-written is left") from error

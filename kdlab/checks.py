@@ -2,10 +2,24 @@
 
 import math
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 
-__all__ = ["check_alpha", "check_count", "check_labels", "check_logits", "check_same_shape", "check_temperature"]
+__all__ = [
+    "HIGHEST_TEMPERATURE",
+    "LOWEST_TEMPERATURE",
+    "check_alpha",
+    "check_count",
+    "check_labels",
+    "check_logits",
+    "check_model_file",
+    "check_same_shape",
+    "check_temperature",
+    "check_training_temperature",
+]
+
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 10_000.0  # beyond, float32 rounds the softened differences away
 
 
 def check_temperature(temperature, name="temperature"):
@@ -15,6 +29,15 @@ def check_temperature(temperature, name="temperature"):
     if not _is_number(temperature) or not math.isfinite(temperature) or temperature <= 0:
         raise ValueError(f"{name} must be a finite number above 0, got {temperature!r}")
     return float(temperature)
+
+
+def check_training_temperature(temperature, name="temperature"):
+    """Return ``temperature`` as a float, or raise ValueError for one that single precision cannot train at."""
+    temperature = check_temperature(temperature, name)
+    if not LOWEST_TEMPERATURE <= temperature <= HIGHEST_TEMPERATURE:
+        accepted = f"from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
+        raise ValueError(f"{name} must be {accepted} to train in single precision, got {temperature:g}")
+    return temperature
 
 
 def check_alpha(alpha, name="alpha"):
@@ -33,6 +56,31 @@ def check_count(value, name, least=1, most=None):
         accepted = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be a whole number {accepted}, got {value!r}")
     return int(value)
+
+
+def check_model_file(path):
+    """Return ``path`` as a Path, or raise ValueError: for one that is not there, or one of a format that is not read.
+
+    Accepted is a ``.keras`` file. Of the older formats of Keras and TensorFlow the message says how to get one.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if (path / "saved_model.pb").exists():
+            raise ValueError(
+                f"{path} is a TensorFlow SavedModel, whose layers Keras 3 cannot read: where the model was made, save it "
+                "with model.save('model.keras')"
+            )
+        raise ValueError(f"{path} is a folder, not a .keras file")
+    if not path.is_file():
+        where = "" if path.parent.is_dir() else f": there is no folder {path.parent}"
+        raise ValueError(f"there is no file {path}{where}")
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        new = path.with_suffix(".keras")
+        raise ValueError(
+            f"{path} is in Keras's older format; this line makes a .keras file of it: python -c \"import keras; "
+            f"keras.saving.load_model('{path}', compile=False).save('{new}')\""
+        )
+    return path
 
 
 def check_logits(logits, name="logits", dimensions=None):

@@ -1,16 +1,17 @@
 """``Distiller``: a Keras model that trains a student on a teacher's logits; compile, fit, evaluate, save."""
 
+import math
 from types import SimpleNamespace
 
 from .backend import keras, tf
-from .checks import check_alpha, check_temperature
+from .checks import check_alpha, check_training_temperature
 from .execution import choose_execution, count_steps
 from .features.distillation import FeatureDistillation, FeatureTerm
 from .features.taps import tap
 from .losses import SoftCrossEntropy, ensemble_logits
 from .teacher_targets import TeacherTargets
 from .training_checks import DivergenceGuard, check_models
-from .transfer_set import in_memory, labels_and_targets, prepare, weigh_classes, weights
+from .transfer_set import find_fault, in_memory, labels_and_targets, prepare, weigh_classes, weights
 
 __all__ = ["Distiller"]
 
@@ -73,7 +74,7 @@ class Distiller(keras.Model):
             raise ValueError(f"distillation_loss must be one of kdlab.losses, got {distillation_loss!r}")
         self.student = student
         self.distillation_loss = distillation_loss or SoftCrossEntropy()
-        self._temperature = tf.Variable(check_temperature(temperature), trainable=False, dtype=tf.float64)
+        self._temperature = tf.Variable(check_training_temperature(temperature), trainable=False, dtype=tf.float64)
         self._alpha = tf.Variable(check_alpha(alpha), trainable=False, dtype=tf.float64)
         feature_alpha = check_alpha(feature_alpha, "feature_alpha")
         self._feature_alpha = tf.Variable(feature_alpha, trainable=False, dtype=tf.float64)
@@ -92,7 +93,7 @@ class Distiller(keras.Model):
         """The teacher: a ``keras.Model``, a list of them, or None."""
         return self.teacher_targets.teacher
 
-    temperature = _settable("temperature", check_temperature, "The temperature T, finite and above 0")
+    temperature = _settable("temperature", check_training_temperature, "The temperature T, finite and above 0")
     alpha = _settable("alpha", check_alpha, "The weight α of the distillation term, from 0 to 1")
     feature_alpha = _settable("feature_alpha", check_alpha, "The weight φ of the feature loss, from 0 to 1")
 
@@ -173,8 +174,8 @@ class Distiller(keras.Model):
             )
         elif isinstance(x, tf.data.Dataset) and int(x.cardinality()) == 0:
             raise ValueError("the transfer set is empty: x yields no batches")
-        elif class_weight is not None and isinstance(x, tf.data.Dataset):
-            x, class_weight = weigh_classes(x, class_weight), None
+        elif class_weight is not None:
+            x, class_weight = weigh_classes(x, class_weight, self._classes), None
         guard = DivergenceGuard()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(guard)
@@ -183,20 +184,33 @@ class Distiller(keras.Model):
             if self.compiled and self._choose_execution:
                 steps = count_steps(x, batch_size, keywords.get("steps_per_epoch"))
                 choose_execution(self, self.student, steps and steps * epochs, callbacks)
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            **keywords,
-        )
+        try:
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                shuffle=shuffle,
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                **keywords,
+            )
+        except (FloatingPointError, tf.errors.InvalidArgumentError) as error:
+            # Looked for here only: before, it would cost a pass over data that may be large.
+            batches = _batches(x, y, sample_weight)
+            if fault := find_fault(batches, self._classes or math.inf, keywords.get("steps_per_epoch")):
+                guard.restore()
+                raise ValueError(f"{fault}. The student is as it was {guard.when}") from error
+            raise
+
+    @property
+    def _classes(self):
+        """The number of classes, None where the student is not built yet."""
+        return self.student.output_shape[-1] if self.student.built and getattr(self.student, "outputs", None) else None
 
     def teacher_logits(self, x, batch_size=256):
         """Return the teacher's logits on ``x``, float32: (N, C), or for a list of K teachers (N, K, C).
@@ -295,6 +309,15 @@ class Distiller(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+
+def _batches(x, y, sample_weight):
+    """Return what ``fit`` got as batches (x, y[, weights]); nothing of a generator, which has none to give again."""
+    if in_memory(x):
+        return [(x, y) if sample_weight is None else (x, y, sample_weight)]
+    if isinstance(x, keras.utils.PyDataset):
+        return (x[number] for number in range(x.num_batches or 0))
+    return x if isinstance(x, tf.data.Dataset) else ()
 
 
 _PARTS = ("teacher", "student", "distillation_loss", "features")

@@ -17,6 +17,8 @@ __all__ = [
     "Reliability",
     "accuracy",
     "agreement",
+    "at_chance",
+    "balanced_accuracy",
     "bias_sweep",
     "check_confidence",
     "check_share",
@@ -75,6 +77,26 @@ def accuracy(logits, labels):
     """
     logits, labels = _check_predictions(logits, labels)
     return float(np.mean(logits.argmax(axis=1) == labels))
+
+
+def balanced_accuracy(predicted, labels):
+    """Return the mean over the classes in ``labels`` (N,) of the share of their samples in ``predicted`` (N,): 0 to 1.
+
+    It is 1 / (number of these classes) for whoever guesses, also where one class is much larger than the others.
+    """
+    predicted, labels = np.asarray(predicted), np.asarray(labels)
+    return float(np.mean([(predicted[labels == label] == label).mean() for label in np.unique(labels)]))
+
+
+def at_chance(predicted, labels):
+    """Whether classes (N,) named for samples with these ``labels`` (N,) are no more often right than guesses would be.
+
+    True where the balanced accuracy is below that of guessing, 1 / C, and two of its standard deviations.
+    """
+    classes, samples = np.unique(labels, return_counts=True)
+    guess = 1 / len(classes)
+    deviation = (guess * (1 - guess) * (1 / samples).sum()) ** 0.5 / len(classes)
+    return balanced_accuracy(predicted, labels) <= guess + 2 * deviation
 
 
 def agreement(first_logits, second_logits):

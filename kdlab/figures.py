@@ -8,7 +8,9 @@ colour is also one of marker, hatch or dash.
 
 import contextlib
 import inspect
+import io
 import threading
+import warnings
 from collections import Counter
 from contextvars import ContextVar
 from functools import wraps
@@ -23,6 +25,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from .evaluation import mean_interval, reliability_diagram
+from .export.boards import KIB, kib
 
 __all__ = [
     "bars",
@@ -31,12 +34,20 @@ __all__ = [
     "images",
     "keeping",
     "landscape",
+    "learning",
+    "matrices",
     "matrix",
+    "memory",
     "pixels",
+    "plane",
+    "png",
+    "ranges",
     "regions",
     "reliability",
+    "rounding",
     "strip",
     "students",
+    "ties",
 ]
 
 BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, BLACK = (
@@ -138,6 +149,17 @@ def pixels(figure, width=640, ratio=1.0):
     for artist in moving:
         figure.draw_artist(artist)
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def png(figure, width=900, ratio=1.5):
+    """Return a figure drawn at ``width`` CSS pixels as the bytes of a PNG file."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a file's name may hold signs that the font has not
+        Image.fromarray(pixels(figure, width, ratio)).save(file, "png", optimize=True)
+    return file.getvalue()
 
 
 def _figure(height, panels=1, **options):
@@ -488,7 +510,7 @@ def landscape(temperatures, alphas, differences, chosen=None, title="", label="v
             )
             words += f"; best at T = {chosen[0]:g}, alpha = {chosen[1]:g}: {points[row, column]:+.2f}"
             title += "\n(framed: the best of them)"
-        axes.set_title(f"{title}\nDistilled − alone, {label}, percentage points".strip(), wrap=True)
+        axes.set_title(f"{title}\nDistilled − alone, {label}, percentage points".strip().replace("$", r"\$"), wrap=True)
     figure.set_label(f"{words}.")
     return figure
 
@@ -596,4 +618,233 @@ def diagram():
         "softened at T, meet in the soft loss, weighted by alpha T squared; the student's ordinary answer and the label "
         "in the hard loss, weighted by one minus alpha."
     )
+    return figure
+
+
+def rounding(weights, rounded, bits, title=""):
+    """Draw the numbers ``weights`` (n,) above and what ``bits`` leave of them, ``rounded`` (n,), below, each with its line.
+
+    Upright lines are the levels that there are, where they are fewer than 64: the largest weight fixes them.
+    """
+    weights, rounded = np.asarray(weights, float), np.asarray(rounded, float)
+    most, steps = max(np.abs(weights).max(), 1e-9), 2 ** (bits - 1) - 1
+    with _STYLING, rc_context(STYLE):
+        figure, (axes,) = _figure(2.1)
+        if steps < 32:
+            axes.vlines(np.arange(-steps, steps + 1) / steps * most, -0.2, 1.2, color="#d5dae0", linewidth=1)
+        axes.add_collection(
+            LineCollection(
+                [[(w, 1), (r, 0)] for w, r in zip(weights, rounded, strict=True)], colors="#7a8794", linewidths=0.6
+            )
+        )
+        axes.plot(weights, np.ones_like(weights), "o", color=BLUE, alpha=0.7, markersize=6, markeredgecolor="white")
+        axes.plot(rounded, np.zeros_like(rounded), "s", color=ORANGE, markersize=6, markeredgecolor="white")
+        axes.set_yticks([1, 0], ["float32", f"{bits} bits"])
+        axes.set(ylim=(-0.35, 1.35), xlabel="weight")
+        axes.set_title(title or f"{len(weights)} weights, {2 * steps + 1} levels")
+    error = np.sqrt(((weights - rounded) ** 2).sum() / max((weights**2).sum(), 1e-12))
+    figure.set_label(
+        f"{title or 'Weights'}: {len(weights)} weights from {weights.min():.3g} to {weights.max():.3g} and what {bits} bits, "
+        f"{2 * steps + 1} levels, leave of them: {len(np.unique(rounded))} different values, rounding errors of "
+        f"{100 * error:.2g} per cent of the weights' own size."
+    )
+    return figure
+
+
+def ranges(values, low, high, title="", xlabel="value"):
+    """Draw how often numbers ``values`` (any shape) occur, and the range ``low`` to ``high`` that int8 can hold of them."""
+    values = np.ravel(values)
+    outside = np.mean((values < low) | (values > high))
+    with _STYLING, rc_context(STYLE):
+        figure, (axes,) = _figure(2.6)
+        ends = min(values.min(), low), max(values.max(), high)
+        _, edges, bars_ = axes.hist(values, bins=60, range=ends, color=BLUE)
+        for edge, bar in zip(edges, bars_, strict=False):
+            if edge + bar.get_width() < low or edge > high:
+                bar.set(facecolor=VERMILLION, hatch="xx")
+        axes.axvspan(low, high, color=GREEN, alpha=0.12, zorder=0)
+        for end, dash, where in ((low, "-", "−128"), (high, "-", "127")):
+            axes.axvline(end, color=GREEN, linestyle=dash, linewidth=2)
+            axes.text(end, 1.0, f" {where} ", transform=axes.get_xaxis_transform(), ha="right" if end == low else "left",
+                      va="bottom", color="#00664b", fontsize=9)  # fmt: skip
+        axes.set(yscale="log", xlabel=xlabel, ylabel="how many")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
+    figure.set_label(
+        f"{title or 'Values'}: from {values.min():.3g} to {values.max():.3g}; int8 holds {low:.3g} to {high:.3g}, "
+        f"{100 * outside:.2g} per cent of the values lie outside and are clipped."
+    )
+    return figure
+
+
+def memory(boards, models, titles=("flash of the boards, and the files", "RAM in one piece, and the arenas")):
+    """Draw bars of what boards have and a line across them for what each model needs, flash and RAM, on logarithmic axes.
+
+    ``boards`` is {name: (flash, ram)} and ``models`` {name: (file, arena)}, all in bytes; an arena may be None, not known.
+    Where a line lies within a bar there is room.
+    """
+    low = 0.6 * min(need for needs in models.values() for need in needs if need) / KIB
+    high = 2 * max(size for sizes in (*boards.values(), *models.values()) for size in sizes if size) / KIB
+    with _STYLING, rc_context(STYLE):
+        figure, every = _figure(1.0 + 0.5 * len(boards), 2)
+        for place, (axes, title) in enumerate(zip(every, titles, strict=True)):
+            for row, (name, sizes) in enumerate(boards.items()):
+                axes.barh(row + 0.2, sizes[place] / KIB - low, 0.38, left=low, color="#cfd8e0")
+                axes.text(low * 1.1, row - 0.05, name, va="bottom", fontsize=9)
+            for (name, needs), colour, dash in zip(models.items(), COLOURS, DASHES, strict=False):
+                size = np.nan if needs[place] is None else needs[place] / KIB
+                rows = np.arange(len(boards))
+                axes.vlines(size * np.ones(len(rows)), rows - 0.02, rows + 0.42, color=colour, linestyle=dash, linewidth=3,
+                            label=name if place == 0 else None)  # fmt: skip
+            axes.set(
+                xscale="log", xlim=(low, high), ylim=(len(boards) - 0.45, -0.6), yticks=(), xlabel="KiB", title=title
+            )
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+            axes.spines["left"].set_visible(False)
+        figure.legend(loc="outside lower left", ncols=1 if _NARROW.get() else 3, handlelength=3)
+    words = [f"{n}: file {kib(f)}" + (f", arena {kib(a)}" if a is not None else "") for n, (f, a) in models.items()]
+    have = [f"{n}: flash {kib(f)}, RAM {kib(r)}" for n, (f, r) in boards.items()]
+    figure.set_label(f"What models need against what boards have. {'; '.join(words)}. Boards: {'; '.join(have)}.")
+    return figure
+
+
+@_kept
+def learning(kinds, title="", teacher=None, trained=1.0):
+    """Draw kinds of students side by side: test accuracy of each, and how it came about, epoch by epoch.
+
+    ``kinds`` is {name: (n, epochs)}, accuracies from 0 to 1 with a row per student, NaN where it is not trained yet;
+    up to five students have a curve each, more only their mean. ``teacher`` is its test accuracy, for a line;
+    ``trained``, up to 1, shows the students after that share of their training.
+    """
+    figure, (left, right) = _figure(1.2 + 0.62 * len(kinds), 2)
+    rows = _Strip(figure, left, [1] * len(kinds), "test accuracy, per cent")
+    heading, lines, single = left.set_title(" "), [], []
+    for (name, accuracy), colour, dash in zip(kinds.items(), COLOURS, DASHES, strict=False):
+        lines.append(right.plot([], [], color=colour, linestyle=dash, linewidth=2.2, label=name)[0])
+        few = len(accuracy) if len(accuracy) <= 5 else 0
+        single.append([right.plot([], [], color=colour, linestyle=dash, linewidth=0.8)[0] for _ in range(few)])
+    right.set(xlabel="share of the training, per cent", ylabel="mean test accuracy, per cent", xlim=(0, 100))
+    right.set_title("While they learn")
+    right.legend(loc="lower right")
+    cursor = right.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
+    figure.moving += [*lines, *(line for some in single for line in some), cursor]
+
+    def update(kinds, title="", teacher=None, trained=1.0):
+        now, late = {}, []
+        for (name, accuracy), line, some in zip(kinds.items(), lines, single, strict=True):
+            accuracy = np.asarray(accuracy, float)
+            epochs = accuracy.shape[1]
+            seen = accuracy[:, : max(round(trained * epochs), 1)]
+            now[name] = np.array([row[np.isfinite(row)][-1] for row in seen if np.isfinite(row).any()] or [np.nan])
+            begun = np.isfinite(accuracy).any(axis=0)
+            mean = np.full(epochs, np.nan)
+            mean[begun] = 100 * np.nanmean(accuracy[:, begun], axis=0)
+            share = 100 * np.arange(1, epochs + 1) / epochs
+            line.set_data(share, mean)
+            for thin, row in zip(some, accuracy, strict=False):
+                thin.set_data(share, 100 * row)
+            late.append((100 * accuracy if some else mean[None])[:, epochs // 8 :].ravel())
+        words = rows.update(now, None if teacher is None else ("teacher", teacher))
+        words = "; ".join(part for part in words.split("; ") if "nan" not in part)
+        late = np.concatenate(late)
+        if np.isfinite(late).any():
+            _limits(right, figure, np.nanmin(late), min(np.nanmax(late), 100), 5, "y")
+        cursor.set_xdata([np.nan if trained == 1 else 100 * trained] * 2)
+        said = "Each dot is a student" if trained == 1 else f"After {trained:.0%} of the training"
+        _set_texts(figure, [heading], [title or said])
+        figure.set_label(f"{title or 'Test accuracy in per cent, a dot per student'}. {words}.")
+
+    return figure, update
+
+
+def ties(pairs, widths=(16, 16), teacher=(256, 256), inputs=64, classes=10, answers=True):
+    """Draw teacher above and student below, layer by layer, with a line for every two layers that are compared.
+
+    ``pairs`` are (teacher's layer, student's layer), by the names "hidden_1", "hidden_2", … of dense layers of these
+    many units; ``answers`` says whether the softened answers are compared, too.
+    """
+    with _STYLING, rc_context(STYLE):
+        figure, (axes,) = _figure(2.5)
+        axes.set(xlim=(0, 100), ylim=(0, 100))
+        axes.axis("off")
+        places = {}
+        for name, units, height, colour in (("teacher", teacher, 76, "#fbe9c4"), ("student", widths, 24, "#cfe5f2")):
+            layers = ["pixels", *(f"hidden_{k}" for k in range(1, len(units) + 1)), "logits"]
+            for k, (layer, count) in enumerate(zip(layers, (inputs, *units, classes), strict=True)):
+                places[name, layer] = 11 + 78 * k / (len(layers) - 1), height
+                tied = layer in {pair[name == "student"] for pair in pairs}
+                axes.text(
+                    *places[name, layer], f"{layer.replace('_', ' ')}\n{count}", ha="center", va="center", fontsize=9,
+                    bbox={"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": BLUE if tied else "#54606d",
+                          "linewidth": 2.5 if tied else 1},
+                )  # fmt: skip
+                if k:
+                    start, end = places[name, layers[k - 1]], places[name, layer]
+                    axes.plot([start[0], end[0]], [height] * 2, color="#54606d", linewidth=1.2, zorder=0)
+            axes.text(0, height + (20 if name == "teacher" else -20), name, ha="left", va="center", fontsize=9.5)
+        for theirs, ours in pairs:
+            ends = places["teacher", theirs], places["student", ours]
+            axes.plot(*zip(*ends, strict=True), color=BLUE, linewidth=3.5, zorder=0)
+        if answers:
+            ends = places["teacher", "logits"], places["student", "logits"]
+            axes.plot(*zip(*ends, strict=True), color=ORANGE, linewidth=3, linestyle="--", zorder=0)
+    words = [f"the teacher's {t} with the student's {s}".replace("_", " ") for t, s in pairs]
+    words += ["the softened answers (dashed)"] if answers else []
+    figure.set_label(f"Compared are {'; '.join(words) or 'neither layers nor softened answers'}.")
+    return figure
+
+
+def matrices(tables, rows, columns, ylabel="", xlabel="", framed=(), limits=(0, 1)):
+    """Draw tables of numbers of one shape beside each other: ``tables`` is {title: (R, C)}, framed cells (row, column).
+
+    Colours reach from the first to the second of ``limits``.
+    """
+    with _STYLING, rc_context(STYLE):
+        height = 0.75 + 0.34 * len(rows)
+        figure, every = _figure(height + (0.35 if _NARROW.get() else 0.1), len(tables))
+        for axes, (title, values) in zip(every, tables.items(), strict=True):
+            values = np.asarray(values, float)
+            cells = axes.imshow(values, cmap=WHITE_TO_BLUE, vmin=limits[0], vmax=limits[1], aspect="auto")
+            _numbers_on(axes, cells, values, [[f"{v:.2f}" for v in row] for row in values])
+            first = axes is every[0] or _NARROW.get()
+            axes.set_xticks(range(len(columns)), columns)
+            axes.set_yticks(range(len(rows)), rows if first else [""] * len(rows))
+            axes.set(
+                title=title,
+                xlabel=xlabel if axes is every[-1] or not _NARROW.get() else "",
+                ylabel=ylabel if first else "",
+            )
+            for row, column in framed:
+                frame = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=BLACK, linewidth=2.5, zorder=3)
+                axes.add_patch(frame)
+    said = []
+    for title, values in tables.items():
+        some = framed or [(r, c) for r in range(len(rows)) for c in range(len(columns))][:12]
+        said.append(f"{title}: " + ", ".join(f"{rows[r]} and {columns[c]} {values[r][c]:.2f}" for r, c in some))
+    figure.set_label(f"Tables of numbers, rows {ylabel}, columns {xlabel}. {'; '.join(said)}.")
+    return figure
+
+
+def plane(points, labels):
+    """Draw samples in a plane, each as the digit of its class: ``points`` is {title: (N, 2)}, on the same axes."""
+    every = np.concatenate([np.asarray(values) for values in points.values()])
+    (left, bottom), (right, top) = every.min(axis=0), every.max(axis=0)
+    with _STYLING, rc_context(STYLE):
+        across = 2 if _NARROW.get() else len(points)
+        down = -(-len(points) // across)
+        figure = Figure(figsize=(6.4, 2.1 * down))
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel()
+        for axes, (title, values) in zip(grid, points.items(), strict=False):
+            for c in np.unique(labels):
+                colour = (BLACK, BLUE, VERMILLION, "#00664b", PURPLE)[c % 5]
+                axes.plot(
+                    *np.asarray(values)[labels == c].T, marker=f"${c}$", linestyle="", color=colour, markersize=5.5
+                )
+            axes.set(xticks=(), yticks=(), title=title)
+            axes.spines[:].set_visible(True)
+        for axes in grid[len(points) :]:
+            axes.axis("off")
+        pad = 0.05 * np.array([right - left, top - bottom])
+        grid[0].set(xlim=(left - pad[0], right + pad[0]), ylim=(bottom - pad[1], top + pad[1]))
+    figure.set_label(f"{len(labels)} samples in one plane, each drawn as its class: " + "; ".join(points) + ".")
     return figure

@@ -8,7 +8,7 @@ softmax(z_s / T).
 from numbers import Real
 
 from .backend import keras, tf
-from .checks import check_temperature
+from .checks import check_training_temperature
 
 __all__ = [
     "DecoupledKnowledgeDistillation",
@@ -37,7 +37,7 @@ class _LogitsLoss(keras.distillation.DistillationLoss):
     def __init__(self, temperature=4.0):
         # A variable is taken as it is: its value may change between steps without a new trace.
         variable = isinstance(temperature, (tf.Variable, keras.Variable))
-        self.temperature = temperature if variable else check_temperature(temperature)
+        self.temperature = temperature if variable else check_training_temperature(temperature)
 
     def per_sample(self, *, teacher_logits, student_logits, labels=None, temperature=None):
         """Return the loss of each sample, (N,), in nats, from two tensors (N, C).

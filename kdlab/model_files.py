@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from .backend import keras
 from .cache import ELSEWHERE, explained
+from .checks import check_model_file
 from .distiller import Distiller
 from .training_checks import check_not_probabilities
 
-__all__ = ["check_fits", "fingerprint", "load", "save"]
+__all__ = ["cause", "check_fits", "fingerprint", "input_shape", "load", "save"]
 
 
 def load(path):
@@ -21,9 +23,7 @@ def load(path):
 
     Raises ValueError for a file that is missing, is damaged or no Keras model, or holds code.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+    path = check_model_file(path)
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is no .keras file, or only a part of one")
     try:
@@ -33,9 +33,32 @@ def load(path):
             raise ValueError(
                 f"{path} holds Python code (a Lambda layer), which is not run: save the model without it"
             ) from error
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} cannot be opened as a Keras model: {reason}") from error
+        raise ValueError(f"{path} cannot be opened as a Keras model: {cause(error)}") from error
     return model.student if isinstance(model, Distiller) else model
+
+
+def input_shape(path):
+    """Return the shape of a sample of the model in a ``.keras`` file, None for a size that is free, without opening it as a model.
+
+    None where its configuration, or the file, does not tell.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            text = file.read("config.json").decode()
+        found = re.search(r'"batch_(?:input_)?shape": (\[[^\]]*\])', text)
+        return tuple(json.loads(found[1])[1:]) if found else None
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
+
+
+def cause(error, length=300):
+    """Return the reason at the bottom of one of Keras's or TensorFlow's errors, one line: its message without configurations.
+
+    Keras wraps an error in others, each with the configuration of all that it was opening, before the reason.
+    """
+    text = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config: ")[0]
+    text = " ".join(text.split()) or type(error).__name__
+    return text if len(text) <= length else text[:length].rsplit(" ", 1)[0] + " …"
 
 
 def save(model, path):
@@ -68,7 +91,9 @@ def check_fits(model, data, name="model"):
     if inputs:
         takes = tuple(inputs[0].shape[1:])
         if len(takes) != len(samples) or any(a not in (None, b) for a, b in zip(takes, samples, strict=True)):
-            raise ValueError(f"{name} takes samples of shape {takes}, but the data's have shape {samples}")
+            raise ValueError(
+                f"{name} takes samples of shape {takes}, but the data's have shape {samples}{_mend(takes, samples)}"
+            )
     logits = np.asarray(model(np.asarray(data.train.x[:2]), training=False), np.float32)
     if logits.ndim != 2 or logits.shape[1] != classes:
         raise ValueError(
@@ -76,6 +101,18 @@ def check_fits(model, data, name="model"):
             f"it must return {classes} logits per sample"
         )
     check_not_probabilities(logits, name)
+
+
+def _mend(takes, samples):
+    """Return which options of images make samples of the second shape into the first, or nothing."""
+    if len(takes) != 3 or len(samples) != 3:
+        return ""
+    options = {
+        "image_size": takes[0] if takes[:2] != samples[:2] and takes[0] == takes[1] else None,
+        "channels": takes[2] if takes[2] != samples[2] else None,
+    }
+    given = [f"{name}={value} (--{name.replace('_', '-')} {value})" for name, value in options.items() if value]
+    return f"; read them with {' and '.join(given)}" if given else ""
 
 
 def fingerprint(model):

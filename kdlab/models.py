@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .backend import keras
+from .foreign_models import Inputs, adapt, guess_pixel_range, take_softmax_off
 from .model_files import check_fits, load
 
 __all__ = ["NAMES", "build", "cnn", "efficientnet", "mlp", "small_cnn"]
@@ -20,32 +21,49 @@ DOWNLOAD_TIMEOUT = 20  # seconds without a byte
 MOMENTUM = 0.9
 
 
-def build(name_or_path, data, seed=0):
+def build(name_or_path, data, seed=0, inputs=None):
     """Return a ``keras.Model`` for ``data``: one of ``NAMES``, new, or one saved in a ``.keras`` file.
 
     New ones take samples of the shape of ``data.train.x`` and have a logit per class name; ``seed`` fixes their
     initial weights (and becomes Keras's global seed). A file is opened in safe mode, which runs no code of its own.
-    The model's attribute ``note`` is a sentence that a user should read (ImageNet weights, or why not), or "".
+    A file's model may have been made elsewhere: a softmax at its end is taken off, and it gets the samples as ``inputs``,
+    a ``foreign_models.Inputs``, says, or where that is None in the range of pixels that its first layers speak of.
+
+    The model's attribute ``note`` is a sentence that a user should read (ImageNet weights, or why not), or "", and
+    ``foreign`` the ``Inputs`` that it gets.
 
     Raises ValueError for an unknown name, a file that is missing, is no Keras model or holds code, and a model that
     does not fit the data: other samples, other classes, probabilities in place of logits.
     """
-    shape, classes = tuple(data.train.x.shape[1:]), len(data.class_names)
     if name_or_path not in NAMES:
-        if Path(name_or_path).suffix != ".keras":
-            raise ValueError(
-                f"a model must be one of {', '.join(NAMES)} or a file that ends in .keras, got {str(name_or_path)!r}"
-            )
-        model = load(name_or_path)
-    elif name_or_path == "mlp":
+        return _adapted(name_or_path, data, inputs)
+    shape, classes = tuple(data.train.x.shape[1:]), len(data.class_names)
+    if name_or_path == "mlp":
         model = mlp(shape, (512,), classes, seed=seed)
     elif len(shape) != 3:
         raise ValueError(f"{name_or_path} needs images, but the data's samples have shape {shape}: mlp takes those")
     else:
         builder = {"cnn": cnn, "small-cnn": small_cnn, "efficientnet": efficientnet}[name_or_path]
         model = builder(shape, classes, seed=seed)
-    model.note = getattr(model, "note", "")
+    model.note, model.foreign = getattr(model, "note", ""), Inputs()
     check_fits(model, data, f"model {name_or_path}")
+    return model
+
+
+def _adapted(path, data, inputs):
+    """Return the model of a file as ``build`` does."""
+    if Path(path).suffix != ".keras" and not Path(path).exists():
+        raise ValueError(f"a model must be one of {', '.join(NAMES)} or a file that ends in .keras, got {str(path)!r}")
+    model, had_softmax = take_softmax_off(load(path), f"model {path}")
+    check_fits(model, data, f"model {path}")
+    notes = [f"The softmax at the end of {path} is taken off."] if had_softmax else []
+    found = guess_pixel_range(model)
+    inputs = inputs or Inputs(found or (0.0, 1.0))
+    if inputs.pixel_range != (0.0, 1.0):
+        why = "as its first layers say" if inputs.pixel_range == found else "as asked for"
+        notes.append("{} gets pixels from {:g} to {:g}, {}.".format(path, *inputs.pixel_range, why))
+    model = adapt(model, inputs)
+    model.note, model.foreign = " ".join(notes), inputs
     return model
 
 

@@ -43,7 +43,8 @@ def check_not_probabilities(outputs, name):
     if outputs.size and (outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
         raise ValueError(
             f"the {name}'s outputs look like probabilities (none is negative, they sum to 1), but logits are "
-            "needed: leave out the softmax after its last layer"
+            "needed: leave out the softmax after its last layer, or take their logarithm, which are logits too: "
+            "keras.Model(model.inputs, keras.ops.log(model.outputs[0]))"
         )
 
 
@@ -67,13 +68,17 @@ class DivergenceGuard(keras.callbacks.Callback):
         if math.isfinite(loss) and all(np.isfinite(value).all() for _, value in state):
             self.finite, self.when = state, f"after epoch {epoch + 1}"
             return
-        for variable, value in self.finite:
-            variable.assign(value)
+        self.restore()
         what = "weights are not finite" if math.isfinite(loss) else f"the loss is {loss}"
         raise FloatingPointError(
             f"training diverged in epoch {epoch + 1}: {what}. The student is as it was {self.when}; "
             "a smaller learning rate often helps"
         )
+
+    def restore(self):
+        """Put model and optimizer back to where they were after the last epoch that was finite."""
+        for variable, value in self.finite:
+            variable.assign(value)
 
     def _state(self):
         return [(v, v.numpy()) for v in (*self.model.weights, *self.model.optimizer.variables)]

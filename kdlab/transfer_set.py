@@ -1,6 +1,9 @@
 """The transfer set, what a student is distilled on: arrays checked and made ready, batches taken apart."""
 
+import itertools
 import math
+from collections.abc import Mapping
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -10,6 +13,7 @@ from .training_checks import check_not_probabilities
 
 __all__ = [
     "check_teacher_logits",
+    "find_fault",
     "in_memory",
     "labels_and_targets",
     "over_batches",
@@ -40,6 +44,8 @@ def prepare(distiller, x, y=None, targets=None, sample_weight=None, class_weight
     labels = np.full(samples, -1) if y is None else np.asarray(y)
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     labels = check_labels(labels, classes, samples, "y", unlabelled=True).astype(np.int32)
+    if sample_weight is not None and not np.isfinite(sample_weight).all():
+        raise ValueError("sample_weight must be finite numbers, and some are not")
     teacher = distiller.teacher_targets
     targets = _check_targets(teacher, targets or {}, samples, classes)
 
@@ -58,6 +64,7 @@ def prepare(distiller, x, y=None, targets=None, sample_weight=None, class_weight
         if given:
             raise ValueError("give class_weight or sample_weight, not both")
         # Not left to Keras, which refuses class weights beside labels of two parts.
+        class_weight = _check_class_weight(class_weight, classes)
         given = [np.array([class_weight.get(int(label), 1.0) for label in labels], np.float32)]
     return x, (labels, *map(targets.get, teacher.names)), given[0] if given else None, validation
 
@@ -96,21 +103,95 @@ def labels_and_targets(y):
     return tf.reshape(tf.cast(labels, tf.int32), [-1]), dict(zip(("logits", "features"), targets, strict=False))
 
 
-def weigh_classes(dataset, class_weight):
-    """Return a ``tf.data.Dataset`` of (x, y) with a weight per sample: that of its class, or 1.
+def weigh_classes(batches, class_weight, classes):
+    """Return a data set, ``PyDataset`` or generator of (x, y) with a weight per sample: that of its class, or 1.
 
-    Not left to Keras, which fails at unlabelled samples and at labels beside teacher logits.
-    Raises ValueError where the data set brings weights already.
+    Not left to Keras, which fails at unlabelled samples and at labels beside teacher logits. ``class_weight`` is a dict
+    {class: weight} or a sequence of one per class, ``classes`` their number or None. Raises ValueError for other ones,
+    and where the batches bring weights already.
     """
-    classes, values = (np.array(list(part)) for part in (class_weight.keys(), class_weight.values()))
+    by_class = _check_class_weight(class_weight, classes)
+    known, values = np.array(list(by_class)), np.array(list(by_class.values()), np.float32)
 
     def with_weights(x, y, *given):
-        if given:
+        if given and given[0] is not None:
             raise ValueError("give class_weight or sample weights, not both")
-        theirs = tf.cast(labels_and_targets(y)[0][:, None] == classes, tf.float32)
-        return x, y, 1 + tf.reduce_sum(theirs * (values.astype(np.float32) - 1), axis=1)
+        labels = tf.convert_to_tensor(y[0] if isinstance(y, (tuple, list)) else y)
+        theirs = tf.cast(labels_and_targets(labels)[0][:, None] == known, tf.float32)
+        return x, y, 1 + tf.reduce_sum(theirs * (values - 1), axis=1)
 
-    return dataset.map(with_weights)
+    if isinstance(batches, tf.data.Dataset):
+        return batches.map(with_weights)
+    if isinstance(batches, keras.utils.PyDataset):
+        return _Mapped(batches, lambda batch: tuple(with_weights(*batch)))
+    return (tuple(with_weights(*batch)) for batch in batches)
+
+
+class _Mapped(keras.utils.PyDataset):
+    """A ``PyDataset`` whose batches a function changes."""
+
+    def __init__(self, batches, function):
+        names = ("workers", "use_multiprocessing", "max_queue_size")
+        super().__init__(**{name: getattr(batches, name) for name in names} | {"use_multiprocessing": False})
+        self._batches, self._function = batches, function
+
+    def __len__(self):
+        return len(self._batches)
+
+    def __getitem__(self, number):
+        return self._function(self._batches[number])
+
+    def on_epoch_begin(self):
+        self._batches.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._batches.on_epoch_end()
+
+
+def _check_class_weight(class_weight, classes):
+    """Return weights of classes, {class: weight}, or raise ValueError; ``classes`` is their number, None where unknown."""
+    if not isinstance(class_weight, Mapping):
+        weights = np.asarray(class_weight)
+        if weights.ndim != 1 or (classes is not None and len(weights) != classes):
+            raise ValueError(
+                f"class_weight must be a dict from classes to weights or one weight for each of {classes or 'the'} classes, "
+                f"got {class_weight!r}"
+            )
+        class_weight = dict(enumerate(weights.tolist()))
+    for label, weight in class_weight.items():
+        if not isinstance(label, Integral) or not 0 <= label < (classes or math.inf):
+            raise ValueError(
+                f"the classes of class_weight must be whole numbers from 0 to {classes - 1}, got {label!r}"
+            )
+        if not isinstance(weight, Real) or not 0 <= weight < math.inf:
+            raise ValueError(f"the weights of class_weight must be finite numbers of at least 0, got {weight!r}")
+    return class_weight
+
+
+def find_fault(batches, classes, steps=None):
+    """Return what in a transfer set makes a loss that is no number, a sentence, or "" for nothing.
+
+    ``batches`` are (x, y[, weights]) with y as for ``Distiller.fit``; the first ``steps`` of them, or all, are looked at.
+    """
+    for number, (x, y, *weight) in enumerate(itertools.islice(batches, steps), 1):
+        labels, *targets = y if isinstance(y, (tuple, list)) else (y,)
+        labels = np.asarray(labels)
+        if (wrong := labels[(labels < -1) | (labels >= classes)]).size:
+            return (
+                f"the labels of the transfer set must lie in 0 to {classes - 1} (or -1 for an unlabelled sample), "
+                f"got {wrong.flat[0]} in batch {number}"
+            )
+        for name, values in zip(("samples", "teacher's logits", "teacher's features"), (x, *targets), strict=False):
+            if not _all_finite(values):
+                return f"the {name} of the transfer set must be finite numbers, and those of batch {number} are not"
+        if not _all_finite(weight):
+            return f"the weights of the samples must be finite numbers, and those of batch {number} are not"
+    return ""
+
+
+def _all_finite(values):
+    arrays = (np.asarray(value) for value in keras.tree.flatten(values) if value is not None)
+    return all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f")
 
 
 def weights(sample_weight):

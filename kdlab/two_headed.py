@@ -22,7 +22,7 @@ from numbers import Real
 import numpy as np
 
 from .backend import keras
-from .checks import check_labels, check_logits, check_temperature
+from .checks import check_labels, check_logits, check_training_temperature
 
 __all__ = ["first_half", "two_headed", "two_headed_accuracy", "two_headed_loss", "two_headed_targets"]
 
@@ -33,7 +33,7 @@ def two_headed(student, temperature):
     ``student`` returns logits z (N, C) and is shared, not copied: training the one trains the other.
     Raises ValueError for temperature ≤ 0, and for a student that is not built.
     """
-    temperature = check_temperature(temperature)
+    temperature = check_training_temperature(temperature)
     if not isinstance(student, keras.Model) or not student.built:
         raise ValueError(f"student must be a keras.Model that is built, got {student!r}")
     inputs = keras.Input(student.input_shape[1:])
@@ -78,7 +78,7 @@ def first_half(outputs):
 class _TwoHeadedLoss(keras.losses.Loss):
     def __init__(self, temperature, lambda_=0.5, name="two_headed_loss", **keywords):
         super().__init__(name=name, **keywords)
-        self.temperature = check_temperature(temperature)
+        self.temperature = check_training_temperature(temperature)
         if not isinstance(lambda_, Real) or isinstance(lambda_, bool) or not 0 <= lambda_ < float("inf"):
             raise ValueError(f"lambda_ must be a finite number of at least 0, got {lambda_!r}")
         self.lambda_ = float(lambda_)

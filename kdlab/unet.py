@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .backend import keras, tf
-from .checks import check_count, check_temperature
+from .checks import check_count, check_temperature, check_training_temperature
 from .datasets.nuclei import CLASS_NAMES, views
 from .segmentation import SIDE, dice, named_classes, overlaps
 
@@ -147,7 +147,11 @@ class UNetTrainer:
         asked, and where it says true the training ends with what it has. Returns the ``UNetResult``; raises ValueError
         for what is not accepted and FloatingPointError where training diverges.
         """
-        temperature, alpha, seeds = check_temperature(temperature), _check_weight(alpha), check_count(seeds, "seeds")
+        temperature, alpha, seeds = (
+            check_training_temperature(temperature),
+            _check_weight(alpha),
+            check_count(seeds, "seeds"),
+        )
         result = UNetResult(*np.full((2, seeds, self.points), np.nan))
         settings = tf.constant(self.labelled(labelled)), tf.constant(temperature), tf.constant(alpha)
         for seed in range(seeds):

@@ -1,9 +1,12 @@
-"""What repo2docker, and so Binder, will make of binder/."""
+"""What repo2docker, and so Binder, will make of binder/, and that environment.yml does not ask for something else."""
 
 import os
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,3 +33,22 @@ def test_post_build_is_executable_and_installs_the_package():
     script = ROOT / "binder" / "postBuild"
     assert os.access(script, os.X_OK)
     assert "pip install" in script.read_text()
+
+
+def python_of(file):
+    """The Python that an environment file asks for."""
+    return re.search(r"^ *- python=([\d.]+)$", (ROOT / file).read_text(), re.MULTILINE)[1]
+
+
+def test_both_environments_have_the_python_that_the_package_is_tested_with():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert python_of("environment.yml") == python_of("binder/environment.yml")
+    assert project["requires-python"].startswith(f">={python_of('environment.yml')},")
+
+
+@pytest.mark.parametrize(("name", "lost"), [("anywidget", "0.9.13"), ("anywidget", "0.9.3")])
+def test_versions_with_known_faults_are_not_admitted(name, lost):
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    requirement = next(r for r in map(Requirement, wanted) if r.name == name)
+    assert not requirement.specifier.contains(lost)
+    assert requirement.specifier.contains("0.9.14")

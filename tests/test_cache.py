@@ -6,7 +6,7 @@ import time
 import pooch
 import pytest
 
-from kdlab.cache import cache_folder, new_file
+from kdlab.cache import cache_folder, new_file, try_file
 
 
 def everything(folder):
@@ -79,6 +79,22 @@ def test_the_kernel_refusing_to_write_is_explained(tmp_path, file_size_limit):
     file_size_limit(1000)
     with pytest.raises(OSError, match="no space left"), new_file(tmp_path / "numbers") as file:
         file.write(bytes(10**6))
+    assert everything(tmp_path) == []
+
+
+def test_a_file_that_is_tried_leaves_what_was_there(tmp_path):
+    (tmp_path / "old").write_bytes(b"old")
+    for name in ("old", "new"):
+        try_file(tmp_path / name)
+    assert everything(tmp_path) == ["old"]
+    assert (tmp_path / "old").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("length", [217, 240, 300])
+def test_a_name_that_is_too_long_is_explained(tmp_path, length):
+    for write in (try_file, lambda path: new_file(path).__enter__()):
+        with pytest.raises(OSError, match=r"a name is too long for a file in .*: choose a shorter one, or "):
+            write(tmp_path / ("x" * length))
     assert everything(tmp_path) == []
 
 

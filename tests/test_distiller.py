@@ -1,5 +1,6 @@
 """Distiller against numpy in float64 and plain Keras; everything a Keras model does; what it refuses."""
 
+import re
 import subprocess
 import sys
 
@@ -202,6 +203,59 @@ def test_class_weights_with_a_data_set(data, teacher, kept):
     weighted = tf.data.Dataset.from_tensor_slices((x, y, np.ones(100))).batch(32)
     with pytest.raises(ValueError, match="class_weight or sample weights, not both"):
         fit(distiller(teacher), weighted, batch_size=None, **options)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of 32 of these arrays."""
+
+    def __init__(self, x, targets):
+        super().__init__()
+        self.x, self.targets = x, targets
+
+    def __len__(self):
+        return -(-len(self.x) // 32)
+
+    def __getitem__(self, number):
+        rows = slice(32 * number, 32 * number + 32)
+        return self.x[rows], keras.tree.map_structure(lambda array: array[rows], self.targets)
+
+
+@pytest.mark.parametrize("weights", [{1: 3.0, 2: 0.0}, [1.0, 3.0, 0.0, 1.0], np.array([1, 3, 0, 1])])
+@pytest.mark.parametrize("form", ["arrays", "sequence", "sequence with logits", "generator with logits"])
+def test_class_weights_of_every_form_with_every_form_of_data(data, teacher, weights, form):
+    x, y = data
+    y = np.where(np.arange(len(y)) % 3 == 0, -1, y)
+    students = [new_student(), new_student()]
+    options = {"shuffle": False, "epochs": 1}
+    per_sample = np.where(y < 0, 1.0, np.array([1.0, 3.0, 0.0, 1.0])[y])
+    fit(distiller(teacher, students[0]), x, y, sample_weight=per_sample, **options)
+    batches = Batches(x, y if form == "sequence" else (y, teacher(x).numpy()))
+    given = {
+        "arrays": [x, y],
+        "sequence": [batches],
+        "sequence with logits": [batches],
+        "generator with logits": [(batch for batch in [batches[k] for k in range(4)] * 2)],
+    }[form]
+    steps = {"steps_per_epoch": 4} if form.startswith("generator") else {}
+    size = {} if form == "arrays" else {"batch_size": None}
+    fit(distiller(teacher, students[1]), *given, class_weight=weights, **options, **steps, **size)
+    assert_same_weights(*students, exact=False)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0, 2.0], r"class_weight must be .* one weight for each of 4 classes, got \[1.0, 2.0\]"),
+        (2.0, "class_weight must be a dict from classes to weights or one weight for each of 4 classes, got 2.0"),
+        ({4: 1.0}, "the classes of class_weight must be whole numbers from 0 to 3, got 4"),
+        ({"cat": 1.0}, "the classes of class_weight must be whole numbers from 0 to 3, got 'cat'"),
+        ({0: float("nan")}, "the weights of class_weight must be finite numbers of at least 0, got nan"),
+    ],
+)
+def test_class_weights_that_are_none_are_refused(data, teacher, weights, message):
+    for given, size in ((data, 32), ([Batches(*data)], None)):
+        with pytest.raises(ValueError, match=message):
+            fit(distiller(teacher), *given, batch_size=size, class_weight=weights)
 
 
 # Temperature and alpha.
@@ -579,3 +633,65 @@ def test_divergence_in_the_first_epoch_leaves_the_student_untouched(data, teache
         fit(model, *data)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def spoiled(what, x, y, logits, weight):
+    """Return these with one value in the second batch of 32 that no loss is a number with."""
+    x, y, logits, weight = x.copy(), y.copy(), logits.copy(), weight.copy()
+    place, value = {
+        "a label beyond the classes": (y, CLASSES),
+        "a pixel": (x, np.nan),
+        "a weight": (weight, np.nan),
+        "an endless weight": (weight, np.inf),
+        "a logit": (logits, -np.inf),
+    }[what]
+    place[40] = value
+    return x, (y, logits), weight
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        (
+            "a label beyond the classes",
+            r"labels .* must lie in 0 to 3 \(or -1 for an unlabelled sample\), got 4 in batch 2",
+        ),
+        ("a pixel", "the samples of the transfer set must be finite numbers, and those of batch 2 are not"),
+        ("a weight", "the weights of the samples must be finite numbers, and those of batch 2 are not"),
+        ("an endless weight", "the weights of the samples must be finite numbers, and those of batch 2 are not"),
+        ("a logit", "the teacher's logits of the transfer set must be finite numbers, and those of batch 2 are not"),
+    ],
+)
+def test_what_makes_a_loss_no_number_is_named_and_the_student_put_back(data, teacher, what, message):
+    parts = spoiled(what, *data, teacher(data[0]).numpy(), np.ones(100, np.float32))
+    student = new_student()
+    before = student.get_weights()
+    batches = tf.data.Dataset.from_tensor_slices(parts).batch(32)
+    forms = [batches] if "weight" in what else [batches, Batches(*parts[:2])]
+    for form in forms:
+        with pytest.raises(ValueError, match=message):
+            fit(distiller(student=student), form, batch_size=None, shuffle=False)
+    for weight, kept in zip(student.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, kept)
+
+
+def test_weights_of_arrays_that_are_no_numbers_are_refused(data, teacher):
+    for value in (np.nan, np.inf):
+        weight = np.ones(100)
+        weight[7] = value
+        with pytest.raises(ValueError, match="sample_weight must be finite numbers, and some are not"):
+            fit(distiller(teacher), *data, sample_weight=weight)
+
+
+@pytest.mark.parametrize("temperature", [1e20, 1e-30, 10_001, 0.009])
+def test_temperatures_that_single_precision_cannot_train_at(teacher, temperature):
+    message = f"temperature must be from 0.01 to 10000 to train in single precision, got {temperature:g}"
+    model = distiller(teacher)
+    for use in (
+        lambda: distiller(teacher, temperature=temperature),
+        lambda: setattr(model, "temperature", temperature),
+        lambda: losses.SoftKLDivergence(temperature),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            use()
+    assert model.temperature == 4.0

@@ -419,6 +419,13 @@ def test_landscape_of_nothing_is_white(differences):
     assert np.ptp(cells.to_rgba(cells.get_array())[..., :3]) < 0.02
 
 
+@pytest.mark.parametrize("title", ["costs $x_$", "a$b$c", "$", "🧠 腫瘍", r"$\frac$ {"])
+def test_a_title_of_file_names_is_no_formula(title):
+    figure = figures.landscape([1, 4, 20], [0.1, 0.9], np.zeros((3, 2)), title=title)
+    assert figure.axes[0].get_title(loc="left").replace("\\$", "$").split("\n")[0] == title
+    assert figures.png(figure).startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("shape", [(2, 3), (3,), (3, 2, 1)])
 def test_landscape_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=re.escape(f"differences must have shape (3, 2), got {shape}")):

@@ -1,6 +1,7 @@
 """Four floors, and an import only ever points down."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -25,6 +26,7 @@ FLOORS = {
         "clinical",
         "segmentation",
         "cache",
+        "memory",
         "timing",
         "quiet",
         "datasets",
@@ -39,6 +41,7 @@ FLOORS = {
         "backend",
         "models",
         "model_files",
+        "foreign_models",
         "losses",
         "distiller",
         "distillation",
@@ -179,6 +182,63 @@ def test_pictures_are_drawn_without_what_trains_and_without_a_widget(module):
     script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+# --- what `import kdlab` gives
+
+HEAVY = sorted({"tensorflow", "keras", "matplotlib", "ipywidgets", "anywidget"})
+
+
+def run(program):
+    """What a program prints in a new interpreter."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", [*kdlab._MODULES])
+def test_a_submodule_is_there_after_import_kdlab_and_loaded_when_asked_for(name):
+    asked = (
+        f"import sys, kdlab; print('kdlab.{name}' in sys.modules, kdlab.{name}.__name__, kdlab.{name}.__doc__ != '')"
+    )
+    assert run(asked) == f"False kdlab.{name} True"
+
+
+def test_import_kdlab_and_looking_at_what_it_has_load_nothing_heavy():
+    program = f"import sys, kdlab; dir(kdlab); print([name for name in {HEAVY} if name in sys.modules])"
+    assert run(program) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("expression", "heavy"),
+    [
+        ("kdlab.softening.entropy([0.5, 0.5])", []),
+        ("kdlab.conventions.to_ours('two-headed', 10.0, lambda_=0.5)", []),
+        ("kdlab.evaluation.wilson_interval(9, 10)", []),
+    ],
+)
+def test_the_numpy_submodules_work_without_the_rest(expression, heavy):
+    program = f"import sys, kdlab; {expression}; print([name for name in {HEAVY} if name in sys.modules])"
+    assert run(program) == str(heavy)
+
+
+ROOT = PACKAGE.parent
+
+
+@pytest.mark.parametrize("file", [ROOT / "README.md", *sorted(ROOT.glob("notebooks/*.ipynb"))], ids=lambda f: f.name)
+def test_every_name_that_a_text_calls_ours_is_there_after_import_kdlab(file):
+    text = file.read_text("utf-8")
+    named = set(re.findall(r"(?<!-m )(?<!from )(?<!import )\bkdlab((?:\.[A-Za-z_]\w*)+)", text))
+    for name in named:
+        found = kdlab
+        for part in name.strip(".").split("."):
+            found = getattr(found, part)  # raises AttributeError for what is not there
+
+
+@pytest.mark.parametrize("name", ["datasetz", "soften", "_private"])
+def test_a_name_that_is_not_ours_is_refused(name):
+    with pytest.raises(AttributeError, match=f"module 'kdlab' has no attribute '{name}'"):
+        getattr(kdlab, name)
 
 
 # --- the net itself catches what it is for

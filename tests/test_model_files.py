@@ -1,6 +1,7 @@
 """Model files: opened safely, written whole or not at all; models checked against data, and told apart."""
 
 import os
+import re
 import zipfile
 
 import numpy as np
@@ -82,6 +83,52 @@ def test_a_model_that_fits(model):
     anything = keras.Input((None, None, 1))
     logits = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(anything))
     check_fits(keras.Model(anything, logits), dataset((8, 8, 1)))
+
+
+class Gate(keras.layers.Layer):
+    """A layer that Keras does not know."""
+
+    def call(self, x):
+        """Return x."""
+        return x
+
+
+def warp(x):
+    """Return x: an activation that Keras does not know."""
+    return x
+
+
+@pytest.mark.parametrize(
+    ("make", "missing"),
+    [
+        (lambda: [keras.layers.Dense(4) for _ in range(30)] + [Gate()], "Could not locate class 'Gate'"),
+        (lambda: [keras.layers.Dense(4, activation=warp)], "Could not locate function 'warp'"),
+        (
+            lambda: [keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), Gate()])],
+            "Could not locate class 'Gate'",
+        ),
+    ],
+)
+def test_what_a_file_lacks_is_said_whatever_was_read_before_it(tmp_path, make, missing):
+    keras.Sequential([keras.Input((6,)), *make()]).save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=f"model.keras cannot be opened as a Keras model: {missing}") as error:
+        load(tmp_path / "model.keras")
+    assert len(str(error.value)) < 600
+    assert "\n" not in str(error.value)
+    assert "config" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("takes", "has", "options"),
+    [
+        ((8, 8, 3), (8, 8, 1), "channels=3 (--channels 3)"),
+        ((12, 12, 1), (8, 8, 1), "image_size=12 (--image-size 12)"),
+        ((16, 16, 1), (8, 8, 3), "image_size=16 (--image-size 16) and channels=1 (--channels 1)"),
+    ],
+)
+def test_a_model_of_other_images_is_told_how_to_read_them(takes, has, options):
+    with pytest.raises(ValueError, match=rf"shape .*; read them with {re.escape(options)}$"):
+        check_fits(mlp(takes, (), 3), dataset(has))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import _thread
 import argparse
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -25,7 +26,15 @@ def main(arguments=None):
     run. 130: a run was stopped with Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _parser()
+    if hasattr(sys.stdout, "reconfigure"):
+        # Names and signs that the terminal's encoding has not are no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    top = _top_options()
+    parser = _parser(top)
+    # argparse takes what follows an option that it does not know for the command, and would call that wrong.
+    _, unknown = top.parse_known_args(arguments)
+    if unknown and unknown[0].startswith("-") and unknown[0] not in ("-h", "--help"):
+        parser.error(f"unknown arguments: {' '.join(unknown)}")
     options, others = parser.parse_known_args(arguments)
     if others and options.run is not _lab:
         parser.error(f"unknown arguments: {' '.join(others)}")
@@ -81,11 +90,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"kdlab: {message} ({self.prog} --help)\n")
 
 
-def _parser():
-    parser = _Parser(
-        prog="kdlab",
-        description="Knowledge distillation to play with. Without a command: serve the dashboards.",
-    )
+def _top_options():
+    """Return the parser of the options that stand before a command."""
+    parser = _Parser(prog="kdlab", add_help=False, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"kdlab {__version__}")
     _add_address(parser, SERVE_PORT)
     parser.add_argument(
@@ -101,15 +108,45 @@ def _parser():
         help="let everybody in who can reach --ip, under any name of this machine",
     )
     parser.add_argument(
-        "--pool",
-        type=whole_number(0),
-        default=1,
+        "--max-kernels",
+        type=whole_number(1),
         metavar="N",
-        help="kernels kept ready per page; each is about 100 MB of memory (default: %(default)s)",
+        help="pages that may be open at once; one takes about 200 MB (default: as many as there is memory for)",
+    )
+    parser.add_argument(
+        "--cull-after",
+        type=whole_number(1),
+        default=300,
+        metavar="SECONDS",
+        help="when the kernel of a page ends whose browser is gone without a word (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--base-url",
+        type=_path_of_url,
+        default="/",
+        metavar="PATH",
+        help="path below which everything is served, as behind a reverse proxy (default: %(default)s)",
     )
     parser.add_argument("--verbose", action="store_true", help="show what server and kernels log")
+    return parser
+
+
+def _path_of_url(text):
+    """Return a path of a URL with a slash at both ends."""
+    if not re.fullmatch(r"/?([\w.~-]+(/[\w.~-]+)*)?/?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"must be a path such as /kdlab/, got {text!r}")
+    return f"/{text.strip('/')}/" if text.strip("/") else "/"
+
+
+def _parser(top):
+    parser = _Parser(
+        prog="kdlab",
+        parents=[top],
+        allow_abbrev=False,
+        description="Knowledge distillation to play with. Without a command: serve the dashboards.",
+    )
     parser.set_defaults(run=_serve)
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     lab = commands.add_parser(
         "lab",
         help="open JupyterLab on the notebooks",
@@ -147,10 +184,12 @@ def _serve(options):
     serve(
         ip=ip,
         port=port,
+        base_url=options.base_url,
         browser=not no_browser,
         token=options.token,
         allow_anonymous=options.allow_anonymous,
-        pool=options.pool,
+        max_kernels=options.max_kernels,
+        cull_after=options.cull_after,
         verbose=options.verbose,
     )
 
@@ -160,6 +199,8 @@ def _lab(options):
 
     if options.token is not None or options.allow_anonymous:
         raise ValueError("--token and --allow-anonymous are of the dashboards; JupyterLab asks for a token of its own")
+    if options.base_url != "/":
+        options.others.append(f"--ServerApp.base_url={options.base_url}")
     ip, port, no_browser = _address(options, LAB_PORT)
     folder = working_notebooks()
     # Settings for JupyterLab: no widget callbacks in other threads, where pyplot's figures lose parts (jupyterlab #19719).
@@ -168,6 +209,7 @@ def _lab(options):
     print(f"The notebooks are in {folder}", flush=True)
     arguments = [
         f"--ServerApp.root_dir={folder}",
+        "--ServerApp.kernel_spec_manager_class=kdlab.lab.kernels.KernelSpecs",
         f"--ip={ip}",
         f"--port={port}",
         *options.others,

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import model_files, models
+from .. import model_files
 from ..cache import ELSEWHERE, new_file
 from ..evaluation import agreement, wilson_interval
 from ..export import convert
-from ..export.boards import BOARDS
-from ..lab.progress import Display
+from ..export.boards import BOARDS, CLOSE
+from ..export.contract import c_lines, describe
+from ..foreign_models import guess_pixel_range, take_softmax_off
+from ..runs import results
 from ..runs.results import byte_size, milliseconds, percent
 from ..transfer_set import over_batches
+from .progress import Display
+from .run_arguments import outputs
 from .run_command import read_data
 
 __all__ = ["run"]
@@ -25,34 +29,119 @@ NOTES = (
     "The times are of one sample on one core of this machine (Keras: on whatever it uses); a microcontroller takes longer.",
     "The arena is an estimate of the RAM for activations. The interpreter, the program and its stack come on top of it, "
     "and in flash on top of the model.",
+    f"A board fits where model and arena take at most {CLOSE:.0%} of its flash and RAM each; it is close above that, up to "
+    "all of it, since the program wants its share; above, the model does not fit.",
 )
 
 
 def run(options):
-    """Convert the model of these options, as ``run_arguments`` makes them, write the file and show the table.
+    """Convert the model of these options, as ``run_arguments`` makes them, write the files and show the table.
 
-    Errors are those of what it calls. The file is written last, and whole.
+    Errors are those of what it calls. The files are written last, and each whole.
     """
     with Display(quiet=options.quiet) as display, warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: display.say(f"Note: {message}")
         data = None if options.data is None else read_data(options, display)
-        model = model_files.load(options.model) if data is None else models.build(options.model, data)
+        model, had_softmax = take_softmax_off(model_files.load(options.model), f"model {options.model}")
+        if data is not None:
+            model_files.check_fits(model, data, f"model {options.model}")
+        notes = (
+            [f"The softmax at the end of {options.model} is taken off: the file returns logits."] if had_softmax else []
+        )
+        pixel_range = options.pixel_range or guess_pixel_range(model) or (0.0, 1.0)
+        train, test = (data and _in_range(split, pixel_range) for split in (data and data.train, data and data.test))
         display.note(f"Converting {options.model}")
         files = {"LiteRT float32": convert.to_tflite(model)}
         if options.to != "tflite":
             chosen = np.random.default_rng(0).permutation(len(data.train))[:REPRESENTATIVE]
-            files["LiteRT int8"] = convert.to_tflite_int8(model, data.train.x[np.sort(chosen)])
+            files["LiteRT int8"] = convert.to_tflite_int8(model, train(np.sort(chosen)))
         display.note("Measuring")
-        table = _table(options, model, files, data, display)
-        content = list(files.values())[-1]
-        if options.to == "c-array":
-            content = convert.to_c_array(content, _identifier(options.out.stem)).encode()
-        with new_file(options.out, ELSEWHERE) as file:
-            file.write(content)
+        table = _table(options, model, files, data, test, display)
+        tflite = list(files.values())[-1]
+        contract = _contract(tflite, model, data, test, pixel_range)
+        notes = [*(data.notes if data else ()), *notes, *_notes(model)]
+        found = {
+            "title": f"kdlab export: {options.out.name}",
+            "model": str(options.model),
+            **contract,
+            "table": [table[0], *table[1]],
+            "notes": notes,
+            "versions": results.versions(),
+            "command": options.line,
+            "date": results.now(),
+        }
+        for path, content in _contents(options, tflite, found).items():
+            with new_file(path, ELSEWHERE) as file:
+                file.write(content)
         display.table(*table)
-        for note in (*(data.notes if data else ()), getattr(model, "note", ""), *_notes(model)):
-            if note:
-                display.say(f"\n{note}")
+        for note in notes:
+            display.say(f"\n{note}")
+
+
+def _in_range(split, pixel_range):
+    """Return a function from rows of a split to its samples in a range of pixels."""
+    low, high = pixel_range
+    if (low, high) == (0.0, 1.0):
+        return lambda rows: split.x[rows]
+    return lambda rows: split.x[rows] * np.float32(high - low) + np.float32(low)
+
+
+def _contract(tflite, model, data, test, pixel_range):
+    """Return the contract of the file; its example is a test sample or, without data, one of noise."""
+    low, high = pixel_range
+    noise = np.random.default_rng(0).uniform(low, high, (1, *model.inputs[0].shape[1:])).astype(np.float32)
+    classes = data.class_names if data else [str(k) for k in range(model.outputs[0].shape[-1])]
+    return describe(tflite, classes, pixel_range, test(slice(1)) if data else noise)
+
+
+def _contents(options, tflite, found):
+    """Return what to write, {path: bytes}: the file, for a C source file its header, and the contract to read and to parse."""
+    out, name = options.out, _identifier(options.out.stem)
+    *_, as_json, as_markdown = outputs(options)
+    contents = {as_json: results.as_json(found).encode(), as_markdown: _markdown(found).encode()}
+    if out.suffix == ".tflite":
+        return {out: tflite} | contents
+    constants = c_lines(found, name, declare=True, static=out.suffix == ".h")
+    example = c_lines(found, name, static=out.suffix == ".h")
+    if out.suffix == ".h":
+        return {out: convert.to_c_array(tflite, name, more=[*constants, *example]).encode()} | contents
+    header = out.with_suffix(".h")
+    return {
+        header: convert.to_c_header(tflite, name, constants).encode(),
+        out: convert.to_c_array(tflite, name, header.name, example).encode(),
+    } | contents
+
+
+def _markdown(found):
+    taken, given, example = found["input"], found["output"], found["example"]
+    header, *rows = found["table"]
+    low, high = taken["range"]
+    facts = {
+        "Input": f"{taken['type']}, {' × '.join(map(str, taken['shape']))} ({', '.join(taken['axes'])}), "
+        f"values from {low:g} to {high:g}" + (f", {taken['channels']}" if taken["channels"] else "") + _scale(taken),
+        "Output": f"{given['type']}, {given['what']}; classes in order: {', '.join(given['class_names'])}{_scale(given)}",
+        "Operators to register": ", ".join(found["operators"]),
+        "Arena": f"{found['arena_bytes']:,} bytes to begin with: {found['activation_bytes']:,} for activations, an "
+        "estimate, a quarter more, and 4 KiB for records; MicroInterpreter::arena_used_bytes() says what it took",
+        "Example": f"{len(example['input'])} values in, {example['output']} out, which is {example['class']}; all are in "
+        "the .json beside",
+        "Versions": ", ".join(f"{name} {version}" for name, version in found["versions"].items()),
+        "Date": found["date"],
+    }
+    parts = [
+        f"# {found['title']}",
+        "\n".join(f"- {name}: {value}" for name, value in facts.items()),
+        results.markdown_table(header, rows),
+        "\n".join(f"- {note}" for note in found["notes"]),
+        f"Again:\n\n```bash\n{found['command']}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _scale(part):
+    if part["scale"] is None:
+        return ""
+    return f"; q = round(value / {part['scale']:.9g}) + {part['zero_point']}, from -128 to 127"
 
 
 def _notes(model):
@@ -62,10 +151,10 @@ def _notes(model):
     yield from NOTES
 
 
-def _table(options, model, files, data, display):
+def _table(options, model, files, data, test, display):
     """Return the table, header and rows of strings: a column for the model and for each of ``files``."""
     shape = tuple(model.inputs[0].shape[1:])
-    x = np.random.default_rng(0).random((10, *shape), np.float32) if data is None else data.test.x[:10]
+    x = np.random.default_rng(0).random((10, *shape), np.float32) if data is None else test(slice(10))
     keras_size = Path(options.model).stat().st_size
     arenas = [convert.arena_bytes(content) for content in files.values()]
     spreads = [convert.keras_latency(model, x), *(convert.latency(file, x) for file in files.values())]
@@ -76,24 +165,25 @@ def _table(options, model, files, data, display):
         ["arena, estimate", "", *map(byte_size, arenas)],
     ]
     if data is not None:
-        rows[:0] = _quality(model, files, data.test, display)
+        rows[:0] = _quality(model, files, data.test, test, display)
     needs = [(len(content), arena) for content, arena in zip(files.values(), arenas, strict=True)]
     rows += [[board.name, "", *(_fits(board, *need) for need in needs)] for board in BOARDS]
     return ["", f"Keras, {Path(options.model).name}", *files], rows
 
 
-def _quality(model, files, test, display):
-    """Return the rows on how well the test samples are told apart."""
-    logits = [over_batches(lambda batch: model(batch, training=False), test.x)]
-    starts = range(0, len(test), BLOCK)
+def _quality(model, files, split, test, display):
+    """Return the rows on how well the test samples, ``split`` as ``test`` gives them, are told apart."""
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(split), BLOCK)]
+    keras_logits = [over_batches(lambda batch: model(batch, training=False), test(block)) for block in blocks]
+    logits = [np.concatenate(keras_logits)]
     for name, content in files.items():
         progress, parts = display.count(f"test samples by {name}"), []
-        for start in starts:
-            parts.append(convert.run_tflite(content, test.x[start : start + BLOCK]))
-            progress(min(start + BLOCK, len(test)), len(test))
+        for block in blocks:
+            parts.append(convert.run_tflite(content, test(block)))
+            progress(min(block.stop, len(split)), len(split))
         logits.append(np.concatenate(parts))
     return [
-        ["test accuracy (95 % interval)", *(_accuracy(answer, test.y) for answer in logits)],
+        ["test accuracy (95 % interval)", *(_accuracy(answer, split.y) for answer in logits)],
         ["agreement with the Keras model", "", *(percent(agreement(logits[0], answer)) for answer in logits[1:])],
     ]
 

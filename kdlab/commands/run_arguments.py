@@ -8,7 +8,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from ..checks import check_alpha, check_temperature
+from ..checks import check_alpha, check_model_file, check_temperature, check_training_temperature
 from ..quiet import without_standard_error
 from ..runs.unfinished import Unfinished, alone, refuse_existing
 
@@ -16,7 +16,7 @@ __all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "outputs", "whole_number"]
 
 DEFAULT_ALPHA = 0.9
 MODELS = "cnn, mlp, small-cnn, efficientnet, or a saved .keras file"
-EXPORTS = {"tflite": (".tflite",), "tflite-int8": (".tflite",), "c-array": (".h", ".c")}
+EXPORTS = {"tflite": (".tflite",), "tflite-int8": (".tflite",), "c-array": (".h", ".c", ".cc", ".cpp")}
 """What ``export`` writes, with the endings that a file of it may have."""
 _EXAMPLE = "kdlab distill --data emnist-letters --teacher teacher.keras --student mlp --out student.keras"
 
@@ -31,6 +31,7 @@ def add_commands(commands):
     )
     _add_data(train)
     train.add_argument("--model", required=True, type=_model, metavar="M", help=MODELS)
+    _add_pixel_range(train, "a saved --model was")
     _add_settings(train, "train", ".keras", "model")
 
     distill = commands.add_parser(
@@ -98,10 +99,12 @@ def add_commands(commands):
         "--to",
         required=True,
         choices=tuple(EXPORTS),
-        help="tflite: float32; tflite-int8: all in 8 bits; c-array: the 8-bit file as C source, .h or .c",
+        help="tflite: float32; tflite-int8: all in 8 bits; c-array: the 8-bit file as C source: "
+        ".c, .cc or .cpp to be linked, with its header beside it, or .h alone to be included once",
     )
     _add_data(export, required=False)
-    export.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write: .tflite, .h or .c")
+    _add_pixel_range(export, "the model was")
+    export.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
     _add_output_settings(export)
     export.set_defaults(run=_run, command="export")
 
@@ -109,7 +112,10 @@ def add_commands(commands):
 def outputs(options):
     """Return the files that the command writes, the one of --out first; TensorFlow is not needed to know them."""
     if options.command == "export":
-        return [options.out]
+        source = options.to == "c-array" and options.out.suffix != ".h"
+        header = [options.out.with_suffix(".h")] if source else []
+        # Not student.json, which is the record of student.keras.
+        return [options.out, *header, *(options.out.with_name(options.out.name + kind) for kind in (".json", ".md"))]
     bare = options.out.with_suffix("")
     beside = [bare.with_name(bare.name + suffix) for suffix in (".json", ".md")]
     if options.command == "sweep":
@@ -130,10 +136,23 @@ def _add_data(parser, required=True):
         "--image-size", type=whole_number(1), metavar="N", help="scale the images of a folder to N×N (default: 64)"
     )
     parser.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="3: grey images get three equal channels, which a teacher of colour images takes; 1: colour ones become grey "
+        "(default: as the images are)",
+    )
+    parser.add_argument(
         "--preparation",
         metavar="P",
         help="what is done with the images of a folder first: none, or brain-mri, which cuts scans to the head and "
         "brings them to one brightness (default: none; brain-mri for --data brain-tumor)",
+    )
+    parser.add_argument(
+        "--classes",
+        type=_list_of(str),
+        metavar="A,B,…",
+        help="the folders that are the classes, where the folder of --data leaves doubt or holds others",
     )
 
 
@@ -147,6 +166,28 @@ def _add_models(parser):
         help="a saved .keras file; several times for an ensemble",
     )
     parser.add_argument("--student", required=True, type=_model, metavar="M", help=MODELS)
+    _add_pixel_range(parser, "the teachers were")
+    parser.add_argument(
+        "--colour-order", choices=("rgb", "bgr"), default="rgb", help="that the teachers take (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--teacher-classes",
+        metavar="A,B,…",
+        type=lambda text: tuple(name.strip() for name in text.split(",")),
+        help="the classes in the order of the teachers' outputs (default: as the data have them, by name)",
+    )
+    parser.add_argument(
+        "--weak-teacher", action="store_true", help="go on with a teacher that knows no more than chance"
+    )
+
+
+def _add_pixel_range(parser, who):
+    parser.add_argument(
+        "--pixel-range",
+        type=_pixel_range,
+        metavar="LOW,HIGH",
+        help=f"of the pixels that {who} trained on, 0,1 or 0,255 or -1,1 (default: what its first layers say, else 0,1)",
+    )
 
 
 def _add_settings(parser, command, suffix, what):
@@ -196,7 +237,7 @@ def _run(options):
     if options.command == "export":
         _check_export(options)
     folder = options.data in (None, "brain-tumor") or Path(options.data).expanduser().is_dir()
-    for name, does in (("image_size", "scales"), ("preparation", "prepares")):
+    for name, does in (("image_size", "scales"), ("preparation", "prepares"), ("classes", "chooses")):
         if getattr(options, name) and not folder:
             flag = f"--{name.replace('_', '-')}"
             raise ValueError(f"{flag} {does} the images of a folder, and --data {options.data} is none; leave it out")
@@ -224,10 +265,13 @@ def _check_export(options):
             f"--to {options.to} needs --data, the data that the model was trained on: the 8-bit scales are measured on "
             "some of its training samples"
         )
-    if options.data is None and (options.image_size or options.preparation):
-        raise ValueError("--image-size and --preparation are about the images of --data, which is not given")
+    about_images = (options.image_size, options.preparation, options.channels, options.classes)
+    if options.data is None and any(about_images):
+        raise ValueError(
+            "--image-size, --channels, --preparation and --classes are about the images of --data, which is not given"
+        )
     if not options.force:
-        refuse_existing([options.out])
+        refuse_existing(outputs(options))
 
 
 def _killed_at_its_end(options):
@@ -268,13 +312,25 @@ def _logs(text):
 
 def _model(text):
     """Return a model's name, or the path of a saved model that is there; ``kdlab.models`` knows the names."""
-    return _saved_model(text) if text.endswith(".keras") or os.sep in text else text
+    return _saved_model(text) if os.sep in text or Path(text).suffix or Path(text).is_dir() else text
 
 
 def _saved_model(text):
-    if not Path(text).is_file() or not text.endswith(".keras"):
-        raise argparse.ArgumentTypeError(f"must be a saved .keras file, got {text!r}, which is none")
+    try:
+        check_model_file(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text
+
+
+def _pixel_range(text):
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise argparse.ArgumentTypeError(f"must be two numbers such as 0,255 or -1,1, the lower first, got {text!r}")
+    return low, high
 
 
 def _checked(check):
@@ -296,7 +352,7 @@ def _number(text):
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
 
 
-_temperature, _alpha, _above_0 = _checked(check_temperature), _checked(check_alpha), _checked(check_temperature)
+_temperature, _alpha, _above_0 = map(_checked, (check_training_temperature, check_alpha, check_temperature))
 
 
 def _lambda(text):

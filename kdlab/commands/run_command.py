@@ -9,17 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from .. import models
-from ..cache import ELSEWHERE, new_file
+from ..cache import ELSEWHERE, new_file, try_file
 from ..conventions import to_ours
+from ..datasets.class_folders import printable
 from ..datasets.dataset import load
-from ..lab.landscape_figure import landscape_figure, png
-from ..lab.progress import Display
-from ..model_files import fingerprint
+from ..evaluation import at_chance, balanced_accuracy
+from ..figures import landscape, png
+from ..foreign_models import Inputs, explain_chance, judge, take_softmax_off
+from ..model_files import fingerprint, input_shape
+from ..model_files import load as load_model
 from ..runs import results, runs
 from ..runs.logits_cache import teacher_logits
 from ..runs.record import describe_run, measure, record, teacher_notes
 from ..runs.sweeps import sweep
 from ..runs.unfinished import Unfinished
+from .progress import Display
 from .run_arguments import DEFAULT_ALPHA, outputs
 
 __all__ = ["read_data", "run"]
@@ -55,8 +59,9 @@ def _show(found, display):
 
 def _train(command):
     options = command.options
-    model = command.model(options.model)
-    command.work.begin(command.key(model=fingerprint(model)))
+    inputs = options.pixel_range and Inputs(options.pixel_range)
+    model = command.model(options.model, inputs=inputs)
+    command.begin(model=fingerprint(model))
     settings = command.settings()
     trained = command.trained(
         "model", options.out, lambda out, callbacks: runs.train(model, command.data, out, settings, callbacks, True)
@@ -71,14 +76,12 @@ def _distill(command):
     teachers = command.teachers()
     student, alone = (command.model(options.student) for _ in range(2))  # of the same initial weights
     given = options.student_alone and command.model(options.student_alone)
-    command.work.begin(
-        command.key(
-            teacher=[fingerprint(teacher) for teacher in teachers],
-            student=fingerprint(student),
-            student_alone=given and fingerprint(given),
-            temperature=options.temperature,
-            alpha=alpha,
-        )
+    command.begin(
+        teacher=[fingerprint(teacher) for teacher in teachers],
+        student=fingerprint(student),
+        student_alone=given and fingerprint(given),
+        temperature=options.temperature,
+        alpha=alpha,
     )
     if options.student_alone is None:
         alone_file = outputs(options)[1]
@@ -129,6 +132,7 @@ def _sweep(command):
     student = command.model(options.student, seed=0)
     key = command.key(teacher=[fingerprint(teacher) for teacher in teachers], student=fingerprint(student))
     del key["seed"]  # Each point has its own.
+    command.try_record(lambda path: path)
     points = display.count("points")
 
     def callbacks(done, total, title):
@@ -154,7 +158,7 @@ def _sweep(command):
         f"{options.student} from {', '.join(Path(file).name for file in options.teacher)} on {Path(options.data).name}"
     )
     chosen = summary["temperature"], summary["alpha"]
-    figure = landscape_figure(options.temperatures, options.alphas, differences, chosen, title)
+    figure = landscape(options.temperatures, options.alphas, differences, chosen, printable(title))
     command.add_notes(
         f"To keep such a student: kdlab distill … --temperature {chosen[0]:g} --alpha {chosen[1]:g} --out student.keras"
     )
@@ -180,7 +184,12 @@ def _write(found, as_json, as_markdown):
     """Write a record to both of its files."""
     for path, text in ((as_markdown, results.markdown(found)), (as_json, results.as_json(found))):
         with new_file(path, ELSEWHERE) as file:
-            file.write(text.encode())
+            file.write(_written(text))
+
+
+def _written(text):
+    """Return text in UTF-8; bytes of a file's name that are not become escapes, as JSON has them too."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _alpha(options, command):
@@ -198,14 +207,57 @@ def _alpha(options, command):
 def read_data(options, display):
     """Return the ``Dataset`` of --data and the options about it; ValueError where it cannot be had or lacks a split."""
     display.note(f"Reading {options.data}")
+    if options.image_size is None and _channels(options):
+        options.image_size = _size_of_models(options)
     try:
-        data = load(options.data, **_given(options, "image_size", "preparation"))
+        data = load(options.data, **_given(options, "image_size", "preparation", "classes", *_channels(options)))
     except ValueError as error:
         raise ValueError(str(error).replace("name_or_path must", "--data must", 1)) from error
+    if options.channels and not _channels(options):
+        data = _with_channels(data, options)
     for name in ("train", "test"):
         if not len(getattr(data, name)):
             raise ValueError(f"{options.data} has no {name} samples")
+    display.note(_classes(data))
+    for note in data.notes:
+        display.note(note)
     return data
+
+
+def _classes(data):
+    """Return the classes with their numbers of samples in words."""
+    counts = zip(data.class_names, data.count(), strict=True)
+    found = [f"{name} {' + '.join(f'{count:,}' for count in numbers)}" for name, numbers in counts]
+    bare = int((data.train.y < 0).sum())
+    unlabelled = f"; to train on without a label {bare:,}" if bare else ""
+    return f"{len(found)} classes, samples to train on + validate with + test on: {', '.join(found)}{unlabelled}"
+
+
+def _size_of_models(options):
+    """Return the side of the images that the first saved model of the options takes, where it is fixed, else None."""
+    given = (getattr(options, name, None) for name in ("teacher", "model", "student_alone", "student"))
+    for file in (file for names in given if names for file in ([names] if isinstance(names, str) else names)):
+        if file not in models.NAMES and (shape := input_shape(file)) and len(shape) == 3 and all(shape[:2]):
+            return shape[0] if shape[0] == shape[1] else tuple(shape[:2])
+    return None
+
+
+def _with_channels(data, options):
+    """Return the data with each image's one channel three times; ValueError for others."""
+    shape = tuple(data.train.x.shape[1:])
+    if len(shape) != 3 or shape[-1] not in (1, options.channels):
+        raise ValueError(
+            f"--channels {options.channels} does not go with {options.data}, whose samples have shape {shape}"
+        )
+    if shape[-1] == options.channels:
+        return data
+    splits = {name: getattr(data, name) for name in ("train", "validation", "test")}
+    return replace(data, **{name: replace(part, x=np.repeat(part.x, 3, axis=-1)) for name, part in splits.items()})
+
+
+def _channels(options):
+    """Return the names of the options that only the reader of a folder has, beside those that are only about folders."""
+    return ["channels"] if options.data == "brain-tumor" or Path(options.data).expanduser().is_dir() else []
 
 
 def _given(options, *names):
@@ -221,7 +273,7 @@ class _Command:
         self.data = read_data(options, display)
         self.notes = list(self.data.notes)
         self.work = Unfinished(outputs(options), options.force)
-        self.training = {}
+        self.training, self.teacher_inputs = {}, {}
 
     def settings(self, part=""):
         """Return the ``runs.Settings``; logs for TensorBoard go to a folder ``part``."""
@@ -240,17 +292,67 @@ class _Command:
         """Return all that the result depends on, in plain values."""
         return {"command": self.options.command, "data": self.data.fingerprint, **parts, **self._plain_settings()}
 
-    def model(self, name_or_path, seed=None):
+    def begin(self, **parts):
+        """Begin the run whose result depends on these parts; raise what the record of it would raise at its end."""
+        self.work.begin(self.key(**parts))
+        self.try_record(self.work.path)
+
+    def try_record(self, place):
+        """Raise what writing the record and the other outputs would raise; ``place`` is a function to their paths."""
+        found = self.record(models=[])
+        for text in (results.markdown(found), results.as_json(found)):
+            _written(text)
+        for output in outputs(self.options):  # A file's record, while it is made, has the longest name.
+            try_file(Path(f"{place(output)}.json"), ELSEWHERE)
+
+    def model(self, name_or_path, seed=None, inputs=None):
         """Return a model for the data and add its note to the notes."""
-        model = models.build(name_or_path, self.data, self.options.seed if seed is None else seed)
-        self.add_notes(getattr(model, "note", ""))
+        model = models.build(name_or_path, self.data, self.options.seed if seed is None else seed, inputs)
+        self.add_notes(model.note)
         return model
 
     def teachers(self):
-        """Return the teachers, checked to know these classes."""
-        for file in self.options.teacher:
-            self.add_notes(*teacher_notes(file, self.data))
-        return [self.model(file) for file in self.options.teacher]
+        """Return the teachers, checked to know these classes; ValueError for one at chance, unless --weak-teacher."""
+        options, data, teachers = self.options, self.data, []
+        for file in options.teacher:
+            self.add_notes(*teacher_notes(file, data))
+            self.display.note(f"Judging {file}")
+            # What the model says of itself is known once it is open.
+            said = models.build(file, data).foreign.pixel_range
+            inputs = Inputs(options.pixel_range or said, options.colour_order == "bgr", self._teacher_classes())
+            teacher = self.model(file, inputs=inputs)
+            named, labels = judge(teacher, data.validation, data.train)
+            self.teacher_inputs[file] = inputs._asdict()
+            if at_chance(named, labels):
+                self._meet_chance(file, inputs, named, labels)
+            teachers.append(teacher)
+        return teachers
+
+    def _teacher_classes(self):
+        """Return the teachers' outputs in the order of the data's classes, None for the same order."""
+        names, given = self.data.class_names, self.options.teacher_classes
+        if given is None or given == names:
+            return None
+        if sorted(given) != sorted(names):
+            raise ValueError(f"--teacher-classes must be {', '.join(names)} in some order, got {', '.join(given)}")
+        return tuple(given.index(name) for name in names)
+
+    def _meet_chance(self, file, inputs, named, labels):
+        """Say that a teacher knows nothing, and what would help: ValueError, or with --weak-teacher a note."""
+        data = self.data
+        found = (
+            f"The teacher {file} stands at chance: it is right about {100 * balanced_accuracy(named, labels):.0f} % of "
+            f"{len(labels)} samples, each of the {len(data.class_names)} classes counted alike, with pixels from "
+            "{:g} to {:g}.".format(*inputs.pixel_range)
+        )
+        if self.options.weak_teacher:
+            return self.add_notes(found)
+        whole = take_softmax_off(load_model(file))[0]
+        hint = explain_chance(whole, inputs, data.class_names, data.validation, data.train)
+        others = (
+            "no other range of pixels, order of colours or order of classes makes it better; --weak-teacher goes on"
+        )
+        raise ValueError(f"{found} {hint or others[0].upper() + others[1:]}.")
 
     def logits(self, teachers):
         """Return the teachers' logits on the training data, (N, C), or (N, K, C) for K of them."""
@@ -285,7 +387,19 @@ class _Command:
     def record(self, chosen=(), **parts):
         """Return the run's record; ``chosen`` are settings beside those of every command."""
         options = self.options
-        given = _given(options, "model", "teacher", "student", "student_alone", "image_size", "preparation")
+        given = _given(
+            options,
+            "model",
+            "teacher",
+            "student",
+            "student_alone",
+            "image_size",
+            "channels",
+            "preparation",
+            "classes",
+        )
+        if self.teacher_inputs:
+            given["teacher_inputs"] = self.teacher_inputs
         settings = {**given, **dict(chosen), **self._plain_settings()}
         title = f"kdlab {options.command}: {options.out.name}"
         parts = {**parts, "training": self.training, "notes": self.notes}

@@ -12,7 +12,7 @@ import numpy as np
 from ..checks import check_labels
 from .stored_images import StoredImages
 
-__all__ = ["Dataset", "Split", "digits_logits", "epoch_order", "hold_out", "load"]
+__all__ = ["Dataset", "Split", "digits_logits", "digits_teacher_weights", "epoch_order", "hold_out", "load"]
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -65,11 +65,22 @@ class Dataset:
                 raise ValueError(f"{name}.x must have samples of shape {self.train.x.shape[1:]}, got {split.x.shape}")
             check_labels(split.y, len(self.class_names), len(split), f"{name}.y", unlabelled=name == "train")
 
+    def count(self):
+        """Return the labelled samples of each class, (to train on, to validate with, to test on)."""
+        counts = [
+            np.bincount(split.y[split.y >= 0], minlength=len(self.class_names)).tolist() for split in self._splits
+        ]
+        return list(zip(*counts, strict=True))
+
+    @property
+    def _splits(self):
+        return self.train, self.validation, self.test
+
     @cached_property
     def fingerprint(self):
         """Names the data: the SHA-256, in hexadecimal, of every split's samples and labels and of the class names."""
         content = hashlib.sha256(repr(self.class_names).encode())
-        for split in (self.train, self.validation, self.test):
+        for split in self._splits:
             content.update(repr(split.x.shape).encode())
             for start in range(0, len(split), 1024):
                 content.update(np.ascontiguousarray(split.x[start : start + 1024], "<f4"))
@@ -186,6 +197,15 @@ def _find_loader(name_or_path):
         f"name_or_path must be one of {', '.join(map(repr, loaders))}, or the path of an EMNIST .mat, "
         f"a MedMNIST .npz or a folder of class folders, got {name_or_path!r}"
     )
+
+
+def digits_teacher_weights(path=DATA / "digits_teacher.npz"):
+    """Return the shipped teacher's weights, float32, in the order of ``get_weights``: kernel and bias of each layer.
+
+    Dense 64-256-256-10 with relu, see ``kdlab.teachers.digits.digits_teacher``: (64, 256), (256,), (256, 256), …
+    """
+    with np.load(path, allow_pickle=False) as file:
+        return [file[name].astype(np.float32) for name in file]
 
 
 def digits_logits(split="test"):

@@ -7,17 +7,26 @@ from pathlib import Path
 import numpy as np
 
 from ..cache import cache_folder, new_file
-from .dataset import Dataset, Split, hold_out
+from .class_folders import printable
 from .downloads import fetch
-from .stored_images import check_fits_in_memory, to_float
+from .splits import from_arrays, one_label
+from .stored_images import check_fits_in_memory
 
 __all__ = ["NAMES", "load_by_name", "read_mat"]
 
-VARIANTS = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
-NAMES = tuple(f"emnist-{variant}" for variant in VARIANTS)
-
 URL = "https://biometrics.nist.gov/cs_links/EMNIST/matlab.zip"
 CHECKSUM = "md5:1bbb49fdf3462bb70c240eac93fff0e4"  # of the file at this address and at NIST's former one
+
+# How many images the published files hold to train and to test on.
+_SAMPLES = {
+    "balanced": (112_800, 18_800),
+    "byclass": (697_932, 116_323),
+    "bymerge": (697_932, 116_323),
+    "digits": (240_000, 40_000),
+    "letters": (124_800, 20_800),
+    "mnist": (60_000, 10_000),
+}
+NAMES = tuple(f"emnist-{variant}" for variant in _SAMPLES)
 
 _SIDE = 28
 _PIXELS = _SIDE * _SIDE
@@ -50,7 +59,7 @@ def read_mat(path, *, seed=0, validation_split=0.1):
         content = content["dataset"][0, 0]
         parts = {part: content[part][0, 0] for part in ("train", "test")}
         images = {part: parts[part]["images"] for part in parts}
-        labels = {part: parts[part]["labels"].ravel() for part in parts}
+        labels = {part: np.asarray(parts[part]["labels"]) for part in parts}
         mapping = content["mapping"]
     except (KeyError, ValueError, IndexError, TypeError, AttributeError):
         raise ValueError(
@@ -61,17 +70,14 @@ def read_mat(path, *, seed=0, validation_split=0.1):
     check_fits_in_memory(4 * sum(getattr(array, "size", 0) for array in images.values()), path)
     classes, names = _classes(mapping, path)
     numbers = {part: _numbers(labels[part], classes, f"{part} labels of {path}") for part in labels}
-    train, validation = hold_out(numbers["train"], validation_split, seed, class_names=names)
-    rows = {"train": (train, validation), "test": (np.arange(len(numbers["test"])),)}
-    splits = []
-    for part in ("train", "test"):
-        pixels = _upright(images.pop(part), len(numbers[part]), f"{part} images of {path}")
-        splits += [Split(to_float(pixels, chosen), numbers[part][chosen]) for chosen in rows[part]]
-    return Dataset(
-        *splits,
-        class_names=names,
-        source=f"EMNIST ({path.stem}): Cohen, Afshar, Tapson & van Schaik 2017, arXiv:1702.05373",
-        licence="none stated; made from NIST Special Database 19",
+    upright = {part: _upright(images[part], len(numbers[part]), f"{part} images of {path}") for part in images}
+    return from_arrays(
+        upright,
+        numbers,
+        names,
+        validation_split,
+        seed,
+        **_origin(path, len(numbers["train"]), len(numbers["test"])),
     )
 
 
@@ -111,6 +117,14 @@ def _numbers(labels, classes, name):
     """Return labels as places in ``classes``, int32."""
     if labels.dtype.kind not in "iuf":
         raise ValueError(f"the {name} must be whole numbers, got values of type {labels.dtype}")
+    if labels.ndim == 2 and 1 not in labels.shape:
+        if labels.shape[1] != len(classes):
+            raise ValueError(
+                f"the {name} have {labels.shape[1]} columns and its mapping {len(classes)} classes: they must be one number "
+                "per image, or one-hot"
+            )
+        return one_label(labels, name).astype(np.int32)
+    labels = labels.ravel()
     wrong = labels[~np.isin(labels, classes)]
     if len(wrong):
         raise ValueError(f"the {name} must be in its mapping, {classes[0]} to {classes[-1]}, got {wrong[0]}")
@@ -123,3 +137,11 @@ def _upright(images, samples, name):
         got = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
         raise ValueError(f"the {name} must be uint8 ({samples}, {_PIXELS}), one row per label, got {got}")
     return np.ascontiguousarray(images).reshape(-1, _SIDE, _SIDE, 1).transpose(0, 2, 1, 3)
+
+
+def _origin(path, *samples):
+    """Return source and licence: EMNIST's where name and numbers of images are those of a published file."""
+    if _SAMPLES.get(path.stem.lower().removeprefix("emnist-")) == samples:
+        source = f"EMNIST ({path.stem}): Cohen, Afshar, Tapson & van Schaik 2017, arXiv:1702.05373"
+        return {"source": source, "licence": "none stated; made from NIST Special Database 19"}
+    return {"source": printable(path), "licence": "unknown: the file does not say"}

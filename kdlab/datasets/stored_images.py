@@ -1,10 +1,10 @@
 """Images as bytes, in memory or on disk, and the float32 in [0, 1] that networks want."""
 
-from pathlib import Path
-
 import numpy as np
 
-__all__ = ["StoredImages", "check_fits_in_memory", "free_memory", "to_float"]
+from ..memory import free_memory
+
+__all__ = ["StoredImages", "check_fits_in_memory", "to_float"]
 
 _BLOCK = 1024  # images converted at a time
 
@@ -54,20 +54,6 @@ def to_float(pixels, rows):
         block = slice(start, start + _BLOCK)
         np.divide(pixels[rows[block]], 255, out=images[block], dtype=np.float32)
     return images
-
-
-def free_memory():
-    """Return how many bytes of memory may still be used, by the machine and by the container it may be."""
-    import psutil
-
-    free = psutil.virtual_memory().available
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        free = min(free, limit - used)
-    except (OSError, ValueError):  # no container, or no limit
-        pass
-    return max(free, 0)
 
 
 def check_fits_in_memory(size, name):

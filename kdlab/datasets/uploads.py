@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 
 from ..checks import check_count
-from .decoded_images import eight_bits, in_mode
+from .decoded_images import eight_bits, in_mode, used_range
 
 __all__ = ["read_upload"]
 
@@ -34,7 +34,8 @@ def read_upload(data, size, channels=3, max_bytes=10_000_000, max_pixels=40_000_
     ``data`` are the bytes of a PNG, JPEG, BMP or TIFF file with one image, of at most ``max_bytes`` bytes and
     ``max_pixels`` pixels; its name plays no part. It is turned as its camera says, and its whole is stretched to a square
     of ``size`` pixels a side (1 to 4096). What is transparent becomes black, as in ``decoded_images.decode``.
-    ``channels`` is 3, or 1 for grey; 16 bits of grey become 8 over the full range, CMYK and palettes become RGB.
+    ``channels`` is 3, or 1 for grey; 16 bits of grey become 8 over those in use (``decoded_images.used_range``),
+    CMYK and palettes become RGB.
 
     Raises ValueError, one sentence that says what came and what is accepted, for anything else: another format, a file
     that is empty, damaged or cut off, larger than the limits, animated or of several pages, or of 32 bits per value.
@@ -69,12 +70,14 @@ def _open(data, max_pixels, size, mode):
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
                 # Made small first, where what follows needs much memory.
+                span = None
                 if image.mode.startswith("I"):
+                    span = used_range([np.asarray(image)])
                     image = image.convert("I").resize(size, Image.Resampling.BILINEAR)
                 elif image.has_transparency_data:
                     image = in_mode(image, "RGBA").resize(size, Image.Resampling.BILINEAR)
                     image = Image.alpha_composite(Image.new("RGBA", size, "black"), image).convert("RGB")
-                return in_mode(eight_bits(image), mode).resize(size, Image.Resampling.BILINEAR)
+                return in_mode(eight_bits(image, span), mode).resize(size, Image.Resampling.BILINEAR)
     except Image.DecompressionBombError:  # Pillow's own limit, before the size can be asked for
         refusal = f"of more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; accepted are at most {max_pixels:,}"
     except UnidentifiedImageError:

@@ -2,11 +2,17 @@
 
 from typing import NamedTuple
 
-__all__ = ["BOARDS", "CLOSE", "Board"]
+__all__ = ["BOARDS", "CLOSE", "Board", "kib"]
 
 KIB, MIB = 1024, 1024**2
 CLOSE = 0.5
-"""The share of a board's flash or RAM from which on it is close: program, interpreter and stack want theirs, too."""
+"""The share of a board's flash or RAM above which a model is close: program, interpreter and stack need space too."""
+
+
+def kib(count):
+    """Return a number of bytes in words, in KiB of 1024 bytes each: "0.0781 KiB", "3.43 KiB", "1,024 KiB"."""
+    size = count / KIB
+    return f"{size:,.0f} KiB" if size >= 100 else f"{size:.3g} KiB"
 
 
 class Board(NamedTuple):
@@ -37,7 +43,7 @@ BOARDS = (
     ),
     Board("BBC micro:bit V2 (nRF52833)", 512 * KIB, 128 * KIB, "", "https://tech.microbit.org/hardware/"),
     Board(
-        "ESP32-DevKitC (ESP32, 4 MB)",
+        "ESP32-DevKitC (ESP32)",
         4 * MIB,
         160 * KIB,
         "160 KiB of 520: an array can have no more",

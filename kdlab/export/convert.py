@@ -6,22 +6,28 @@ LiteRT is what TensorFlow Lite is called today; LiteRT for Microcontrollers (Ten
 import math
 import re
 import tempfile
-import warnings
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
 from ..backend import keras, tf
+from ..model_files import cause
+from ..quiet import without_standard_error
 from ..timing import time_per_example
+from .converter import ConverterError, convert_saved_model, start
 
 __all__ = [
     "MultiplyAdds",
     "arena_bytes",
+    "interpreter_of",
     "keras_latency",
     "latency",
     "multiply_adds",
+    "quantised",
     "run_tflite",
     "to_c_array",
+    "to_c_header",
     "to_tflite",
     "to_tflite_int8",
 ]
@@ -39,10 +45,10 @@ class MultiplyAdds(NamedTuple):
 def to_tflite(model):
     """Return ``model`` as a LiteRT file's bytes: float32, one sample a call, the same bytes every time.
 
-    Raises ValueError for a model that has no fixed shape of samples, or not one input and one output, and for layers
-    that LiteRT does not have.
+    It computes in float32 also where the model, of mixed precision, does not. Raises ValueError for a model that has no
+    fixed shape of samples, or not one input and one output, and for layers that LiteRT does not have.
     """
-    return _convert(model, lambda converter: None)
+    return _convert(model)
 
 
 def to_tflite_int8(model, representative):
@@ -53,62 +59,117 @@ def to_tflite_int8(model, representative):
     and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference). Raises ValueError as ``to_tflite``
     and for samples that are none, of another shape or not finite.
     """
-    samples = _check_samples(representative, _sample_shape(model), "representative")
-
-    def quantise(converter):
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([sample[None]] for sample in samples)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-
-    return _convert(model, quantise)
+    return _convert(model, _check_samples(representative, _sample_shape(model), "representative"))
 
 
-def _convert(model, prepare):
-    """Return the bytes of ``model`` converted by TensorFlow's converter, which ``prepare`` may set up."""
+def _convert(model, samples=None):
+    """Return the bytes of ``model`` converted by TensorFlow's converter, in int8 where there are ``samples``."""
     shape = _sample_shape(model)
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+    if any(weight.dtype == "float64" for weight in model.weights):
+        raise ValueError(
+            f"the model {model.name} has weights in float64, which LiteRT does not compute with: build it in float32 and "
+            "give it these weights"
+        )
     try:
+        start()
+        archive = keras.export.ExportArchive()
+        archive.track(model)
         # One sample a call: without a fixed batch LiteRT for Microcontrollers could not plan its memory.
         signature = [tf.TensorSpec((1, *shape), tf.float32)]
-        archive.add_endpoint("serve", lambda x: model(x, training=False), signature)
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            # The converter misses ranges of the input that it is about to measure.
-            warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
-            archive.write_out(folder, verbose=False)
-            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-            prepare(converter)
-            return bytes(converter.convert())
+        with tempfile.TemporaryDirectory() as folder:
+            with _in_float32(model):
+                archive.add_endpoint("serve", lambda x: tf.cast(model(x, training=False), tf.float32), signature)
+                archive.write_out(folder, verbose=False)
+            return convert_saved_model(folder, samples)
     except OSError:
         raise
-    except Exception as error:  # Of many kinds; what was wrong is at its beginning.
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"the model {model.name} cannot be converted for LiteRT: {reason}") from error
+    except ConverterError as error:
+        rolled = [layer.name for layer in model._flatten_layers() if getattr(layer, "unroll", None) is False]
+        helps = (
+            f"build {', '.join(rolled)} with unroll=True, with the same weights"
+            if rolled
+            else "convert it in float32, or without its last layers, to find the one that it cannot take"
+        )
+        raise ValueError(f"the model {model.name} cannot be converted for LiteRT: {error}; {helps}") from error
+    except Exception as error:  # Of many kinds.
+        raise ValueError(f"the model {model.name} cannot be converted for LiteRT: {cause(error)}") from error
 
 
-def to_c_array(tflite, name):
+@contextmanager
+def _in_float32(model):
+    """Within the block all layers compute in float32, which mixed precision keeps the weights in anyway."""
+    layers = [layer for layer in model._flatten_layers() if layer.compute_dtype != "float32"]
+    before = [layer.dtype_policy for layer in layers]
+    try:
+        for layer in layers:
+            layer.dtype_policy = "float32"
+        yield
+    finally:
+        for layer, policy in zip(layers, before, strict=True):
+            layer.dtype_policy = policy
+
+
+def to_c_array(tflite, name, header=None, more=()):
     """Return C source that holds the file ``tflite``, bytes: ``name_tflite``, aligned, and ``name_tflite_len``.
 
-    It is C11 and C++11, to be included once. Raises ValueError for a ``name`` that is no C identifier.
+    Without ``header`` it is a header by itself, for one source file: its symbols are static. With the name of a header,
+    as ``to_c_header`` makes it, it is the source file that defines what the header declares, for the whole program.
+    Both are C11 and C++11. ``more`` are lines of C to add. Raises ValueError for a ``name`` that is no C identifier.
     """
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(f"name must be a C identifier (letters, digits and _, no digit first), got {name!r}")
+    guard = _guard(name)
     if not tflite:
         raise ValueError("tflite must be the bytes of a LiteRT file, got none")
     rows = (tflite[start : start + 12] for start in range(0, len(tflite), 12))
+    static = "" if header else "static "
+    begin = [f'#include "{header}"', ""] if header else [f"#ifndef {guard}", f"#define {guard}", ""]
     return "\n".join(
         (
             f"/* A LiteRT (TensorFlow Lite) model, {len(tflite)} bytes. */",
+            *begin,
+            "#ifndef __cplusplus",
             "#include <stdalign.h>",
+            "#endif",
             "",
-            f"alignas({ALIGNMENT}) static const unsigned char {name}_tflite[] = {{",
+            f"alignas({ALIGNMENT}) {static}const unsigned char {name}_tflite[] = {{",
             *("    " + ", ".join(f"0x{byte:02x}" for byte in row) + "," for row in rows),
             "};",
-            f"static const unsigned int {name}_tflite_len = {len(tflite)};",
+            f"{static}const unsigned int {name}_tflite_len = {len(tflite)};",
+            *more,
+            *([] if header else ["", "#endif"]),
             "",
         )
     )
+
+
+def to_c_header(tflite, name, more=()):
+    """Return the C header that declares what ``to_c_array(tflite, name, header)`` defines, for C11 and C++11.
+
+    ``more`` are lines of C to add.
+    """
+    guard, more = _guard(name), "".join(f"{line}\n" for line in more)
+    return f"""/* A LiteRT (TensorFlow Lite) model, {len(tflite)} bytes. */
+#ifndef {guard}
+#define {guard}
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+extern const unsigned char {name}_tflite[{len(tflite)}]; /* at a multiple of {ALIGNMENT} bytes */
+extern const unsigned int {name}_tflite_len;
+{more}
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+
+def _guard(name):
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError(f"name must be a C identifier (letters, digits and _, no digit first), got {name!r}")
+    return f"{name.lstrip('_').upper()}_TFLITE_H"
 
 
 def run_tflite(tflite, x):
@@ -142,14 +203,11 @@ def keras_latency(model, x, seconds=0.5):
 
 def _runner(tflite):
     """Return a function from one sample (1, …) to its logits (1, C), and the shape of a sample."""
-    interpreter = _interpreter(tflite)
+    interpreter = interpreter_of(tflite)
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(sample):
-        scale, zero = taken["quantization"]
-        if taken["dtype"] == np.int8:
-            sample = np.clip(np.rint(sample / scale) + zero, -128, 127).astype(np.int8)
-        interpreter.set_tensor(taken["index"], sample)
+        interpreter.set_tensor(taken["index"], quantised(sample, taken))
         interpreter.invoke()
         logits = interpreter.get_tensor(given["index"]).astype(np.float32)
         scale, zero = given["quantization"]
@@ -158,7 +216,16 @@ def _runner(tflite):
     return run, tuple(int(size) for size in taken["shape"][1:])
 
 
-def _interpreter(tflite):
+def quantised(values, detail):
+    """Return ``values`` as a tensor has them: rounded to its scale where it is int8; ``detail`` as the interpreter gives it."""
+    if detail["dtype"] != np.int8:
+        return np.asarray(values, detail["dtype"])
+    scale, zero = detail["quantization"]
+    return np.clip(np.rint(values / scale) + zero, -128, 127).astype(np.int8)
+
+
+def interpreter_of(tflite):
+    """Return LiteRT's interpreter of a file's bytes, ready to run; ValueError for bytes that are none."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
@@ -166,8 +233,9 @@ def _interpreter(tflite):
             "the package ai-edge-litert, which runs LiteRT files, is not there for this machine"
         ) from error
     try:
-        interpreter = Interpreter(model_content=bytes(tflite), num_threads=1)
-        interpreter.allocate_tensors()
+        with without_standard_error():
+            interpreter = Interpreter(model_content=bytes(tflite), num_threads=1)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"tflite must be the bytes of a LiteRT file, got {len(tflite)} bytes that are none") from error
     return interpreter
@@ -177,43 +245,80 @@ def multiply_adds(model):
     """Return the ``MultiplyAdds`` of one sample: every product that a sum is made of.
 
     Counted from the shapes that one sample gives: k·n in a dense layer of n units with k inputs, per position of the
-    output kh·kw·c·n in a convolution of n filters over c channels and kh·kw·c in a depthwise one; a layer that is used
-    twice counts twice. Batch normalization is 0: it goes into the weights beside it. Other layers with weights, and
-    convolutions in groups, are named in ``not_counted``. Raises ValueError as ``to_tflite`` does.
+    output kh·kw·c·n in a convolution of n filters that each see c channels and kh·kw·c in a depthwise one; a layer that
+    is used twice counts twice, and a recurrent one at every step. Products number by number, as in normalization and
+    gates, are 0. Layers with other products of weights (a transposed or 3-D convolution) are named in ``not_counted``.
+    Raises ValueError as ``to_tflite`` does.
     """
     signature = tf.TensorSpec((1, *_sample_shape(model)), tf.float32)
     graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature).graph
-    total = sum(_products(operation) for operation in graph.get_operations())
-    others = (layer for layer in _layers(model) if layer.weights and not _is_counted(layer))
-    return MultiplyAdds(total, tuple(dict.fromkeys(f"{layer.name} ({type(layer).__name__})" for layer in others)))
+    found = list(_products(graph))
+    layers = {layer.name: layer for layer in _layers(model)}
+    others = (_maker(layers, name) for name, products in found if products is None)
+    return MultiplyAdds(sum(products or 0 for _, products in found), tuple(dict.fromkeys(others)))
 
 
-_COUNTED = (
-    keras.layers.Dense,
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.BatchNormalization,
-    keras.layers.Normalization,
-)
+_NOT_COUNTED = ("Conv2DBackpropInput", "Conv3D", "Conv3DBackpropInputV2")
 
 
-def _is_counted(layer):
-    return type(layer) in _COUNTED and getattr(layer, "groups", 1) == 1
+def _products(graph, times=1, within=""):
+    """Yield the name of each operation of a TensorFlow graph that makes sums of products, and their number or None.
+
+    They are ``times`` as many as one run has; ``within`` is the operation whose body the graph is.
+    """
+    for operation in _needed(graph):
+        kind, name = operation.type, within or operation.name
+        if kind in ("PartitionedCall", "StatefulPartitionedCall"):
+            yield from _products(graph._get_function(operation.get_attr("f").name).graph, times, name)
+        elif kind in ("While", "StatelessWhile"):
+            body = graph._get_function(operation.get_attr("body").name).graph
+            # Keras hands a recurrent layer's steps over as a list of tensors.
+            lists = [made.op.inputs[0] for made in operation.inputs if made.op.type == "TensorListFromTensor"]
+            steps = lists[0].shape[0] if lists else None
+            for _, products in _products(body, times * (steps or 1), name):
+                yield name, products if steps else None
+        elif kind in _NOT_COUNTED:
+            yield name, None
+        elif (each := _products_each(operation)) is not None:
+            yield name, times * each
 
 
-def _products(operation):
-    """Return the products of an operation of a TensorFlow graph: how many go into a number of its output, times those."""
+def _needed(graph):
+    """Return the operations that a graph's outputs depend on: Keras traces a step of a recurrent layer that nobody uses."""
+    needed, waiting = set(), [tensor.op for tensor in graph.outputs]
+    while waiting:
+        operation = waiting.pop()
+        if operation not in needed:
+            needed.add(operation)
+            waiting += [tensor.op for tensor in operation.inputs]
+    return [operation for operation in graph.get_operations() if operation in needed]
+
+
+def _products_each(operation):
+    """Return how many products an operation makes: how many go into a number of its output, times those."""
+    if operation.type == "Einsum" and len(operation.inputs) == 2:
+        terms = operation.get_attr("equation").decode().split("->")[0].split(",")
+        pairs = (zip(term, x.shape, strict=True) for term, x in zip(terms, operation.inputs, strict=True))
+        return math.prod(dict(pair for axes in pairs for pair in axes).values())
     if operation.type not in ("MatMul", "BatchMatMulV2", "Conv2D", "DepthwiseConv2dNative"):
-        return 0
+        return None
     kernel = operation.inputs[1].shape
     if operation.type == "Conv2D":
-        # In groups: on a CPU Keras hides those in a function of their own, so they are not counted anywhere.
-        each = math.prod(kernel[:3]) if kernel[2] == operation.inputs[0].shape[3] else 0
+        each = math.prod(kernel[:3])  # In groups, each filter sees the channels of its own.
     elif operation.type == "DepthwiseConv2dNative":
         each = math.prod(kernel[:2])
     else:
         each = kernel[-1 if operation.get_attr("transpose_b" if operation.type == "MatMul" else "adj_y") else -2]
     return each * math.prod(operation.outputs[0].shape)
+
+
+def _maker(layers, operation):
+    """Return the layer that an operation is of, in words: its name is a part of the operation's, with or without a number."""
+    parts = operation.split("/")
+    for names in ([part.rpartition("_")[0] for part in parts], parts):
+        for name in filter(layers.get, names):
+            return f"{name} ({type(layers[name]).__name__})"
+    return operation
 
 
 def _layers(model):
@@ -236,7 +341,7 @@ def arena_bytes(tflite):
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    tensors = {detail["index"]: detail for detail in _interpreter(tflite).get_tensor_details()}
+    tensors = {detail["index"]: detail for detail in interpreter_of(tflite).get_tensor_details()}
     graph = schema.Model.GetRootAs(bytes(tflite)).Subgraphs(0)
     operations = [graph.Operators(k) for k in range(graph.OperatorsLength())]
     # Weights are read by operations, but nothing makes them.

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..checks import check_count
 
-__all__ = ["HIGHEST_BITS", "LOWEST_BITS", "quantise_weights"]
+__all__ = ["HIGHEST_BITS", "LOWEST_BITS", "quantise_model", "quantise_weights"]
 
 LOWEST_BITS, HIGHEST_BITS = 2, 8
 
@@ -21,3 +21,8 @@ def quantise_weights(weights, bits):
     weights = np.asarray(weights, np.float32)
     scale = np.abs(weights).max(axis=tuple(range(weights.ndim - 1)), keepdims=True) / np.float32(largest)
     return np.rint(weights / np.where(scale > 0, scale, 1)) * scale
+
+
+def quantise_model(weights, bits):
+    """Return a model's ``weights``, a list as of Keras's ``get_weights``, quantised but for biases and other vectors."""
+    return [w if w.ndim < 2 else quantise_weights(w, bits) for w in weights]

@@ -14,6 +14,8 @@ _HOME = {
     "choice": "controls",
     "numbers": "controls",
     "points": "controls",
+    "source": "controls",
+    "positions": "controls",
     "table": "controls",
     "temperature": "controls",
     "verdict": "controls",

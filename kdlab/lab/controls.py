@@ -1,11 +1,24 @@
 """The controls and sentences that every chapter uses: plain ipywidgets, and plain words."""
 
+import base64
 from html import escape
 
 import ipywidgets
 import numpy as np
 
-__all__ = ["Code", "Table", "alpha", "choice", "numbers", "points", "table", "temperature", "verdict"]
+__all__ = [
+    "Code",
+    "Table",
+    "alpha",
+    "choice",
+    "numbers",
+    "points",
+    "positions",
+    "source",
+    "table",
+    "temperature",
+    "verdict",
+]
 
 
 def temperature(value=4.0, description="T", **options):
@@ -43,21 +56,40 @@ def numbers(text, count, name="numbers"):
     return values
 
 
+def positions(places):
+    """Return a row of buttons, one for each of ``places``, {its text: {control: value}}: a press sets these controls."""
+
+    def button(text, controls):
+        def press(_):
+            for control, value in controls.items():
+                control.value = value
+
+        made = ipywidgets.Button(description=text, layout={"width": "auto"})
+        made.on_click(press)
+        return made
+
+    row = ipywidgets.HBox([button(*place) for place in places.items()], layout={"flex_flow": "row wrap"})
+    return row.add_class("kdlab-panel")
+
+
 def points(difference):
     """Return a difference of accuracies in percentage points, "+1.2" or "−0.3"."""
     return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 class Table:
-    """Rows and their heads as an HTML table; a cell's text is shown as it is."""
+    """Rows and their heads as an HTML table; a cell's text is shown as it is, but for one with ``_repr_html_``."""
 
     def __init__(self, rows, heads, caption=""):
-        self.rows, self.heads, self.caption = [[str(cell) for cell in row] for row in rows], list(heads), caption
+        self.rows, self.heads, self.caption = [list(row) for row in rows], list(heads), caption
 
     def _repr_html_(self):
         def row(cells, tag="td", first="th"):
-            first = f'<{first} scope="{"row" if first == "th" and tag == "td" else "col"}">{escape(cells[0])}</{first}>'
-            return f"<tr>{first}{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells[1:])}</tr>"
+            first = f'<{first} scope="{"row" if first == "th" and tag == "td" else "col"}">{inside(cells[0])}</{first}>'
+            return f"<tr>{first}{''.join(f'<{tag}>{inside(cell)}</{tag}>' for cell in cells[1:])}</tr>"
+
+        def inside(cell):
+            return cell._repr_html_() if hasattr(cell, "_repr_html_") else escape(str(cell))
 
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
         head, body = (
@@ -70,7 +102,7 @@ class Table:
         )
 
     def __repr__(self):
-        return "\n".join("  ".join(row) for row in [self.heads, *self.rows])
+        return "\n".join("  ".join(map(str, row)) for row in [self.heads, *self.rows])
 
 
 def table(rows, heads, caption=""):
@@ -85,6 +117,27 @@ class Code(str):
 
     def _repr_html_(self):
         return f'<pre tabindex="0" role="region" aria-label="Code"><code>{escape(self)}</code></pre>'
+
+
+class Source(str):
+    """A file's text, shown by its first and last lines, with a link that downloads all of it."""
+
+    __slots__ = ("filename",)
+    HEAD, TAIL = 10, 3  # lines
+
+    def _repr_html_(self):
+        lines = self.rstrip().split("\n")
+        shown = lines if len(lines) <= self.HEAD + self.TAIL else [*lines[: self.HEAD], "    …", *lines[-self.TAIL :]]
+        data, name = base64.b64encode(self.encode()).decode(), escape(self.filename)
+        link = f'<a class="kdlab-button" download="{name}" href="data:text/plain;base64,{data}">Download {name}</a>'
+        return f"{Code(chr(10).join(shown))._repr_html_()}<p>{link}</p>"
+
+
+def source(text, filename):
+    """Return a file's ``text`` as what a panel shows: how it begins and ends, and a link to download it as ``filename``."""
+    made = Source(text)
+    made.filename = filename
+    return made
 
 
 class Verdict(str):

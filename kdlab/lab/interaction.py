@@ -32,12 +32,14 @@ class Queue:
 
     def __init__(self, rest=REST):
         self.rest, self.changed, self.first = rest, float("-inf"), None
-        self.waiting, self.wake = {}, threading.Condition()
-        threading.Thread(target=self._run, daemon=True).start()
+        self.waiting, self.wake, self._thread = {}, threading.Condition(), None
 
     def ask(self, job, values, first=False):
         """Let ``job(values)`` be called; an earlier call of it that still waits is dropped."""
         with self.wake:
+            if self._thread is None:  # not before: a thread does not come along in a forked kernel
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
             self.waiting[job] = values
             if first:
                 self.first, self.changed = job, time.monotonic()

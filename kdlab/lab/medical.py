@@ -4,12 +4,11 @@ import uuid
 
 import traitlets
 
+from ..checks import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from . import medical_images, medical_state, segmentation
 from .medical_figures import chance
 from .medical_state import DEFAULTS, MedicalState
 from .panel import WorkingPanel, choice_rule, fraction_rule, module, positive_rule
-from .response_state import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
-from .worker import warm_up
 
 __all__ = ["Chapter"]
 
@@ -36,7 +35,6 @@ class Chapter:
     """The panels of chapter 4."""
 
     def __init__(self):
-        warm_up()
         self.state = MedicalState()
         self._interested = []
         classes = self.state.data.class_names

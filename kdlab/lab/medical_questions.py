@@ -7,7 +7,7 @@ __all__ = ["medical_questions"]
 
 def medical_questions():
     """Return chapter 4's four questions."""
-    ill, well, found, called = 40, 160, 34, 24
+    ill, well, found, called = 40, 160, 34, 40
     specificity = 1 - called / well
     return Questions(
         [
@@ -16,9 +16,13 @@ def medical_questions():
                 "What is its specificity? (a number from 0 to 1)",
                 typed(
                     specificity,
-                    f"({well} − {called}) / {well} = 0.85: the share of the healthy that are called healthy. "
-                    f"Sensitivity is {found} / {ill} = 0.85 too, here.",
+                    f"({well} − {called}) / {well} = {specificity:g}: the share of the healthy that are called healthy.",
                     mistakes=(
+                        (found / ill, "That is the share of the ill that are called ill: sensitivity."),
+                        (
+                            (found + well - called) / (ill + well),
+                            "That is the share of all that are called right: accuracy. It mixes the ill with the healthy.",
+                        ),
                         (called / well, "That is the share of the healthy called ill, 1 − specificity."),
                         (found / (found + called), "That is the share of the ill among those called ill: precision."),
                         (

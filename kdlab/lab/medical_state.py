@@ -10,14 +10,13 @@ from io import BytesIO
 
 import numpy as np
 
-from ..checks import check_alpha, check_count
+from ..checks import check_alpha, check_count, check_training_temperature
 from ..clinical import check_threshold
 from ..datasets.nuclei import BANDS, CLASS_NAMES, SPLITS, fields, load_nuclei, regions, views
 from ..evaluation import wilson_interval
 from ..softening import softmax
 from .medical_figures import calibrate, decide, describe_leak, describe_training, waver
 from .memo import Once
-from .response_state import check_training_temperature
 
 __all__ = ["DEFAULTS", "SEEDS", "MedicalState"]
 

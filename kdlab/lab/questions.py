@@ -4,14 +4,27 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from itertools import combinations
 
 import ipywidgets
 import numpy as np
 
 from ..conventions import to_ours
+from ..datasets.dataset import digits_logits
+from ..evaluation import paired_difference
 from ..softening import softmax
 
-__all__ = ["Answer", "Question", "Questions", "feature_questions", "response_questions", "temperature_questions"]
+__all__ = [
+    "Answer",
+    "Question",
+    "Questions",
+    "feature_questions",
+    "predict_exponent",
+    "predict_softening",
+    "predict_students",
+    "response_questions",
+    "temperature_questions",
+]
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,15 @@ def chosen(right, *feedback):
     return check
 
 
-def typed(right, message, mistakes=(), tolerance=0.005, hint="{hint}"):
-    """Return the check of a number: ``mistakes`` are pairs (value that a known slip gives, what to say to it)."""
+def typed(right, message, hint, mistakes=(), tolerance=0.005):
+    """Return the check of a number; ``hint`` is what helps after a wrong one that is none of the known slips.
+
+    ``mistakes`` are pairs (value that a known slip gives, what to say to it). Raises ValueError where two of
+    all these values lie within twice the tolerance: a slip would be taken for another one, or for the right answer.
+    """
+    for one, two in combinations([right, *(slip for slip, _ in mistakes)], 2):
+        if abs(one - two) <= 2 * tolerance:
+            raise ValueError(f"the answers {one:g} and {two:g} cannot be told apart with a tolerance of {tolerance:g}")
 
     def check(answer):
         try:
@@ -57,10 +77,21 @@ def typed(right, message, mistakes=(), tolerance=0.005, hint="{hint}"):
         for slip, explanation in mistakes:
             if abs(value - slip) <= tolerance:
                 return Answer(False, explanation)
-        return Answer(
-            False,
-            f"{value:g} is {'too large' if value > right else 'too small'}. {hint}",
-        )
+        return Answer(False, f"{value:g} is {'too large' if value > right else 'too small'}. {hint}")
+
+    return check
+
+
+def predicted(outcome, choices):
+    """Return the check of a prediction, for ``Question(…, choices=choices)``.
+
+    ``outcome()`` looks when an answer is given: it returns the index of the choice that happened and a sentence on it.
+    """
+
+    def check(answer):
+        happened, sentence = outcome()
+        otherwise = f"What happens: {choices[happened][0].lower()}{choices[happened][1:]}. {sentence}"
+        return chosen(happened, *(sentence if k == happened else otherwise for k in range(len(choices))))(answer)
 
     return check
 
@@ -77,6 +108,7 @@ class Questions(ipywidgets.VBox):
         feedback = ipywidgets.HTML(_said(""))
 
         def check(answer):
+            feedback.value = _said("Checking …")  # a prediction's answer may have to be trained first
             try:
                 result = question.check(answer)
             except Exception as error:  # an exception in an observer shows nowhere: say it on the page
@@ -102,19 +134,82 @@ def _said(text, kind=""):
     return f'<p role="status" class="kdlab-feedback kdlab-{kind}">{escape(text)}</p>'
 
 
-def temperature_questions():
-    """Return chapter 1's three questions."""
-    logits = np.array([6.0, 2.0, 0.0])
-    at_two, at_one = softmax(logits, 2.0), softmax(logits)
+def _least_sure():
+    """Return the teacher's logits, (10,), on the first digit of chapter 1: the least sure of its two best classes."""
+    logits = digits_logits()["teacher"]
+    two_best = np.sort(softmax(logits), axis=1)[:, -2:]
+    return logits[np.argmin(two_best[:, 1] - two_best[:, 0])]
+
+
+def predict_softening():
+    """Return the question to ask before chapter 1's first slider: what becomes of the second class and of the fifth."""
+    logits = np.sort(_least_sure())[::-1]
+    before, after = softmax(logits), softmax(logits, 5.0)
+    choices = (
+        "Both gain",
+        "The second gains, the fifth loses",
+        "The second loses, the fifth gains",
+        "Both lose",
+    )
+
+    def outcome():
+        return (
+            3 - 2 * int(after[1] > before[1]) - int(after[4] > before[4]),
+            f"At T = 5 the second class has {after[1]:.3f} instead of {before[1]:.3f}, the fifth {after[4]:.3f} instead of "
+            f"{before[4]:.5f}. What the likely classes give up goes to the unlikely ones.",
+        )
+
     return Questions(
         [
             Question(
-                "A teacher's logits are (6, 2, 0). What probability does its first class have at T = 2? "
+                f"On the first digit the teacher's probabilities at T = 1, in order, are {before[0]:.2f}, {before[1]:.2f}, "
+                f"{before[2]:.2f}, {before[3]:.5f}, {before[4]:.5f}, … Predict: what happens to the second and to the fifth "
+                "class if you raise T to 5?",
+                predicted(outcome, choices),
+                choices,
+            )
+        ]
+    )
+
+
+def predict_exponent():
+    """Return the question to ask before chapter 1's choice of the exponent of T."""
+    return Questions(
+        [
+            Question(
+                "You multiply the soft term by a power of T. Predict: with which power does its gradient stay at about the "
+                "same size as T grows?",
+                chosen(
+                    2,
+                    "Without a factor the gradient falls like 1/T² at large T, and the labels take over.",
+                    "T makes up for the 1/T in front of the gradient. But the difference q_s − q_t shrinks by another 1/T.",
+                    "1/T stands in front, and q_s − q_t shrinks by about another 1/T. Level it is for large T only.",
+                    "Too much: at large T the gradient then grows with T, and the soft term drowns out the labels.",
+                ),
+                choices=("T⁰: no factor is needed", "T¹", "T²", "T³"),
+            )
+        ]
+    )
+
+
+def temperature_questions():
+    """Return chapter 1's five questions; the last two need its slider."""
+    logits = np.array([6.0, 2.0, 0.0])
+    at_two, at_one = softmax(logits, 2.0), softmax(logits)
+    first_digit, temperatures = _least_sure(), np.geomspace(0.5, 64, 500)
+    third = np.argsort(-first_digit)[2]
+    likeliest, of_third = np.array([softmax(first_digit, t)[[first_digit.argmax(), third]] for t in temperatures]).T
+    below, peak = temperatures[np.argmax(likeliest < 0.2)], of_third.argmax()
+    return Questions(
+        [
+            Question(
+                "A teacher's logits are (6, 2, 0). What probability does the first class get at T = 2? "
                 "(e⁰ = 1, e⁻² ≈ 0.135, e⁻³ ≈ 0.050)",
                 typed(
                     at_two[0],
                     f"softmax(3, 1, 0) = ({at_two[0]:.3f}, {at_two[1]:.3f}, {at_two[2]:.3f}): T divides the logits "
                     f"before the exponential. At T = 1 it was {at_one[0]:.3f}.",
+                    hint="Divide each logit by 2 first, then take the exponentials and the first one's share of their sum.",
                     mistakes=(
                         (at_one[0], "That is T = 1: the logits were not divided by 2."),
                         (
@@ -149,14 +244,14 @@ def temperature_questions():
                 ),
             ),
             Question(
-                "Training at T = 8 without the factor T²: what happens, compared with T = 1?",
+                "You train at T = 8 and leave out the factor T². What changes, compared with T = 1?",
                 chosen(
                     2,
                     "The soft term's gradient carries 1/T and the softened difference shrinks by about another 1/T: "
                     "it becomes smaller, not larger.",
-                    "Its minimum stays where it was, but how much it weighs against the hard labels does not.",
-                    "Its gradient falls roughly like 1/T², here by up to 64, so the hard labels take over; T² makes up for it, "
-                    "exactly only for large T.",
+                    "It does not move the soft term's own minimum, but the loss has two terms: their balance changes.",
+                    "Its gradient falls roughly like 1/T², here by a factor of up to 64, so the hard labels take over. "
+                    "T² makes up for it, exactly only in the limit of large T.",
                     "The order of the classes never depends on T, with or without T².",
                 ),
                 choices=(
@@ -166,65 +261,141 @@ def temperature_questions():
                     "The student learns another ranking of the classes",
                 ),
             ),
+            Question(
+                "Use the slider. On the first digit, the one the teacher is least sure of: at which T does the probability of "
+                "its likeliest class fall below 20 %? (to within 1)",
+                typed(
+                    below,
+                    f"At T ≈ {below:.1f}. No T brings it down to 10 %, where all ten classes are equal: that is the limit.",
+                    hint="Choose the first digit, raise T and watch its tallest bar.",
+                    tolerance=1.0,
+                ),
+            ),
+            Question(
+                f"Use the slider. On the same digit, follow the third class in order of probability, the {third}, from T = 0.5 "
+                "up to T = 64. What does its probability do?",
+                chosen(
+                    2,
+                    f"It starts near {of_third[0]:.2f} and gains at first, from the two classes above it.",
+                    "For T → ∞ it tends to 0.1, and it has more than that at T = 1: it must come down again.",
+                    f"It is largest, {of_third[peak]:.2f}, near T = {temperatures[peak]:.1f}. A higher T helps a class while its "
+                    "logit is below the mean logit, each weighted by its probability. That mean falls as T grows.",
+                    "The other way round: towards T = 0 everything goes to the first class.",
+                ),
+                choices=(
+                    "It falls all the way",
+                    "It rises all the way",
+                    "It rises, then falls",
+                    "It falls, then rises",
+                ),
+            ),
+        ]
+    )
+
+
+def predict_students(trainer):
+    """Return the two questions to ask before chapter 2's sliders, answered by students that are trained for it.
+
+    ``trainer(scenario, hidden)`` returns the ``LiveTrainer`` of a scenario's name, for students of those hidden layers.
+    """
+    choices = (
+        "Better than with the labels alone",
+        "Worse than with the labels alone",
+        "No detectable difference (the interval contains 0)",
+    )
+
+    def ask(prompt, scenario, hidden, temperature):
+        def outcome():
+            live = trainer(scenario, hidden)
+            gain = paired_difference(
+                live.train(temperature, alpha=1.0).test_accuracy, live.train(alpha=0.0).test_accuracy
+            )
+            return (
+                0 if gain.low > 0 else 1 if gain.high < 0 else 2,
+                f"Ten pairs, just trained: {100 * gain.mean:+.1f} points, 95 % interval {100 * gain.low:+.1f} to "
+                f"{100 * gain.high:+.1f}.",
+            )
+
+        return Question(prompt, predicted(outcome, choices), choices)
+
+    return Questions(
+        [
+            ask(
+                "Fifty labelled digits. Ten students with 16 hidden units learn from the teacher alone (α = 1, T = 4), and "
+                "the same ten from the labels alone (α = 0). Predict: how accurate are those the teacher taught?",
+                "few",
+                (16,),
+                4.0,
+            ),
+            ask(
+                "All 898 labels, and students with 4 hidden units. Again α = 1 against α = 0, with strong softening: T = 16. "
+                "Predict: how accurate are those the teacher taught?",
+                "all",
+                (4,),
+                16.0,
+            ),
         ]
     )
 
 
 def response_questions():
     """Return chapter 2's three questions."""
-    temperature, lambda_ = 10.0, 0.5
+    temperature, lambda_ = 4.0, 1.0
     alpha, _ = to_ours("two-headed", temperature, lambda_=lambda_)
     return Questions(
         [
             Question(
-                "A tutorial trains with L = λ · CE(labels) + CE(softened at T), without T², at T = 10 and λ = 0.5. "
+                "Somebody trains with L = λ · CE(labels) + CE(softened at T), without T², at T = 4 and λ = 1. "
                 "Which α is that in L = (1 − α) · CE(labels) + α · T² · CE(softened), up to a scale?",
                 typed(
                     alpha,
-                    f"α = 1 / (1 + λ T²) = 1 / 51 = {alpha:.4f}: by weight of gradient, 98 % of that “soft” training "
-                    "was hard labels.",
+                    f"α = 1 / (1 + λ T²) = 1 / 17 = {alpha:.4f}: equal weights on paper, but counted as in our loss 94 % of "
+                    "this “soft” training was hard labels.",
                     mistakes=(
                         (
                             1 / (1 + lambda_),
                             "That would be right with T² in the loss; without it the soft term weighs 1/T².",
                         ),
                         (1 - alpha, "That is the share of the hard labels, 1 − α."),
-                        (0.5, "λ weighs the labels, and the soft term has weight 1 and lacks T²."),
+                        (
+                            1 / (1 + lambda_ * temperature),
+                            "That takes T for T²: the soft terms of the two losses differ by the whole factor T².",
+                        ),
                     ),
-                    tolerance=0.0005,
+                    tolerance=0.002,
                     hint="Compare what stands before each term: λ = s (1 − α) and 1 = s α T².",
                 ),
             ),
             Question(
                 "Ten distilled students are on average 0.2 points better than the same ten alone; the 95 % interval of the "
-                "paired difference is −0.3 to +0.7. What may you say?",
+                "paired difference is −0.3 to +0.7. What can you conclude?",
                 chosen(
                     2,
-                    "The mean alone does not say so: differences of this size come about by chance.",
-                    "Absence of evidence: an effect of up to +0.7 or down to −0.3 would fit as well.",
-                    "The interval holds 0, so this experiment does not tell the two apart; more pairs would narrow it.",
-                    "Trying seeds until it looks right measures the trying, not the method.",
+                    "The mean alone is not enough: a difference of this size can easily arise by chance.",
+                    "Absence of evidence is not evidence of absence: an effect anywhere from −0.3 to +0.7 fits these data.",
+                    "The interval contains 0: no detectable difference. More pairs would narrow it.",
+                    "Whoever drops seeds until the result looks right measures the dropping, not the method.",
                 ),
                 choices=(
                     "Distillation helps by 0.2 points",
                     "Distillation has no effect here",
-                    "This experiment does not tell them apart",
+                    "This experiment shows no detectable difference",
                     "Drop the worst seeds and look again",
                 ),
             ),
             Question(
-                "You compared 88 positions of T and α on the test set and report the best one. What is wrong with it?",
+                "You compared 88 settings of T and α on the test set and report the best one. What is wrong with that?",
                 chosen(
                     1,
-                    "More epochs would not mend it: the choice itself used the test set.",
-                    "The best of 88 noisy numbers is partly luck. Choose on validation, then measure once on test.",
-                    "88 positions are fine, if they are chosen among on other data than those reported.",
-                    "Pairing makes each difference sharper, but it does not undo choosing the luckiest of 88.",
+                    "More epochs would not help: the choice itself used the test set.",
+                    "The best of 88 noisy numbers is partly luck. Choose on validation data, then measure once on the test set.",
+                    "88 settings are fine, as long as the choice is made on other data than those you report.",
+                    "Pairing makes each difference more precise, but it does not undo picking the luckiest of 88.",
                 ),
                 choices=(
                     "Nothing, if every student was trained for enough epochs",
                     "The best of many looks better than it is; choose on validation",
-                    "88 positions are too many to compare at all",
+                    "88 settings are too many to compare at all",
                     "Nothing, because the students were paired",
                 ),
             ),

@@ -1,38 +1,52 @@
 """The server of the dashboards: Voila on our notebooks, with what a classroom needs set right."""
 
-import asyncio
 import contextlib
 import errno
 import ipaddress
 import os
 import secrets
+import shutil
+import signal
 import socket
 import subprocess
 import threading
-import time
 import webbrowser
+from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import zmq
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop, PeriodicCallback
+from tornado.netutil import bind_sockets
 from tornado.web import HTTPError, RedirectHandler
-from traitlets import Bool
+from traitlets import Bool, Integer
 from traitlets.config import Config
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
-from voila.utils import ENV_VARIABLE
 
-from .pages import CHAPTERS, HOME, notebooks_folder
+from ..memory import free_memory
+from .kernels import FORKED, KernelSpecs, start_forkserver
+from .pages import HOME, notebooks_folder
+from .program_cache import ProgramCache
 
-__all__ = ["Dashboards", "free_port", "is_loopback", "serve"]
+__all__ = ["Dashboards", "bound", "is_loopback", "serve"]
 
-# A kernel without a page (a link preview, a crashed browser) goes after five minutes; one whose page is left, at once.
-CULL_AFTER, CULL_EVERY = 300, 30
-# A page just opened has the processors to itself for so long before a kernel is started for the next visitor, in seconds.
-REFILL_AFTER = 8
-PAGE = "KDLAB_PAGE"  # in the environment of a kernel started ahead: the notebook it is for
+CULL_EVERY = 30  # seconds
+# Bytes of memory: a kernel after chapter 2, and the server with what kernels are forked from.
+FORKED_KERNEL, ORDINARY_KERNEL, SERVER = 200e6, 600e6, 600e6
+AGAIN_AFTER = 5  # seconds until a visitor who found no room is let try again
+FULL_PAGE = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>All places are taken</title>
+<meta http-equiv="refresh" content="{AGAIN_AFTER}"><meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body {{ font: 18px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1c2733; max-width: 640px; margin: 20vh auto;
+padding: 0 24px; }}</style></head>
+<body><main><h1>All places are taken</h1><p>The server has no memory for another page just now. This page tries again
+every {AGAIN_AFTER} seconds and opens as soon as somebody leaves; pages that you do not need can be closed.</p></main></body></html>
+"""
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
 
 
@@ -47,8 +61,14 @@ class PageHandler(TornadoVoilaHandler):
         came_from = self.request.headers.get("Sec-Fetch-Site", "none")
         if came_from not in ("same-origin", "none") and self.request.headers.get("Sec-Fetch-Dest") != "document":
             raise HTTPError(403, "a page can be opened by a link from another site, but not loaded into it")
-        self.kernel_manager.visited(path)
         await super().get(path)
+
+    def write_error(self, status_code, **options):
+        """Say that the house is full, and try again; other errors are Voila's."""
+        if not isinstance(options.get("exc_info", (None,) * 2)[1], FullHouseError):
+            return super().write_error(status_code, **options)
+        self.set_header("Retry-After", str(AGAIN_AFTER))
+        self.finish(FULL_PAGE)
 
 
 class ShutdownHandler(VoilaShutdownKernelHandler):
@@ -63,62 +83,32 @@ class ShutdownHandler(VoilaShutdownKernelHandler):
         """Accept the beacon."""
 
 
-class Kernels(AsyncMappingKernelManager):
-    """Kernels whose logs (TensorFlow greets at length) do not run over the server's own lines, started ahead with care.
+class FullHouseError(HTTPError):
+    """There is no room for another kernel."""
 
-    One kernel at a time is started for a next visitor, home first, then the chapters, and when nobody has come for a
-    while; or at once if somebody waits for it.
-    """
+    def __init__(self):
+        super().__init__(503, "all places are taken")
+
+
+class Kernels(AsyncMappingKernelManager):
+    """So many kernels and no more, whose logs (TensorFlow greets at length) do not run over the server's own lines."""
 
     quiet = Bool(True, help="Whether the kernels' logs are dropped.").tag(config=True)
+    limit = Integer(1, help="How many kernels there may be.").tag(config=True)
+    _starting = 0
 
-    def __init__(self, **options):
-        self._visited, self._wanted, self._queue, self._starting = -float("inf"), set(), [], 0
-        super().__init__(**options)
-
-    def visited(self, path):
-        """Take notice of a visitor of the notebook at ``path``."""
-        ahead = self._ahead().get(path)
-        if ahead and not ahead[0].done():
-            self._wanted.add(path)
-        else:
-            self._visited = time.monotonic()
-
-    async def _turn(self, page):
-        """Return when it is time to start a kernel for the next visitor of the notebook at ``page``."""
-        self._queue.append(page)
-        while page not in self._wanted and (
-            time.monotonic() < self._visited + REFILL_AFTER or page != min(self._queue, key=_order) or self._busy()
-        ):
-            await asyncio.sleep(0.1)
-        self._queue.remove(page)
-        self._wanted.discard(page)
-
-    def _ahead(self):
-        """Return Voila's tasks that start kernels ahead, {notebook: the next visitor's first}."""
-        return getattr(self, "_pools", {})
-
-    def _busy(self):
-        """Tell whether a kernel started ahead still runs its notebook."""
-        started = [task for tasks in self._ahead().values() for task in tasks if task.done() and not task.cancelled()]
-        return self._starting > 0 or any(not task.exception() and not task.result()["task"].done() for task in started)
-
-    async def _async_start_kernel(self, **options):
-        environment = options.get("env", {})
-        if environment.get(ENV_VARIABLE.VOILA_PREHEAT) == "True":  # for a visitor who is there Voila says "False"
-            await self._turn(environment.get(PAGE, ""))
+    async def start_kernel(self, **options):
+        """Start a kernel, and return its id; raises FullHouseError, which the visitor's page shows."""
+        if len(self) + self._starting >= self.limit:
+            raise FullHouseError
+        environment = {**options.pop("env", os.environ)}
+        environment["TF_XLA_FLAGS"] = f"{environment.get('TF_XLA_FLAGS', '')} {self.parent.programs.flags()}".strip()
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if self.quiet else {}
         self._starting += 1
         try:
-            return await super()._async_start_kernel(**quiet, **options)
+            return await super().start_kernel(env=environment, **quiet, **options)
         finally:
             self._starting -= 1
-
-    start_kernel = _async_start_kernel
-
-
-def _order(page):
-    return page != f"{HOME}.ipynb", page
 
 
 class Dashboards(Voila):
@@ -126,16 +116,10 @@ class Dashboards(Voila):
 
     def init_handlers(self):
         """Return Voila's handlers less the tree, contents and file ones, with ours for home, for a page and for leaving it."""
-        home = url_path_join(self.server_url, "voila/render", f"{HOME}.ipynb")
+        home = url_path_join(self.base_url, "voila/render", f"{HOME}.ipynb")
         ours = {r"/voila/api/shutdown/(.*)": ShutdownHandler, r"/voila/render/(.*)": PageHandler}
         unwanted = ("/voila/tree", "/voila/api/contents", "/voila/files/")
-        handlers = [
-            (
-                self.server_url,
-                RedirectHandler,
-                {"url": url_path_join(self.base_url, home), "permanent": False},
-            )
-        ]
+        handlers = [(self.server_url, RedirectHandler, {"url": home, "permanent": False})]
         for pattern, handler, *options in super().init_handlers():
             path = "/" + pattern.removeprefix(self.server_url).lstrip("/")
             if pattern == self.server_url or path.startswith(unwanted):
@@ -144,6 +128,26 @@ class Dashboards(Voila):
                 handler = ours[path]
             handlers.append((pattern, handler, *options))
         return handlers
+
+    def load_config_file(self, *names, **options):
+        """Read none: what a file says to other Voilas, in this folder or the user's, is not meant for these pages."""
+
+    def setup_template_dirs(self):
+        """Put our own template before one of the same name in the user's folders."""
+        super().setup_template_dirs()
+        self.template_paths.insert(0, str(Path(__file__).parent / "voila_template"))
+
+    def listen(self):
+        """Serve on the sockets that are bound already, until the loop is stopped; the kernels are left to the caller."""
+        HTTPServer(self.app).add_sockets(self.sockets)
+        if self.open_browser:
+            self.launch_browser()
+        loop = IOLoop.current()
+        PeriodicCallback(lambda: loop.run_in_executor(None, self.programs.tidy), 1000 * CULL_EVERY).start()
+        try:
+            loop.start()
+        finally:
+            shutil.rmtree(self.connection_dir, ignore_errors=True)
 
     def launch_browser(self):
         """Open the home page in the browser, without keeping the server waiting."""
@@ -157,7 +161,8 @@ class Dashboards(Voila):
     def address_as(self, host):
         """Return the URL for a browser that knows this machine as ``host``."""
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
+        token = f"?token={quote(self.token, safe='')}" if self.token else ""
+        return f"http://{host}:{self.port}{self.base_url}{token}"
 
 
 def is_loopback(ip):
@@ -170,86 +175,115 @@ def is_loopback(ip):
         return False
 
 
-def free_port(ip, port, tries=50):
-    """Return ``port``, or the next free one after it; raises OSError, saying so, where ``ip`` cannot be used."""
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+def bound(ip, port, tries=50):
+    """Return sockets on ``port``, or the next free one after it; raises OSError, saying so, where ``ip`` cannot be used."""
     for candidate in range(port, min(port + tries, 65536)):
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            if os.name == "posix":  # as the server itself will: a port in TIME_WAIT is free
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((ip, candidate))
-            except OSError as error:
-                if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                    continue
+        try:
+            return bind_sockets(candidate, ip)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise OSError(f"--ip must be an address of this machine, got {ip!r} ({error.strerror})") from None
-        return candidate
     raise OSError(f"no free port from {port} to {min(port + tries, 65536) - 1} on {ip}; choose another with --port")
 
 
-def serve(ip="127.0.0.1", port=8866, browser=True, token=None, allow_anonymous=False, pool=1, verbose=False):
-    """Serve the home page and every chapter until Ctrl-C, which ends all kernels.
+def room():
+    """Return how many kernels there is memory for, by what is free now."""
+    each = FORKED_KERNEL if FORKED else ORDINARY_KERNEL
+    return max(1, int((free_memory() - SERVER) // each))
+
+
+def reachable_as():
+    """Return an address by which other machines reach this one, as far as it can know."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # an address of nobody: nothing is sent, but the way there is looked up
+        return probe.getsockname()[0]
+    return socket.gethostname()
+
+
+def serve(
+    ip="127.0.0.1",
+    port=8866,
+    base_url="/",
+    browser=True,
+    token=None,
+    allow_anonymous=False,
+    max_kernels=None,
+    cull_after=300,
+    verbose=False,
+):
+    """Serve the home page and every chapter until Ctrl-C or SIGTERM, which ends all kernels.
 
     Another address than loopback needs ``token`` ("" makes one up) or ``allow_anonymous``; ValueError otherwise.
-    ``pool`` kernels per page are started ahead, so that a page opens at once, with TensorFlow where there is memory
-    for it (``worker.warm_up``); ``verbose`` shows what they log.
+    ``max_kernels`` pages may be open at once, by default as many as there is memory for; the kernel of a page that
+    nobody is connected to ends after ``cull_after`` seconds. ``verbose`` shows what kernels log.
     """
-    loopback = is_loopback(ip)
-    if not loopback and token is None and not allow_anonymous:
+    if token == "":
+        token = secrets.token_urlsafe(16)
+    sockets = bound(ip, port)
+    # What is listened on, not what was asked for: a name can stand for any address.
+    loopback = all(is_loopback(bound.getsockname()[0]) for bound in sockets)
+    if not (loopback or token or allow_anonymous):
         raise ValueError(
             f"--ip {ip} can be reached from other machines: give --token (or --token SECRET) to ask visitors for it, "
             "or --allow-anonymous to let everybody in"
         )
-    if token == "":
-        token = secrets.token_urlsafe(16)
-    chosen = free_port(ip, port)
+    chosen = sockets[0].getsockname()[1]
     if chosen != port:
         print(f"Port {port} is taken; using {chosen}, the next free one.", flush=True)
-    app = Dashboards(ip=ip, port=chosen, open_browser=browser, root_dir=str(notebooks_folder()))
-    app.log_level = "INFO" if verbose else "ERROR"
-    pages = [f"{name}.ipynb" for name in (HOME, *(page.name for page in CHAPTERS))]
-    app.update_config(
-        Config(
-            Dashboards={
-                "token": token,
-                # A page of another site whose name is bent to this machine (DNS rebinding) is turned away.
-                "tornado_settings": {"allow_remote_access": not loopback, "local_hostnames": ["localhost"]},
-            },
-            VoilaConfiguration={
-                "template": "kdlab",
-                "multi_kernel_manager_class": Kernels,
-                "preheat_kernel": pool > 0,
-                "default_pool_size": pool,
-                # Other programs' JupyterLab extensions have no business on our pages, and cost them time.
-                "extension_allowlist": [
-                    "@jupyter-widgets/jupyterlab-manager",
-                    "@voila-dashboards/widgets-manager8",
-                    "anywidget",
-                ],
-            },
-            # Other users of this machine cannot listen in between server and kernels (jupyter_client 8.10).
-            KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"},
-            Kernels={"quiet": not verbose},
-            VoilaKernelManager={
-                "fill_delay": 0,  # ours waits, but not while somebody waits for the kernel
-                "kernel_pools_config": {
-                    "default": {"pool_size": pool},
-                    **{page: {"pool_size": pool, "kernel_env_variables": {PAGE: page}} for page in pages},
-                },
-            },
-            MappingKernelManager={"cull_idle_timeout": CULL_AFTER, "cull_interval": CULL_EVERY},
-        )
-    )
-    app.initialize([])
-    if pool:
-        print("Starting a kernel for every page …", flush=True)
-    print(f"The dashboards are at {app.address}  (Ctrl-C stops them)", flush=True)
-    if ip in EVERY_ADDRESS:
-        print(f"From other machines: {app.address_as(socket.gethostname())}", flush=True)
+    if FORKED:
+        start_forkserver()
+    else:
+        print("Every page starts a kernel from nothing, which takes seconds: only Linux can fork them.", flush=True)
     try:
-        with contextlib.suppress(KeyboardInterrupt, HTTPError):  # HTTPError: a kernel not yet in Voila's books
+        app = Dashboards(ip=ip, port=chosen, base_url=base_url, open_browser=browser, root_dir=str(notebooks_folder()))
+        app.sockets = sockets
+        app.programs = ProgramCache()
+        app.log_level = "INFO" if verbose else "ERROR"
+        places = max_kernels or room()
+        app.update_config(
+            Config(
+                Dashboards={
+                    "token": token,
+                    # A page of another site whose name is bent to this machine (DNS rebinding) is turned away. One that
+                    # asks for a token, or lets everybody in, may stand behind a reverse proxy under any name.
+                    "tornado_settings": {
+                        "allow_remote_access": not loopback or bool(token) or allow_anonymous,
+                        "local_hostnames": ["localhost"],
+                    },
+                },
+                PasswordIdentityProvider={"allow_password_change": False},
+                VoilaConfiguration={
+                    "template": "kdlab",
+                    "allow_template_override": "NO",
+                    "strip_sources": True,
+                    "show_tracebacks": False,
+                    "kernel_spec_manager_class": KernelSpecs,
+                    "multi_kernel_manager_class": Kernels,
+                    # Other programs' JupyterLab extensions have no business on our pages, and cost them time.
+                    "extension_allowlist": [
+                        "@jupyter-widgets/jupyterlab-manager",
+                        "@voila-dashboards/widgets-manager8",
+                        "anywidget",
+                    ],
+                },
+                # A kernel that died is not started anew behind a page that knows nothing of it: the page says so.
+                KernelRestarter={"restart_limit": 0},
+                # Other users of this machine cannot listen in between server and kernels (jupyter_client 8.10).
+                KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"},
+                Kernels={"quiet": not verbose, "limit": places},
+                MappingKernelManager={"cull_idle_timeout": cull_after, "cull_interval": min(CULL_EVERY, cull_after)},
+            )
+        )
+        app.initialize([])
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+        print(f"Room for {places} open pages{'' if max_kernels else ', by the memory that is free'}.", flush=True)
+        print(f"The dashboards are at {app.address}  (Ctrl-C stops them)", flush=True)
+        if ip in EVERY_ADDRESS:
+            print(f"From other machines: {app.address_as(reachable_as())}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
             app.start()
     finally:
-        for kernel in psutil.Process().children(recursive=True):
+        for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                kernel.kill()
+                process.kill()
+        app.programs.tidy()

@@ -1,26 +1,8 @@
 """A thread for the work of one panel: the latest request wins, and what goes wrong is said, not swallowed."""
 
-import importlib
-import os
 import threading
 
-import psutil
-
-__all__ = ["Worker", "warm_up"]
-
-MEMORY = 6e9  # bytes that must be free: TensorFlow takes 0.6 of them in every kernel
-
-
-def warm_up():
-    """Import TensorFlow now where this kernel was started ahead of its visitor and there is memory for it.
-
-    Seconds that the visitor need not wait. Returns the thread that does it, or None.
-    """
-    if os.environ.get("VOILA_PREHEAT") != "True" or psutil.virtual_memory().available < MEMORY:
-        return None
-    thread = threading.Thread(target=importlib.import_module, args=("kdlab.live.trainer",), daemon=True)
-    thread.start()
-    return thread
+__all__ = ["Worker"]
 
 
 class Worker:

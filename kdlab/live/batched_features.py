@@ -2,7 +2,8 @@
 
 ``share`` (B,) weighs the samples of a batch, 1 / n for each of its n and 0 for what fills it up. The hint's
 gradient is written out, for it is then two large products a step in place of three and no residual is kept: XLA
-takes a third less time. Angles are missing: N³ numbers a step would take seconds.
+takes a third less time. Angles take N³ numbers a step: here they are those of a batch's first ``IN_ANGLES`` samples,
+in random order as all samples are, so that their mean is an estimate of that over the whole batch.
 """
 
 from typing import NamedTuple
@@ -11,10 +12,11 @@ import numpy as np
 
 from ..backend import tf
 
-__all__ = ["METHODS", "FeatureTies", "feature_loss", "teacher_table", "tied_loss"]
+__all__ = ["IN_ANGLES", "METHODS", "FeatureTies", "feature_loss", "teacher_table", "tied_loss"]
 
-METHODS = ("hint", "similarity", "relational_distance")
-"""The methods of ``kdlab.FeatureDistillation`` that are fast enough to be live."""
+METHODS = ("hint", "similarity", "relational_distance", "relational_angle", "relational")
+"""The methods of ``kdlab.FeatureDistillation`` between dense layers."""
+IN_ANGLES = 16
 
 
 class FeatureTies(NamedTuple):
@@ -34,9 +36,9 @@ def teacher_table(method, features):
         table = {"features": features, "squares": (features**2).sum(axis=1)}
     else:
         # Of centred features distances are the same and lose fewer digits; products are not the same.
-        centred = features.astype(np.float64) - (features.mean(axis=0) if method == "relational_distance" else 0)
+        centred = features.astype(np.float64) - (0 if method == "similarity" else features.mean(axis=0))
         relations = centred @ centred.T
-        if method == "relational_distance":
+        if method != "similarity":
             squares = relations.diagonal()
             relations = squares[:, None] + squares - 2 * relations
         table = {"relations": relations}
@@ -55,7 +57,12 @@ def feature_loss(method, table, index, share, student, projector=()):
             return _projected_hint(teacher, squares, share, student, *projector)
         return *_hint(teacher, share, student), []
     relations = tf.gather(tf.gather(table["relations"], index), index, axis=2, batch_dims=1)[:, None]
-    loss = _similarity if method == "similarity" else _relational_distance
+    loss = {
+        "similarity": _similarity,
+        "relational_distance": _relational_distance,
+        "relational_angle": _relational_angle,
+        "relational": lambda *batch: _relational_distance(*batch) + 2 * _relational_angle(*batch),
+    }[method]
     with tf.GradientTape() as tape:
         tape.watch(student)
         value = loss(relations, share, student)
@@ -115,27 +122,58 @@ def _similarity(products, share, student):
 
 def _relational_distance(theirs, share, student):
     """Return the mean over pairs of Huber(d_s / μ(d_s) − d_t / μ(d_t)) from the teacher's d_t², (K, 1, B, B)."""
+    others, ours = _others(share), _squared_distances(share, student)
+    ours, theirs = (_distances(squared, share) for squared in (ours, theirs))
+    ours, theirs = (tf.math.divide_no_nan(d, _mean(d, others)[..., None, None]) for d in (ours, theirs))
+    return _mean(_huber(ours - theirs), others)
+
+
+def _relational_angle(theirs, share, student):
+    """Return the mean over triples of Huber(cos_s − cos_t) of the angle at j in i, j, k, from the teacher's d_t²."""
+    few = min(IN_ANGLES, share.shape[0])
+    share = tf.math.divide_no_nan(share[:few], tf.reduce_sum(share[:few]))
+    theirs, ours = theirs[..., :few, :few], _squared_distances(share, student[..., :few])
+    ours, theirs = (_cosines(squared, share) for squared in (ours, theirs))
+    others = _others(share)
+    return _mean(_huber(ours - theirs), others[:, :, None] * others[:, None] * others[None])
+
+
+def _others(share):
+    """Return 1 for two different samples of those inside a batch, else 0: (B, B)."""
     inside = tf.sign(share)
     inside = inside * inside[:, None]
-    others = inside - tf.linalg.diag(tf.linalg.diag_part(inside))
+    return inside - tf.linalg.diag(tf.linalg.diag_part(inside))
+
+
+def _squared_distances(share, student):
+    """Return ‖f_i − f_j‖² of features (K, G, H, B): (K, G, B, B)."""
     student -= tf.reduce_sum(student * share, axis=3, keepdims=True)
     squares = tf.reduce_sum(student**2, axis=2)
-    ours = squares[..., None] + squares[:, :, None] - 2 * tf.matmul(student, student, transpose_a=True)
-    ours, theirs = (_relative(squared, share, others) for squared in (ours, theirs))
-    size = tf.abs(ours - theirs)
-    return _mean(tf.where(size <= 1, size**2 / 2, size - 0.5), others)
+    return squares[..., None] + squares[:, :, None] - 2 * tf.matmul(student, student, transpose_a=True)
 
 
-def _relative(squared, share, others):
-    """Return distances over their mean; they are never 0, where the root has no gradient: see ``kdlab.features.losses``."""
+def _distances(squared, share):
+    """Return distances; they are never 0, where the root has no gradient: see ``kdlab.features.losses``."""
     mean = tf.reduce_sum(squared * share * share[:, None], axis=(2, 3), keepdims=True)
-    distances = tf.sqrt(tf.maximum(squared, tf.stop_gradient(1e-6 * mean + 1e-12)))
-    return tf.math.divide_no_nan(distances, _mean(distances, others)[..., None, None])
+    return tf.sqrt(tf.maximum(squared, tf.stop_gradient(1e-6 * mean + 1e-12)))
+
+
+def _cosines(squared, share):
+    """Return the cosine of the angle at j between i and k, (K, G, j, i, k), by the law of cosines."""
+    distances = _distances(squared, share)
+    products = (squared[..., :, None] + squared[..., None, :] - squared[:, :, None]) / 2
+    return products / (distances[..., :, None] * distances[..., None, :])
+
+
+def _huber(difference):
+    size = tf.abs(difference)
+    return tf.where(size <= 1, size**2 / 2, size - 0.5)
 
 
 def _mean(values, counted):
-    """Return the mean over pairs of samples, (K, G), of those that count, or 0 where none does."""
-    return tf.math.divide_no_nan(tf.reduce_sum(values * counted, axis=(2, 3)), tf.reduce_sum(counted))
+    """Return the mean over pairs or triples of samples, (K, G), of those that count, or 0 where none does."""
+    axes = range(2, len(values.shape))
+    return tf.math.divide_no_nan(tf.reduce_sum(values * counted, axis=axes), tf.reduce_sum(counted))
 
 
 def _shared(product, first, second, **options):

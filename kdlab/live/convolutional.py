@@ -70,7 +70,7 @@ class ConvolutionalTrainer:
         self._images = tf.constant(data.train.x)
         self._kept = lru_cache(maxsize=2)(self._kept)
         self._kept_features = lru_cache(maxsize=2)(self._kept_features)
-        self._logits = self._teacher_logits()
+        self._logits, self.finished, self._settings = self._teacher_logits(), {}, {}
 
     def train(
         self,
@@ -108,6 +108,32 @@ class ConvolutionalTrainer:
                 break
             result.test_accuracy[seed] = result.test_accuracy_per_epoch[seed, -1]
         return result
+
+    def train_kinds(self, kinds, seeds=3, progress=None, stop=None):
+        """Train ``seeds`` students of each of ``kinds``, {name: arguments of ``train``}; return {name: its result}.
+
+        From the same weights and batches, one kind after another; after every epoch ``progress(done, total, results)``
+        is called with the epochs of all and the results so far, then ``stop()`` is asked. ``finished`` holds the results
+        of kinds last trained to their end; one that was, with the same arguments, is not trained again. Raises as
+        ``train`` does.
+        """
+        results, each = {}, check_count(seeds, "seeds") * self.epochs
+        for place, (name, settings) in enumerate(kinds.items()):
+
+            def tell(done, _, result, name=name, place=place):
+                results[name] = result
+                if progress:
+                    progress(place * each + done, len(kinds) * each, results)
+
+            wanted = settings | {"seeds": seeds}
+            if name in self.finished and self._settings[name] == wanted:
+                tell(each, None, self.finished[name])
+                continue
+            results[name] = self.train(**wanted, progress=tell, stop=stop)
+            if np.isnan(results[name].test_accuracy).any():
+                break
+            self.finished[name], self._settings[name] = results[name], wanted
+        return results
 
     def batch_order(self, seed):
         """Return the indices into ``data.train`` in the order in which ``seed`` sees them: (epochs, steps, batch)."""

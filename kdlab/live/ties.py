@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import tf
-from .batched_features import METHODS, FeatureTies, teacher_table
+from .batched_features import IN_ANGLES, METHODS, FeatureTies, teacher_table
 
 __all__ = ["Tied", "Ties"]
 
@@ -56,7 +56,8 @@ class Ties:
             numbers_per_student = sum(6 * (units + 1) * width + 4 * units * batch for units, width in widths)
             numbers_per_seed, numbers = sum(batch * width for _, width in widths), 0
         else:
-            numbers_per_student, numbers_per_seed = 8 * len(pairs) * batch**2, batch * samples
+            of_student = batch**2 + (min(batch, IN_ANGLES) ** 3 if method in ("relational_angle", "relational") else 0)
+            numbers_per_student, numbers_per_seed = 8 * len(pairs) * of_student, batch * samples
             numbers = 5 * samples**2  # Made in float64.
         ties = FeatureTies(method, tuple(step for step, _ in layers), projected)
         return Tied(pairs, ties, numbers_per_student, numbers_per_seed, numbers)

@@ -103,24 +103,37 @@ class LiveTrainer:
         return sum(program.experimental_get_tracing_count() for program in self._programs.values())
 
     def train(
-        self, temperature=4.0, alpha=0.9, seeds=10, keep_epochs=False, feature_alpha=0.0, method="hint", pairs=()
+        self,
+        temperature=4.0,
+        alpha=0.9,
+        seeds=10,
+        keep_epochs=False,
+        feature_alpha=0.0,
+        method="hint",
+        pairs=(),
+        start=None,
     ):
         """Train ``seeds`` students at one slider position and return the ``LiveResult``.
 
         With ``feature_alpha`` φ above 0 what is trained is φ · L_feature + (1 − φ) · L: ``pairs`` are (layer of
         ``teacher_features``, layer of the student), ``method`` one of ``batched_features.METHODS``, all as in
-        ``kdlab.FeatureDistillation``. A hint's projectors start from the seed, too, and train along.
+        ``kdlab.FeatureDistillation``; angles are those of ``batched_features.IN_ANGLES`` samples a batch. A hint's
+        projectors start from the seed, too, and train along.
+
+        ``start``, a ``LiveResult`` of as many students of this shape, gives the weights to start from: training in
+        stages, such as FitNets' (Romero et al. 2015), whose first is ``feature_alpha`` 1. Adam starts anew.
 
         The first call with a number of seeds, or another method or student layer, compiles, a second or two.
         ``keep_epochs`` also returns the weights after every epoch. α = 0 is the student alone. A run that
         diverges raises nothing: see ``diverged_at``. Raises ValueError for T ≤ 0, α or φ outside [0, 1], seeds
-        below 1 or more than ``memory_limit`` allows, an unknown method, and, naming the layers there are, for
-        pairs that cannot be tied.
+        below 1 or more than ``memory_limit`` allows, an unknown method, a ``start`` of other students, and, naming the
+        layers there are, for pairs that cannot be tied.
         """
         position = check_temperature(temperature), check_alpha(alpha), check_alpha(feature_alpha, "feature_alpha")
         seeds, tied = check_count(seeds, "seeds"), self._ties.tie(feature_alpha, method, pairs)
         self._check_run([position[1]], seeds, seeds, keep_epochs, tied)
-        return self._train_at_once(seeds, [position], keep_epochs, tied)[0]
+        start = None if start is None else self._check_start(start, seeds)
+        return self._train_at_once(seeds, [position], keep_epochs, tied, start=start)[0]
 
     def train_mutually(self, temperature=1.0, alpha=0.5, seeds=10):
         """Train ``seeds`` pairs of students that teach each other; return the firsts' and the seconds' ``LiveResult``.
@@ -200,12 +213,12 @@ class LiveTrainer:
         """Return the teacher's softened probabilities (N, C): of an ensemble, their mean."""
         return softmax(self._teacher, temperature).mean(axis=0).astype(np.float32)
 
-    def _train_at_once(self, seeds, positions, keep_epochs=False, tied=None, mutual=False):
+    def _train_at_once(self, seeds, positions, keep_epochs=False, tied=None, mutual=False, start=None):
         """Return the ``LiveResult`` of each position."""
         size = -(-seeds // min(seeds, _processors()))  # For each processor as many; the surplus is cut off.
         parts = [range(first, first + size) for first in range(0, seeds, size)]
         with ThreadPoolExecutor(len(parts)) as pool:
-            outputs = pool.map(lambda part: self._train(part, positions, keep_epochs, tied, mutual), parts)
+            outputs = pool.map(lambda part: self._train(part, positions, keep_epochs, tied, mutual, start), parts)
             out = tf.nest.map_structure(lambda *arrays: np.concatenate(arrays)[:seeds], *outputs)
         return [
             LiveResult(
@@ -225,14 +238,15 @@ class LiveTrainer:
             for place, position in enumerate(positions)
         ]
 
-    def _train(self, seeds, positions, keep_epochs=False, tied=None, mutual=False):
+    def _train(self, seeds, positions, keep_epochs=False, tied=None, mutual=False, start=None):
         """Run the program for these seeds at these (temperature, alpha, feature_alpha); return its outputs in numpy."""
         kind = (tied.ties if tied else None, mutual)
         if mutual:
             halves = [self._spread(self._begin(seed + start)[0] for seed in seeds) for start in (0, SECOND)]
             weights = [tf.concat(both, axis=1) for both in zip(*halves, strict=True)]
         else:
-            weights = self._spread((self._begin(seed)[0] for seed in seeds), len(positions))
+            begin = start or (lambda seed: self._begin(seed)[0])
+            weights = self._spread((begin(seed) for seed in seeds), len(positions))
         outputs = self._programs.setdefault(kind, training_program(self._student.steps, *kind))(
             weights + self._ties.weights(tied, seeds, len(positions)),
             self._tables | {"ties": self._ties.tables(tied)},
@@ -247,6 +261,16 @@ class LiveTrainer:
 
     def _spread(self, weights, students=1):
         return spread([np.stack(w) for w in zip(*weights, strict=True)], students)
+
+    def _check_start(self, start, seeds):
+        """Return the function of a seed that gives its weights in ``start``; ValueError for other students."""
+        ours = [w.shape for w in self._begin(0)[0]]
+        if not isinstance(start, LiveResult) or [w.shape[1:] for w in start.weights] != ours:
+            raise ValueError(f"start must be a LiveResult of students with the same layers, got {start!r}")
+        if len(start.test_accuracy) != seeds:
+            raise ValueError(f"start must have as many students as seeds ({seeds}), got {len(start.test_accuracy)}")
+        # More seeds are trained than asked for where they do not divide among processors: what is cut off afterwards.
+        return lambda seed: [w[min(seed, seeds - 1)] for w in start.weights]
 
     def _check_run(self, alphas, seeds, students, keep_epochs=False, tied=None):
         """Raise ValueError where nothing can be learnt, or for more ``students`` at once than fit."""

@@ -154,7 +154,7 @@ def markdown(record):
     parts = [
         f"# {record['title']}",
         *([record["sentence"]] if record.get("sentence") else []),
-        markdown_table(*table(record["models"])),
+        *([markdown_table(*table(record["models"]))] if record["models"] else []),
         *(_grid(record["grid"]) if "grid" in record else []),
         *([f"![{record['title']}]({record['picture']})"] if record.get("picture") else []),
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
@@ -209,6 +209,8 @@ def _pairs(values):
 
 
 def _plain(value):
+    if isinstance(value, dict):
+        return f"({_pairs(value)})"
     if isinstance(value, (list, tuple)):
         return " ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

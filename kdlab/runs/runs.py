@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import keras
-from ..checks import check_alpha, check_temperature
+from ..checks import check_alpha, check_training_temperature
 from ..datasets.image_streams import stream
 from ..distiller import Distiller
 from ..execution import choose_execution
@@ -120,7 +120,7 @@ def distill(
     The file holds the student alone. All else, resuming and errors too, as for ``train``.
     """
     check_fits(student, data, "student")
-    temperature, alpha = check_temperature(temperature), check_alpha(alpha)
+    temperature, alpha = check_training_temperature(temperature), check_alpha(alpha)
     teacher_logits = check_teacher_logits(teacher_logits, len(data.train), len(data.class_names))
     key = {
         "temperature": temperature,

@@ -14,7 +14,7 @@ import numpy as np
 from ..backend import keras
 from ..cache import new_file
 from ..checks import check_count
-from ..datasets.dataset import DATA, digits_logits, load
+from ..datasets.dataset import DATA, digits_logits, digits_teacher_weights, load
 from ..models import mlp
 
 __all__ = ["begun_student", "digits_teacher", "train_digits_teacher", "write"]
@@ -28,8 +28,7 @@ def digits_teacher():
     Its logits are also shipped, see ``kdlab.datasets.dataset.digits_logits``: those need no TensorFlow.
     """
     teacher = mlp(64, (256, 256), 10, name="teacher")
-    with np.load(TEACHER_FILE, allow_pickle=False) as file:
-        teacher.set_weights([file[name].astype(np.float32) for name in file])
+    teacher.set_weights(digits_teacher_weights(TEACHER_FILE))
     return teacher
 
 

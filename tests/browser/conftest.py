@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -32,12 +33,16 @@ def find_chromium():
 class Server:
     """`kdlab` as a process, with the URL it prints."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, folder=None, environment=None):
         command = [sys.executable, "-m", "kdlab.commands.command_line", "--no-browser", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         # A shell starts what is to run behind it with Ctrl-C ignored, and children inherit that.
         self.process = subprocess.Popen(
-            command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+            command,
+            **pipes,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.output = []
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -60,15 +65,22 @@ class Server:
         found = re.search(r"dashboards are at (\S+)", "".join(self.output))
         return found and found[1]
 
+    @property
+    def port(self):
+        return urlsplit(self.url).port
+
     def page(self, name, query=""):
         return f"{self.url.split('?')[0]}voila/render/{name}.ipynb{query}"
 
     def kernels(self):
+        return len(self.kernel_processes())
+
+    def kernel_processes(self):
         try:
             children = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
-            return 0
-        return sum("ipykernel_launcher" in " ".join(_command(child)) for child in children)
+            return []
+        return [child for child in children if _leads_a_session(child)]
 
     @staticmethod
     def wait(condition, seconds):
@@ -79,9 +91,9 @@ class Server:
             time.sleep(0.1)
         return False
 
-    def stop(self):
+    def stop(self, number=signal.SIGINT):
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(number)
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
@@ -89,21 +101,22 @@ class Server:
             self.process.wait()
         self.reader.join()
 
-    def ends_with_its_kernels(self):
+    def ends_with_its_kernels(self, number=signal.SIGINT, others=()):
         """Press Ctrl-C, and assert that nothing is left running and nothing was complained about."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        self.stop()
+        children = [*psutil.Process(self.process.pid).children(recursive=True), *others]
+        self.stop(number)
         assert self.process.returncode in (0, -signal.SIGINT), self.output
         _, alive = psutil.wait_procs(children, timeout=10)
         assert alive == []
         assert "Traceback" not in "".join(self.output)
 
 
-def _command(process):
+def _leads_a_session(process):
+    """Whether it is a kernel: the others have the server's own session."""
     try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+        return process.status() != psutil.STATUS_ZOMBIE and os.getsid(process.pid) == process.pid
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
 
 
 @pytest.fixture(scope="session")
@@ -116,8 +129,8 @@ def wait():
 def start_server():
     servers = []
 
-    def start(*arguments):
-        servers.append(Server(*arguments))
+    def start(*arguments, **options):
+        servers.append(Server(*arguments, **options))
         return servers[-1]
 
     yield start
@@ -129,11 +142,12 @@ def start_server():
 def server(start_server, worker_id):
     """A server whose kernels start when a page is opened: none is started ahead of nobody."""
     port = "8971" if worker_id == "master" else f"897{worker_id.removeprefix('gw')}"
-    return start_server("--port", port, "--pool", "0")
+    return start_server("--port", port)
 
 
 @pytest.fixture(scope="session")
-def browser():
+def launch():
+    """A function that starts Chromium, with more variables in its environment."""
     path = find_chromium()
     if path is None:
         reason = "no Chromium found (Debian: apt-get install chromium; or set KDLAB_CHROMIUM to its path)"
@@ -143,9 +157,34 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
+        started = []
+
+        def start(**variables):
+            environment = {**os.environ, **variables}
+            started.append(playwright.chromium.launch(executable_path=path, args=FLAGS, env=environment))
+            return started[-1]
+
+        yield start
+        for chromium in started:
+            chromium.close()
+
+
+@pytest.fixture(scope="session")
+def browser(launch):
+    return launch()
+
+
+@pytest.fixture(scope="session")
+def dejavu_browser(launch, tmp_path_factory):
+    """A Chromium that has no fonts but the DejaVu ones that come with matplotlib, wider than most."""
+    import matplotlib
+
+    folder = tmp_path_factory.mktemp("fonts")
+    (folder / "fonts.conf").write_text(
+        f"""<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+        <fontconfig><dir>{matplotlib.get_data_path()}/fonts/ttf</dir><cachedir>{folder}</cachedir></fontconfig>"""
+    )
+    return launch(FONTCONFIG_FILE=str(folder / "fonts.conf"))
 
 
 # Whether the kernel is done with what a panel asked for. It says so itself, but a busy one only a while after it is asked.
@@ -259,6 +298,16 @@ class Pages:
 @pytest.fixture
 def open_page(browser):
     """Return a function that opens a URL and waits for `selector`; at the end no page may have logged an error."""
+    yield from _opened(browser)
+
+
+@pytest.fixture
+def open_dejavu_page(dejavu_browser):
+    """The same where there are no fonts but DejaVu."""
+    yield from _opened(dejavu_browser)
+
+
+def _opened(browser):
     pages = Pages(browser)
     yield pages.open
     pages.close()
@@ -350,7 +399,8 @@ def fits_and_is_accessible():
             too_wide = page.evaluate(
                 """() => [...document.querySelectorAll('#rendered_cells *, .kd-panel *, .kdlab-panel *')].filter(e => {
                     const box = e.getBoundingClientRect();
-                    const scrolls = e.closest('mjx-container, .kd-hidden, .kd-scroll, .kd-code, .kdlab-hidden, .kdlab-scroll, pre');
+                    const scrolls = e.closest(
+                        'mjx-container, .kd-hidden, .kd-scroll, .kd-code, .kd-wide, .kdlab-hidden, .kdlab-scroll, pre');
                     return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
                 }).map(e => e.outerHTML.slice(0, 120))"""
             )

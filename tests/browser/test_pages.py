@@ -23,6 +23,53 @@ def test_page_is_clean_fits_and_is_accessible(server, open_page, name, fits_and_
     fits_and_is_accessible(page)
 
 
+# What a reader may set without losing anything (WCAG 2.2, 1.4.12).
+SPACED = """* { letter-spacing: 0.12em !important; word-spacing: 0.16em !important; }
+p { line-height: 1.5 !important; margin-bottom: 2em !important; }"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_fits_and_is_accessible_with_other_fonts_and_wider_text(
+    server, open_dejavu_page, name, fits_and_is_accessible
+):
+    page = open_dejavu_page(server.page(name), PAGES[name])
+    page.wait_for_timeout(1000)
+    fits_and_is_accessible(page)
+    page.add_style_tag(content=SPACED)
+    fits_and_is_accessible(page)
+
+
+FORMULA = "<mjx-container {}><mjx-math style='display: inline-block; width: 700px'>z</mjx-math></mjx-container>"
+WIDE = {
+    "table": f"<table><tr><td>{FORMULA.format('')}</td><td>its name</td></tr></table>",
+    "formula in a line": f"<p>so {FORMULA.format('')} holds</p>",
+    "formula": FORMULA.format("display='true' style='display: block'"),
+    "code": f"<pre style='white-space: pre'>{'kdlab distill ' * 40}</pre>",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"), [*((kind, ".jp-RenderedMarkdown") for kind in WIDE), ("table", ".jp-RenderedHTML:has(.kd-card)")]
+)
+def test_what_is_wider_than_its_column_scrolls_and_is_reached_by_keys(
+    server, open_page, fits_and_is_accessible, kind, where
+):
+    page = open_page(server.page("index"), ".kd-card", width=390)
+    page.locator(where).first.evaluate("(e, html) => e.insertAdjacentHTML('beforeend', html)", WIDE[kind])
+    page.wait_for_selector(".kd-wide")
+    assert page.locator(".kd-wide").get_attribute("aria-label").endswith("wider than the page")
+    page.locator(".kd-wide").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.activeElement.scrollLeft > 0")
+    assert page.evaluate("document.querySelector('#rendered_cells').scrollWidth <= innerWidth")
+    fits_and_is_accessible(page)
+    page.set_viewport_size({"width": 2500, "height": 900})
+    page.add_style_tag(content="#rendered_cells > div { max-width: none !important }")
+    if kind != "code":  # longer than any page
+        page.wait_for_function("!document.querySelector('.kd-wide')")
+        assert page.locator(".kd-may-be-wide[tabindex]").count() == 0
+
+
 # A panel asks for its widget every 100 ms for two seconds. As on a slow machine, its clock goes off late: after those
 # two seconds, and after the widgets came.
 LATE = """const wait = window.setTimeout;
@@ -56,7 +103,7 @@ def test_navigation_leads_through_all_pages_and_home_and_ctrl_c_ends_all(start_s
 
 
 def test_the_kernel_is_gone_after_leaving(start_server, open_page):
-    server = start_server("--port", "8981", "--pool", "0")
+    server = start_server("--port", "8981")
     assert server.kernels() == 0
     page = open_page(server.page(CHAPTERS[0].name), PANEL)
     assert server.kernels() == 1

@@ -2,16 +2,20 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from urllib.parse import urlsplit
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
+import psutil
 import pytest
 
+from kdlab.lab.kernels import FORKED, KernelSpecs
 from kdlab.lab.pages import CHAPTERS, HOME
 
 PAGE = CHAPTERS[0].name
@@ -63,7 +67,7 @@ def test_nothing_of_the_server_can_be_read(server, path):
 
 
 def test_another_sites_name_for_this_machine_is_turned_away(server):
-    port = urlsplit(server.url).port
+    port = server.port
     assert get(server.url, headers={"Host": f"localhost:{port}"})[0] == 200
     assert get(server.url, headers={"Host": f"evil.example:{port}"})[0] == 403
 
@@ -86,7 +90,7 @@ def test_another_site_can_lead_to_a_page_but_not_load_it(server, site):
 
 
 def test_an_image_of_another_site_starts_no_kernel_and_its_link_works(start_server, browser, served):
-    server = start_server("--port", "8987", "--pool", "0")
+    server = start_server("--port", "8987")
     link = f'<img src="{server.page(PAGE)}"><a href="{server.page(PAGE)}">there</a>'
     (served.folder / "index.html").write_text(link)
     elsewhere = served.url.replace("127.0.0.1", "localhost")  # to the browser that is another site
@@ -106,7 +110,7 @@ def test_an_image_of_another_site_starts_no_kernel_and_its_link_works(start_serv
 
 
 def test_a_token_is_asked_for(start_server):
-    server = start_server("--port", "8985", "--pool", "0", "--token", "s3cret-token")
+    server = start_server("--port", "8985", "--token", "s3cret-token")
     bare = server.url.split("?")[0]
     assert server.url.endswith("?token=s3cret-token")
     assert get(f"{bare}voila/render/{HOME}.ipynb")[1].count("kd-card") == 0
@@ -116,19 +120,256 @@ def test_a_token_is_asked_for(start_server):
     assert get(f"{bare}voila/api/shutdown/{'0' * 8}-0-0-0-0", method="POST")[0] == 403
 
 
+FOREIGN = {
+    "Voila": {
+        "token": "",
+        "ip": "0.0.0.0",
+        "port": 8909,
+        "base_url": "/theirs/",
+        "root_dir": "/",
+        "static_root": "/etc",
+    },
+    "VoilaConfiguration": {
+        "template": "lab",
+        "strip_sources": False,
+        "show_tracebacks": True,
+        "kernel_spec_manager_class": "kernels_of_theirs.Specs",
+        "multi_kernel_manager_class": "jupyter_server.services.kernels.kernelmanager.AsyncMappingKernelManager",
+        "preheat_kernel": True,
+    },
+    "MappingKernelManager": {"cull_idle_timeout": 1, "allowed_message_types": []},
+    "IdentityProvider": {"token": ""},
+}
+
+
+@pytest.mark.parametrize(("where", "name"), [("folder", "voila.json"), ("settings", "voila.py")])
+def test_what_another_voila_is_told_changes_nothing(start_server, tmp_path, where, name):
+    folder, settings, data = tmp_path / "folder", tmp_path / "settings", tmp_path / "data"
+    for place in (folder, settings):
+        place.mkdir()
+    lines = [f"c.{group}.{key} = {value!r}" for group, values in FOREIGN.items() for key, value in values.items()]
+    (tmp_path / where / name).write_text(json.dumps(FOREIGN) if name.endswith("json") else "\n".join(lines))
+    theirs = data / "voila" / "templates" / "kdlab"
+    theirs.mkdir(parents=True)
+    (theirs / "index.html.j2").write_text("their template")
+    (theirs / "conf.json").write_text(json.dumps({"traitlet_configuration": {"strip_sources": False}}))
+    python = data / "kernels" / "python3"
+    python.mkdir(parents=True)
+    kernel = {"argv": ["their-python", "-f", "{connection_file}"], "display_name": "theirs", "language": "python"}
+    (python / "kernel.json").write_text(json.dumps(kernel))
+    server = start_server(
+        *("--port", "8983", "--token", "s3cret"),
+        folder=folder,
+        # As outside an environment: the user's folders come before those of this Python.
+        environment={
+            "JUPYTER_CONFIG_DIR": str(settings),
+            "JUPYTER_DATA_DIR": str(data),
+            "JUPYTER_PREFER_ENV_PATH": "0",
+        },
+    )
+    listening = [c for c in psutil.Process(server.process.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    assert {tuple(c.laddr) for c in listening} == {("127.0.0.1", server.port)}
+    assert "kd-card" not in get(server.page(HOME))[1]  # it asks for the token
+    status, page = get(server.page(HOME, "?token=s3cret&template=lab"))
+    assert (status, "kd-card" in page, "hl-ipython3" in page, "their template" in page) == (
+        200,
+        True,
+        False,
+        False,
+    )
+    assert get(server.page(HOME).replace("voila/render", "voila/tree") + "?token=s3cret")[0] == 404
+    server.stop()
+
+
+def test_kernels_run_kdlabs_own_python_in_jupyterlab_too(tmp_path, monkeypatch):
+    for name, program in (("python3", "/opt/conda/bin/python"), ("other", "julia")):
+        folder = tmp_path / "kernels" / name
+        folder.mkdir(parents=True)
+        (folder / "kernel.json").write_text(
+            json.dumps({"argv": [program, "{connection_file}"], "display_name": name, "language": "python"})
+        )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    specs = KernelSpecs()
+    assert specs.get_kernel_spec("python3").argv[0] == sys.executable
+    assert specs.get_all_specs()["python3"]["spec"]["argv"][0] == sys.executable
+    assert specs.get_kernel_spec("other").argv[0] == "julia"
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        pytest.param([], 403, id="nobody-may"),
+        pytest.param(["--allow-anonymous"], 200, id="everybody"),
+        pytest.param(["--token", "s3cret"], 200, id="with-token"),
+    ],
+)
+def test_behind_a_reverse_proxy_on_this_machine(start_server, options, status):
+    server = start_server("--port", "8979", "--base-url", "courses/kd", *options)
+    base = server.url.split("?")[0]
+    assert base == f"http://127.0.0.1:{server.port}/courses/kd/"
+    for host in ("lab.example.org", "192.0.2.7:8443"):
+        answer, page = get(server.page(HOME, "?token=s3cret"), headers={"Host": host})
+        assert answer == status
+        assert ("kd-card" in page) == (status == 200)
+        assert ('"/courses/kd/voila/static/voila.js"' in page) == (status == 200)
+    assert get(f"http://127.0.0.1:{server.port}/")[0] == 404
+    server.stop()
+
+
+@pytest.mark.parametrize("token", ["a+b", "50% & more?", "ключ#1/2"])
+def test_the_printed_link_works_whatever_the_token(start_server, token):
+    server = start_server("--port", "8977", "--token", token)
+    assert "kd-card" in get(server.url)[1]
+    server.stop()
+
+
+def test_the_login_page_offers_nothing_that_fails(start_server):
+    server = start_server("--port", "8975", "--token", "s3cret")
+    status, page = get(server.page(HOME))
+    assert (status, "password_input" in page, "new_password" in page) == (200, True, False)
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("happens", "said"),
+    [
+        pytest.param("killed", "has ended", id="kernel-killed"),
+        pytest.param("culled", "has ended", id="kernel-culled"),
+        pytest.param("stopped", "does not answer", id="server-stopped"),
+        pytest.param("stuck", "does not answer", id="server-stuck"),
+    ],
+)
+def test_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, happens, said):
+    server = start_server("--port", "8969")
+    page = browser.new_page()
+    try:
+        page.goto(server.page(PAGE))
+        page.wait_for_selector(".kd-panel")
+        page.wait_for_timeout(5000)  # by then it has looked, and found its kernel
+        assert page.locator("#kd-lost").count() == 0
+        if happens == "killed":
+            (kernel,) = server.kernel_processes()
+            kernel.kill()
+        elif happens == "culled":
+            kernel = page.evaluate('JSON.parse(document.getElementById("jupyter-config-data").textContent).kernelId')
+            assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
+        elif happens == "stopped":
+            server.stop()
+        else:
+            psutil.Process(server.process.pid).suspend()
+        page.wait_for_selector(f'#kd-lost:has-text("{said}")', timeout=10_000)
+        if happens in ("killed", "culled"):
+            page.get_by_role("button", name="Reload").click()
+            page.wait_for_selector(".kd-panel")
+            assert page.locator("#kd-lost").count() == 0
+        elif happens == "stuck":
+            psutil.Process(server.process.pid).resume()
+            page.wait_for_selector("#kd-lost", state="detached", timeout=10_000)
+    finally:
+        page.close()
+        server.stop()
+
+
 def test_a_taken_port_is_said_plainly(start_server):
     with socket.create_server(("127.0.0.1", 8991)):
-        server = start_server("--port", "8991", "--pool", "0")
+        server = start_server("--port", "8991")
     assert "Port 8991 is taken; using 8992, the next free one." in "".join(server.output)
     assert ":8992/" in server.url
 
 
+def open_pages(server, *names):
+    """Ask for pages, all at once, as nobody does who stays: each leaves a kernel."""
+    with ThreadPoolExecutor(len(names)) as pool:
+        answers = list(pool.map(get, map(server.page, names)))
+    assert [status for status, _ in answers] == [200] * len(names)
+    return server.kernel_processes()
+
+
 @pytest.mark.parametrize("seconds", [0, 1.5, 5])
-def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, seconds):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, seconds, number):
     server = start_server("--port", "8995")
-    assert server.wait(lambda: server.kernels() >= 1, 120)
-    time.sleep(seconds)
-    server.ends_with_its_kernels()
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(get, server.page(chapter.name)) for chapter in CHAPTERS]
+        time.sleep(seconds)
+        server.ends_with_its_kernels(number)
+        for answer in asked:
+            assert isinstance(answer.exception(), urllib.error.URLError | OSError | HTTPException | None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_many_kernels_end_with_the_server(start_server, number):
+    server = start_server("--port", "8967")
+    assert len(open_pages(server, *[HOME, PAGE] * 6)) == 12
+    server.ends_with_its_kernels(number)
+
+
+def test_a_killed_server_leaves_no_kernel(start_server, wait):
+    server = start_server("--port", "8965")
+    kernels = open_pages(server, HOME, PAGE)
+    server.process.kill()
+    assert psutil.wait_procs(kernels, timeout=10)[1] == []
+
+
+@pytest.mark.skipif(not FORKED, reason="kernels are not forked here")
+def test_kernels_outlive_what_they_were_forked_from_and_the_next_one_comes(start_server):
+    server = start_server("--port", "8963")
+    kernels = []
+    for _ in range(2):
+        (*_, kernel) = open_pages(server, PAGE)
+        kernel.parent().kill()
+        time.sleep(4)  # by then the server looks whether the kernel is there
+        assert kernel.is_running()
+        kernels.append(kernel)
+    assert len(open_pages(server, PAGE)) == 1
+    server.ends_with_its_kernels(others=kernels)
+
+
+def test_beyond_the_last_place_a_page_says_so_and_opens_when_somebody_leaves(start_server, browser):
+    server = start_server("--port", "8961", "--max-kernels", "2")
+    assert "Room for 2 open pages." in "".join(server.output)
+    open_pages(server, PAGE)
+    first, second = browser.new_context(), browser.new_context()
+    try:
+        page = first.new_page()
+        page.goto(server.page(HOME))
+        page.wait_for_selector(".kd-cards")
+        late = second.new_page()
+        late.goto(server.page(PAGE, "?T=4"))
+        assert late.title() == "All places are taken"
+        assert server.kernels() == 2
+        page.close(run_before_unload=True)
+        late.wait_for_selector(".kd-panel")
+        assert late.url.endswith("?T=4")
+    finally:
+        first.close()
+        second.close()
+    assert "Traceback" not in "".join(server.output)
+    server.stop()
+
+
+def test_places_are_counted_while_kernels_start(start_server):
+    server = start_server("--port", "8959", "--max-kernels", "3")
+    with ThreadPoolExecutor() as pool:
+        statuses = [status for status, _ in pool.map(get, [server.page(HOME)] * 8)]
+    assert sorted(statuses) == [200] * 3 + [503] * 5
+    server.stop()
+
+
+def test_a_kernel_that_nobody_is_connected_to_ends(start_server, browser, wait):
+    server = start_server("--port", "8957", "--cull-after", "2")
+    page = browser.new_page()
+    page.goto(server.page(PAGE))
+    page.wait_for_selector(".kd-panel")
+    assert len(open_pages(server, PAGE, HOME)) == 3
+    assert wait(lambda: server.kernels() == 1, 20)
+    page.wait_for_timeout(5000)
+    assert page.locator("#kd-lost").count() == 0  # the one with a page stays
+    page.close()
+    assert wait(lambda: server.kernels() == 0, 20)
+    assert "Traceback" not in "".join(server.output)
+    server.stop()
 
 
 def test_other_addresses_need_a_token_or_a_word():
@@ -144,9 +385,18 @@ def test_other_addresses_need_a_token_or_a_word():
     [
         (["--port", "abc"], "must be a whole number from 1 to 65535, got 'abc'"),
         (["--port", "70000"], "must be a whole number from 1 to 65535, got '70000'"),
-        (["--pool", "-1"], "must be a whole number of at least 0, got '-1'"),
+        (["--max-kernels", "0"], "must be a whole number of at least 1, got '0'"),
+        (["--cull-after", "1.5"], "must be a whole number of at least 1, got '1.5'"),
         (["--token", "x", "lab"], "--token and --allow-anonymous are of the dashboards"),
         (["--nonsense"], "unknown arguments: --nonsense"),
+        (["--host", "0.0.0.0"], "unknown arguments: --host 0.0.0.0"),
+        (["--no-browser", "--address", "here", "lab"], "unknown arguments: --address here"),
+        (["labb"], "argument COMMAND: invalid choice: 'labb'"),
+        (
+            ["--base-url", "https://lab.example.org/kd"],
+            "must be a path such as /kdlab/, got 'https://lab.example.org/kd'",
+        ),
+        (["--base-url", "a//b"], "must be a path such as /kdlab/, got 'a//b'"),
         (
             ["--ip", "203.0.113.7", "--token", "x"],
             "--ip must be an address of this machine, got '203.0.113.7'",

@@ -1,5 +1,6 @@
 """``kdlab train``, ``distill`` and ``sweep`` on small files of every kind: what they write is right, whatever happens."""
 
+import io
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ import kdlab
 from kdlab import models
 from kdlab.commands import run_command
 from kdlab.commands.command_line import main
+from kdlab.datasets.class_folders import printable
 from kdlab.runs import runs
 from kdlab.softening import softmax
 
@@ -88,6 +90,52 @@ def names(folder):
 def assert_same_weights(first, second):
     for a, b in zip(keras.saving.load_model(first).get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+# --- channels
+
+
+def make_folder(path, mode, classes=("a", "b"), number=15):
+    """Make class folders of small images, each class of another brightness."""
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(classes):
+        (path / name).mkdir(parents=True)
+        for number_of_image in range(number):
+            shape = (8, 8) if mode == "L" else (8, 8, 3)
+            pixels = rng.integers(60 * k, 60 * k + 90, shape).astype(np.uint8)
+            Image.fromarray(pixels, mode).save(path / name / f"{number_of_image}.png")
+    return path
+
+
+@pytest.mark.parametrize("grey", ["folder", "npz"])
+def test_a_teacher_of_colour_images_teaches_grey_ones(folder, capsys, grey):
+    if grey == "folder":
+        source, size = str(make_folder(folder / "grey", "L")), ["--image-size", "8"]
+    else:
+        source, size = "data.npz", []
+    classes = 2 if grey == "folder" else 10
+    models.mlp((8, 8, 3), (), classes, seed=0).save("rgb.keras")
+    line = ["distill", "--data", source, *size, "--teacher", "rgb.keras", "--student", "mlp", *FAST, "--quiet"]
+    assert main([*line, "--out", "student.keras"]) == 2
+    assert capsys.readouterr().err.endswith("(8, 8, 1); read them with channels=3 (--channels 3)\n")
+    assert main([*line, "--channels", "3", "--out", "student.keras"]) == 0
+    found = record("student.json")
+    assert found["settings"]["channels"] == 3
+    assert found["data"]["shape"] == [8, 8, 3]
+    grey = kdlab.load(source, **({"image_size": 8} if size else {})).test
+    right = predict("rgb.keras", np.repeat(grey.x, 3, axis=-1)).argmax(axis=1) == grey.y
+    assert found["models"][0]["test_correct"] == right.sum()
+
+
+def test_a_teacher_of_grey_images_teaches_colour_ones_and_others_are_refused(folder, capsys):
+    source = str(make_folder(folder / "colour", "RGB"))
+    models.mlp((8, 8, 1), (), 2, seed=0).save("grey.keras")
+    line = ["distill", "--teacher", "grey.keras", "--student", "mlp", *FAST, "--out", "student.keras", "--quiet"]
+    assert main([*line, "--data", source, "--image-size", "8", "--channels", "1"]) == 0
+    assert record("student.json")["data"]["shape"] == [8, 8, 1]
+    capsys.readouterr()
+    assert main([*line[:-3], "--out", "b.keras", "--data", "digits", "--channels", "3"]) == 2
+    assert capsys.readouterr().err == "kdlab: --channels 3 does not go with digits, whose samples have shape (64,)\n"
 
 
 # --- train
@@ -261,6 +309,104 @@ def test_several_teachers_are_an_ensemble(folder, data):
     assert row["test_correct"] == (p.argmax(axis=1) == data.test.y).sum()
     assert row["file"] == "teacher.keras, other.keras"
     assert row["parameters"] == 2 * other.count_params()
+
+
+@pytest.mark.parametrize("line", [TRAIN, DISTILL, [*SWEEP, "--temperatures", "2", "--alphas", "0.5", "--seeds", "1"]])
+def test_every_run_begins_with_the_classes_and_their_numbers_of_images(folder, capsys, data, line):
+    assert main([*line, "--epochs", "1", "--out", f"new{'.csv' if line[0] == 'sweep' else '.keras'}"]) == 0
+    first, said, *rest = capsys.readouterr().out.splitlines()
+    assert first == "Reading data.npz"
+    labels = [getattr(data, name).y for name in ("train", "validation", "test")]
+    numbers = [f"{c} {' + '.join(str((y == c).sum()) for y in labels)}" for c in range(10)]
+    assert said == f"10 classes, samples to train on + validate with + test on: {', '.join(numbers)}"
+    assert any("epoch 1 of 1" in line for line in rest)
+
+
+def scans(*folders):
+    """Folders of eight small images each."""
+    for number, name in enumerate(folders):
+        Path("scans", name).mkdir(parents=True)
+        for k in range(8):
+            Image.new("L", (9, 9), 20 * number + k).save(Path("scans", name, f"{k}.png"))
+
+
+def test_classes_are_chosen_and_what_is_left_out_is_said_before_and_after(folder, capsys):
+    scans("b/x", "b/y", "c/x", "c/y", "d")
+    line = ["train", "--data", "scans", "--model", "mlp", "--epochs", "1", "--image-size", "8", "--out", "model.keras"]
+    assert main(line) == 2
+    assert (
+        "which folders of scans are the classes? Several folders hold the same folders: b/{x, y},"
+        in capsys.readouterr().err
+    )
+    assert main([*line, "--classes", "b, c"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "2 classes, samples to train on + validate with + test on: b 12 + 1 + 3, c 12 + 1 + 3"
+    note = "Left out, not being among the classes that were named: d (images: 8)."
+    assert lines[2] == note == lines[-1]
+    assert record("model.json")["settings"]["classes"] == ["b", "c"]
+    assert main([*TRAIN, "--classes", "0,1", "--out", "other.keras"]) == 2
+    assert "--classes chooses the images of a folder, and --data data.npz is none" in capsys.readouterr().err
+
+
+def bytes_in_names(name):
+    """A folder of scans, one class of which has these bytes in its name; and the name as text."""
+    scans("plain", os.fsdecode(name))
+    return os.fsdecode(b"scans of " + name)
+
+
+@pytest.mark.parametrize("name", [b"m\xe9ningiome", b"\xff", b"a\nb", "\U0001f9e0 $x_$ |".encode()])
+def test_names_of_any_bytes_can_be_trained_on_and_written_down(folder, capsys, name):
+    images = bytes_in_names(name)
+    Path("scans").rename(images)
+    common = ["--data", images, "--image-size", "8", "--epochs", "1"]
+    teacher, student, table = (f"{images} {what}" for what in ("t.keras", "s.keras", "w.csv"))
+    assert main(["train", *common, "--model", "mlp", "--out", teacher]) == 0
+    assert main(["distill", *common, "--teacher", teacher, "--student", "mlp", "--out", student]) == 0
+    grid = ["--temperatures", "2", "--alphas", "0.5", "--seeds", "1"]
+    assert main(["sweep", *common, "--teacher", teacher, "--student", "mlp", *grid, "--out", table]) == 0
+    for out in (teacher, student, table):
+        found = record(Path(out).with_suffix(".json"))
+        assert found["data"]["class_names"] == sorted([printable(os.fsdecode(name)), "plain"])
+        assert found["data"]["name"] == images
+        assert found["settings"].get("teacher", [teacher]) == [teacher]
+        page = Path(out).with_suffix(".md").read_text("utf-8")
+        assert printable(os.fsdecode(name)) in page
+    assert kdlab.load(images, image_size=8).source == printable(images)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_has_not_all_signs_is_no_reason_to_fail(folder, monkeypatch, encoding):
+    scans("腫瘍", "普通")
+    shown = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", shown)
+    assert (
+        main(["train", "--data", "scans", "--image-size", "8", "--model", "mlp", "--epochs", "1", "--out", "a.keras"])
+        == 0
+    )
+    shown.flush()
+    assert r"\u816b\u760d 5 + 1 + 2" in shown.buffer.getvalue().decode(encoding)
+
+
+@pytest.mark.parametrize("line", [TRAIN, DISTILL, [*SWEEP, *GRID]])
+@pytest.mark.parametrize("fault", ["page", "json", "long name"])
+def test_what_the_record_needs_is_tried_before_training(folder, capsys, monkeypatch, line, fault):
+    def fail(found):
+        raise ValueError("this cannot be written down")
+
+    def train(*args, **keywords):
+        raise AssertionError("trained in vain")
+
+    monkeypatch.setattr(runs, "train", train)
+    monkeypatch.setattr(runs, "distill", train)
+    if fault != "long name":
+        monkeypatch.setattr(run_command.results, {"page": "markdown", "json": "as_json"}[fault], fail)
+    stem, before = "x" * (215 if fault == "long name" else 5), names(folder)
+    assert main([*line, "--out", f"{stem}{'.csv' if line[0] == 'sweep' else '.keras'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert {"long name": "a name is too long for a file in "}.get(fault, "this cannot be written down") in error
+    assert names(folder) == before
 
 
 def test_quiet_prints_the_results_only(folder, capsys):

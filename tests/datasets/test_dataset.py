@@ -120,7 +120,7 @@ def test_a_name_comes_before_a_folder_of_that_name(tmp_path, monkeypatch, digits
     (tmp_path / "digits").mkdir()
     monkeypatch.chdir(tmp_path)
     assert load("digits").fingerprint == digits.fingerprint
-    with pytest.raises(ValueError, match="at least two folders of jpg, png or bmp"):
+    with pytest.raises(ValueError, match="at least two folders of images"):
         load("./digits")
 
 
@@ -207,6 +207,15 @@ def test_hold_out_names_a_class_that_is_too_small():
 def test_the_order_of_an_epoch_is_fixed():
     assert epoch_order(8, 1, 2).tolist() == np.random.default_rng([1, 2]).permutation(8).tolist()
     assert len({tuple(epoch_order(8, seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+
+def test_samples_are_counted_by_class_and_split(digits):
+    assert digits.count()[3] == tuple(int((getattr(digits, name).y == 3).sum()) for name in SPLITS)
+    assert np.sum(digits.count()) == 1797
+    train = Split(np.zeros((6, 3), np.float32), np.array([-1, 0, 2, 2, -1, -1], np.int32))
+    test = Split(np.zeros((1, 3), np.float32), np.array([1], np.int32))
+    data = Dataset(train, split(0), test, ("a", "b", "c"), source="here", licence="none")
+    assert data.count() == [(1, 0, 0), (0, 0, 1), (2, 0, 0)]
 
 
 # --- the fingerprint

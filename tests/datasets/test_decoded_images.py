@@ -7,10 +7,12 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from kdlab.datasets import decoded_images
-from kdlab.datasets.decoded_images import decode, decode_files
+from kdlab.datasets.decoded_images import decode, decode_files, used_range
 
 SIZE = (6, 9)  # height, width
 RAMP = (np.arange(54, dtype=np.uint8) * 4).reshape(SIZE)
@@ -49,13 +51,13 @@ def palette(transparent=None):
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.PNG"])
 def test_grey_and_colour_stay_what_they_are(tmp_path, name):
     for pixels, expected, grey in ((RAMP, np.stack([RAMP] * 3, -1), True), (COLOUR, COLOUR, False)):
-        got, _, is_grey = decode(saved(tmp_path, pixels, name), SIZE, 3)
+        got, _, is_grey, _ = decode(saved(tmp_path, pixels, name), SIZE, 3)
         np.testing.assert_array_equal(got, expected)
         assert (got.dtype, is_grey) == (np.uint8, grey)
 
 
 def test_one_channel_of_colour_is_its_brightness(tmp_path):
-    got, _, grey = decode(saved(tmp_path, COLOUR), SIZE, 1)
+    got, _, grey, _ = decode(saved(tmp_path, COLOUR), SIZE, 1)
     assert (got.shape, grey) == ((*SIZE, 1), False)
     np.testing.assert_allclose(got[..., 0], COLOUR @ [0.299, 0.587, 0.114], atol=1)
     np.testing.assert_array_equal(decode(saved(tmp_path, RAMP), SIZE, 1)[0][..., 0], RAMP)
@@ -65,7 +67,7 @@ def test_what_is_transparent_becomes_black(tmp_path):
     shown = (ALPHA > 0)[..., None]
     got = decode(saved(tmp_path, np.dstack([COLOUR, ALPHA])), SIZE, 3)[0]
     np.testing.assert_array_equal(got, COLOUR * shown)
-    got, _, grey = decode(saved(tmp_path, np.dstack([RAMP, ALPHA])), SIZE, 3)
+    got, _, grey, _ = decode(saved(tmp_path, np.dstack([RAMP, ALPHA])), SIZE, 3)
     np.testing.assert_array_equal(got, RAMP[..., None] * shown * np.ones(3))
     assert grey
     half = np.dstack([COLOUR, np.full(SIZE, 128, np.uint8)])
@@ -83,14 +85,97 @@ def test_sixteen_bits_become_eight_over_the_full_range(tmp_path):
     values = np.linspace(0, 65535, 54).astype(np.uint16).reshape(SIZE)
     path = saved(tmp_path, values)
     assert mode(path).startswith("I")
-    got, _, grey = decode(path, SIZE, 3)
+    got, _, grey, _ = decode(path, SIZE, 3)
     np.testing.assert_array_equal(got, np.rint(values / 65535 * 255)[..., None] * np.ones(3))
     assert grey
 
 
+def deep(folder, tops, suffix=".png", kind=np.uint16):
+    """A file for each number: RAMP stretched so that its brightest pixel, 212, is that number."""
+    return [
+        saved(folder, (RAMP.astype(np.float64) * top / RAMP.max()).astype(kind), f"{k}{suffix}")
+        for k, top in enumerate(tops)
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(("tops", "white"), [([900, 400], 1023), ([4095, 1000], 4095), ([9000], 16383), ([200], 255)])
+def test_sixteen_bits_become_eight_over_the_bits_that_all_files_use(tmp_path, cache, suffix, tops, white):
+    paths = deep(tmp_path, tops, suffix)
+    decoded = decode_files(paths, tmp_path, SIZE)
+    assert decoded.notes == [
+        f"Images with grey values of more than 8 bits: {len(tops)}. 0 to {white}, over all of them, became 0 to 255."
+    ]
+    for pixels, path in zip(decoded.pixels[..., 0], paths, strict=True):
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(pixels, np.rint(np.asarray(image, float) * 255 / white))
+    assert decode_files(paths, tmp_path, SIZE).notes == decoded.notes  # from the cache
+
+
+def test_images_of_eight_bits_beside_deep_ones_stay_what_they_are(tmp_path, cache):
+    paths = [saved(tmp_path, COLOUR, "a.png"), *deep(tmp_path, [4095]), saved(tmp_path, RAMP, "b.png")]
+    decoded = decode_files(paths, tmp_path, SIZE)
+    np.testing.assert_array_equal(decoded.pixels[0], COLOUR)
+    np.testing.assert_array_equal(decoded.pixels[2, ..., 0], RAMP)
+    assert decoded.pixels[1].max() == 255
+    assert decoded.notes[0].startswith("Images with grey values of more than 8 bits: 1. 0 to 4095,")
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"), [(np.float32, 0, 1), (np.float32, -2.5, 40), (np.int32, -1024, 3071), (np.int32, 5, 10**6)]
+)
+def test_numbers_without_a_fixed_range_become_bytes_over_the_range_that_occurs(tmp_path, cache, kind, low, high):
+    values = np.linspace(low, high, 54).astype(kind).reshape(SIZE)
+    paths = [saved(tmp_path, values, "a.tif"), saved(tmp_path, values[::-1] // 2, "b.tif")]
+    if kind is np.int32 and low >= 0:
+        low, high = 0, 2**20 - 1
+    decoded = decode_files(paths, tmp_path, SIZE)
+    np.testing.assert_allclose(decoded.pixels[0, ..., 0], (values.astype(float) - low) * 255 / (high - low), atol=0.501)
+    assert f"{low:g} to {high:g}" in decoded.notes[0]
+
+
+def test_values_that_are_not_finite_are_named(tmp_path, cache):
+    values = np.ones(SIZE, np.float32)
+    values[2, 3] = np.nan
+    paths = [saved(tmp_path, values, "a.tif"), *deep(tmp_path, [1], ".tif", np.float32)]
+    decoded = decode_files(paths, tmp_path, SIZE)
+    assert decoded.skipped == {0: "it holds values that are not finite"}
+    assert decoded.pixels[1].max() == 255
+
+
+@given(
+    values=st.lists(st.integers(0, 65535), min_size=4, max_size=4), other=st.lists(st.integers(0, 65535), min_size=4)
+)
+def test_the_used_range_holds_all_values_in_the_fewest_bits(values, other):
+    low, high = used_range([np.array(values, np.uint16), np.array(other, np.uint16)])
+    most = max(*values, *other)
+    assert low == 0
+    assert high >= most
+    assert high == 255 or high // 2 < most
+    assert (high + 1).bit_count() == 1
+
+
+def png_of_sixteen_bits_in_colour(path, values):
+    """Write uint16 (height, width, 3), which Pillow does not write."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    content = png(values.shape[1], values.shape[0], rows)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    path.write_bytes(content[:16] + header + struct.pack(">I", zlib.crc32(b"IHDR" + header)) + content[33:])
+    return path
+
+
+def test_what_is_lost_of_sixteen_bits_in_colour_is_said_and_makes_no_duplicates(tmp_path, cache):
+    values = np.multiply.outer(np.arange(54).reshape(SIZE), [40, 50, 60]).astype(np.uint16)
+    paths = [png_of_sixteen_bits_in_colour(tmp_path / f"{k}.png", values + k) for k in (0, 1)]
+    decoded = decode_files(paths, tmp_path, SIZE)
+    np.testing.assert_array_equal(decoded.pixels[0], values >> 8)
+    assert decoded.notes == ["Images in colour with 16 bits per channel, of which the lower 8 were not read: 2."]
+    assert decoded.digests[0] != decoded.digests[1]
+
+
 def test_one_bit_becomes_black_and_white(tmp_path):
     bits = RAMP > 100
-    got, _, grey = decode(saved(tmp_path, bits), SIZE, 1)
+    got, _, grey, _ = decode(saved(tmp_path, bits), SIZE, 1)
     np.testing.assert_array_equal(got[..., 0], 255 * bits)
     assert grey
 
@@ -158,6 +243,35 @@ def test_the_same_pixels_have_one_name_whatever_the_file(tmp_path):
         assert len(set.union(*names)) == 4
 
 
+@pytest.mark.parametrize("kind", ["deep", "deep tif", "float", "transparent", "grey and transparent"])
+def test_images_that_differ_only_before_they_are_rounded_have_two_names(tmp_path, kind):
+    if kind.startswith("deep"):
+        pixels = [np.full(SIZE, value, np.uint16) for value in (2000, 2001)]
+    elif kind == "float":
+        pixels = [np.full(SIZE, value, np.float32) for value in (0.5, 0.5000001)]
+    else:
+        colour = COLOUR if kind == "transparent" else RAMP
+        pixels = [np.dstack([part, np.full(SIZE, 1, np.uint8)]) for part in (colour, colour // 2)]
+    suffix = ".png" if kind in ("deep", "transparent", "grey and transparent") else ".tif"
+    paths = [saved(tmp_path, part, f"{k}{suffix}") for k, part in enumerate(pixels)]
+    first, second = (decode(path, SIZE, 3, span=(0, 65535) if "deep" in kind else None) for path in paths)
+    assert np.abs(first[0].astype(int) - second[0]).max() <= 1
+    assert first[1] != second[1]
+
+
+def test_the_same_image_in_more_bits_or_beside_transparency_has_one_name(tmp_path):
+    clear = np.where(ALPHA > 0, RAMP, 0).astype(np.uint8)
+    hidden = np.dstack([np.where(ALPHA > 0, RAMP, 99).astype(np.uint8), ALPHA])  # 99 is not to be seen
+    for first, second in (
+        ((RAMP, "1.png"), (RAMP.astype(np.uint16) * 257, "2.png")),
+        ((RAMP.astype(np.uint16) * 16, "3.png"), (RAMP.astype(np.uint16) * 16, "4.tif")),
+        ((RAMP, "5.png"), (np.dstack([RAMP] * 3 + [np.full(SIZE, 255, np.uint8)]), "6.webp")),
+        ((clear, "7.bmp"), (hidden, "8.png")),
+    ):
+        options = {"lossless": True} if second[1].endswith("webp") else {}
+        assert decode(saved(tmp_path, *first), SIZE, 1)[1] == decode(saved(tmp_path, *second, **options), SIZE, 1)[1]
+
+
 # --- what is no image
 
 
@@ -182,11 +296,9 @@ def bad_files(tmp_path):
     """Path → what is said of it."""
     Image.fromarray(COLOUR).resize((90, 60)).save(tmp_path / "whole.jpg")
     whole = (tmp_path / "whole.jpg").read_bytes()
-    Image.fromarray(COLOUR).save(tmp_path / "gif.png", "GIF")
     bad = {
-        "empty.png": (b"", "no jpg, png or bmp"),
-        "text.jpg": (b"this is no image", "no jpg, png or bmp"),
-        "gif.png": ((tmp_path / "gif.png").read_bytes(), "no jpg, png or bmp"),
+        "empty.png": (b"", "no image of a known kind"),
+        "text.jpg": (b"this is no image", "no image of a known kind"),
         "cut.jpg": (whole[: 2 * len(whole) // 3], "truncated"),
         "cut.png": (png(600, 600, np.random.default_rng(0).bytes(600 * 601))[:50_000], "truncated|unrecognized data"),
         "huge.png": (png(50_000, 50_000), "2500000000 pixels"),  # Pillow's own refusal

@@ -101,9 +101,26 @@ def test_every_variant_has_its_characters(tmp_path, variant, compressed):
     assert data.class_names == tuple(chr(row[1]) for row in mapping)
     assert data.test.y.tolist() == list(range(count))
     assert data.train.x.shape == (2 * count, 28, 28, 1)
-    assert f"emnist-{variant}" in data.source
+    assert (data.source, data.licence) == (str(path), "unknown: the file does not say")
     assert f"emnist-{variant}" in NAMES
     assert len(NAMES) == len(MAPPINGS)
+
+
+@pytest.mark.parametrize(("variant", "train", "test"), [("letters", 124_800, 20_800), ("mnist", 60_000, 10_000)])
+def test_files_as_large_as_the_published_ones_have_their_source(tmp_path, monkeypatch, variant, train, test):
+    mapping = MAPPINGS[variant]
+    parts = {
+        name: part(upright(2 * len(mapping), seed), labels_of(mapping, 2))
+        for seed, name in enumerate(("train", "test"))
+    }
+    small = read_mat(save(tmp_path / f"emnist-{variant}.mat", **parts, mapping=mapping))
+    assert "EMNIST (" not in small.source
+    assert emnist._SAMPLES[variant] == (train, test)
+    monkeypatch.setitem(emnist._SAMPLES, variant, (2 * len(mapping), 2 * len(mapping)))
+    whole = read_mat(tmp_path / f"emnist-{variant}.mat")
+    assert (whole.source[:13], whole.licence[:11]) == (f"EMNIST (emnist-{variant}"[:13], "none stated")
+    other = read_mat((tmp_path / f"emnist-{variant}.mat").rename(tmp_path / "mine.mat"))
+    assert other.source == str(tmp_path / "mine.mat")
 
 
 def test_share_and_seed_of_the_validation_split(letters):
@@ -207,6 +224,22 @@ def test_wrong_arrays_are_refused(tmp_path, change, message):
     refused(save(tmp_path / "a.mat", **(GOOD | change)), message)
 
 
+@pytest.mark.parametrize("variant", ["letters", "digits"])
+def test_one_hot_labels_are_places_in_the_mapping(tmp_path, variant):
+    mapping = MAPPINGS[variant]
+    plain = {
+        name: part(upright(3 * len(mapping), seed), labels_of(mapping, 3))
+        for seed, name in enumerate(("train", "test"))
+    }
+    hot = {name: held | {"labels": np.repeat(np.eye(len(mapping)), 3, axis=0)} for name, held in plain.items()}
+    expected = read_mat(save(tmp_path / "a.mat", **plain, mapping=mapping))
+    assert read_mat(save(tmp_path / "b.mat", **hot, mapping=mapping)).fingerprint == expected.fingerprint
+    hot["test"]["labels"] = hot["test"]["labels"][:, 1:]
+    refused(save(tmp_path / "c.mat", **hot, mapping=mapping), f"test labels of .* have {len(mapping) - 1} columns")
+    hot["test"]["labels"] = np.ones((3 * len(mapping), len(mapping)))
+    refused(save(tmp_path / "d.mat", **hot, mapping=mapping), "test labels of .* not one-hot")
+
+
 def test_a_class_of_one_training_sample_is_refused(tmp_path):
     path = save(tmp_path / "a.mat", **(GOOD | {"train": part(upright(5, 0), [1, 1, 1, 1, 2])}))
     with pytest.raises(ValueError, match="class 'B' has too few different samples to split off 10%"):
@@ -241,7 +274,6 @@ def nist(letters, served, cache, monkeypatch):
 def test_letters_by_name_are_downloaded_and_unpacked_once(letters, nist, cache):
     data = kdlab.load("emnist-letters", validation_split=0.2, seed=3)
     assert data.fingerprint == read_mat(letters[0], validation_split=0.2, seed=3).fingerprint
-    assert data.source == read_mat(letters[0]).source
     kdlab.load("emnist-letters")
     assert nist.asked == ["/matlab.zip"]
     (cache / "downloads" / "emnist-letters.mat").unlink()

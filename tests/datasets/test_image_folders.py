@@ -112,15 +112,33 @@ def test_images_are_found_at_any_depth_and_what_is_hidden_is_not(tmp_path):
     data = read_folder(tmp_path, image_size=4)
     assert data.class_names == ("cat", "dog")
     assert everything(data) == [*range(5), *range(100, 105)]
-    assert data.notes == ()
+    assert data.notes == (
+        "Left out: no images of a known kind: 1 (.txt); hidden: 5 (.git, __MACOSX, .3.png, .thumbs, Thumbs.db).",
+    )
 
 
-def test_jpg_png_and_bmp_of_any_case(tmp_path):
-    for k, suffix in enumerate((".jpg", ".JPG", ".jpeg", ".png", ".PNG", ".bmp")):
-        write(tmp_path, {f"{c}/{k}": 100 * c + k for c in (0, 1)}, suffix)
-    write(tmp_path, {"0/9": 9}, ".gif")
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".jpeg", ".png", ".bmp", ".tif", ".TIFF", ".webp", ".gif", ".pgm"])
+def test_files_of_every_ending_that_pillow_reads_are_read(tmp_path, suffix):
+    write(tmp_path, {f"{c}/{k}": 100 * i + k for i, c in enumerate("ab") for k in range(6)})
+    options = {"lossless": True} if suffix == ".webp" else {}
+    for k in range(6):  # a class that has this ending only
+        (tmp_path / "c").mkdir(exist_ok=True)
+        Image.new("L", (5, 4), 200 + k).save(tmp_path / "c" / f"{k}{suffix}", **options)
     data = read_folder(tmp_path, image_size=4)
-    assert sum(len(getattr(data, name)) for name in SPLITS) == 12
+    assert data.class_names == ("a", "b", "c")
+    assert data.notes == ()
+    if suffix.lower() not in (".jpg", ".jpeg"):
+        assert everything(data) == [*range(6), *range(100, 106), *range(200, 206)]
+
+
+def test_of_several_images_in_a_file_the_first_is_read_and_that_is_said(tmp_path):
+    write(tmp_path, {f"{c}/{k}": 100 * i + k for i, c in enumerate("ab") for k in range(6)})
+    pages = [Image.new("L", (5, 4), value) for value in (50, 60, 70)]
+    pages[0].save(tmp_path / "a" / "film.gif", save_all=True, append_images=pages[1:])
+    pages[1].save(tmp_path / "b" / "stack.tif", save_all=True, append_images=pages[2:])
+    data = read_folder(tmp_path, image_size=4)
+    assert everything(data) == [*range(6), 50, 60, *range(100, 106)]
+    assert data.notes == ("Of files that hold several images the first was read: film.gif, stack.tif.",)
 
 
 def test_a_folder_that_holds_only_the_folder_is_gone_through(animals, tmp_path):
@@ -169,7 +187,7 @@ def test_what_lies_beside_training_is_left_out_and_named(tmp_path):
         f"{part}/{c}/{k}": 30 * i + k for part in ("Training", "extra") for i, c in enumerate("ab") for k in range(9)
     }
     data = read_folder(write(tmp_path, tree), image_size=4)
-    assert data.notes == ("Left out, being beside Training: extra.",)
+    assert data.notes == ("Left out, being beside Training: extra (images: 18).",)
     assert sum(len(getattr(data, name)) for name in SPLITS) == 18
 
 
@@ -237,7 +255,7 @@ def test_unreadable_files_are_skipped_and_named(animals):
     assert sum(len(getattr(data, name)) for name in SPLITS) == 69
     (note,) = data.notes
     assert note.startswith("Skipped, because they could not be read: ")
-    assert str(Path("cat/broken.png")) + " (no jpg, png or bmp)" in note
+    assert str(Path("cat/broken.png")) + " (no image of a known kind)" in note
     assert str(Path("dog/3.png")) in note
     assert 103 not in everything(data)
     assert read_folder(animals, image_size=4).notes == data.notes  # from the cache
@@ -282,14 +300,15 @@ def refused(folder, message, **options):
 
 
 def test_a_folder_without_class_folders_is_refused(tmp_path):
-    refused(tmp_path, "at least two folders of jpg, png or bmp images, one per class .*, got none, and 0 images in no")
+    refused(tmp_path, "at least two folders of images, one per class .*, got none, and 0 images in no")
     write(tmp_path, {"1": 1, "2": 2})
     refused(tmp_path, r"got none, and 2 images in no class folder")
     write(tmp_path, {"cat/1": 1})
     refused(tmp_path, r"got only 'cat'$")
     (tmp_path / "dog").mkdir()
-    (tmp_path / "dog" / "notes.txt").write_text("no image")
     refused(tmp_path, r"got only 'cat'$")
+    (tmp_path / "dog" / "notes.txt").write_text("no image")
+    refused(tmp_path, r"nothing of class 'dog' can be read; in .*dog there is notes\.txt: convert it to PNG, ")
 
 
 def test_a_folder_of_one_class_is_refused_by_its_own_name(tmp_path):
@@ -310,7 +329,7 @@ def test_classes_on_one_side_only_are_refused(tmp_path):
 
 def test_two_folders_for_one_side_are_refused(tmp_path):
     write(tmp_path, {f"{part}/{c}/1": 1 for part in ("train", "Training", "test") for c in "ab"})
-    refused(tmp_path, "one folder for each side, got Training and train")
+    refused(tmp_path, "one folder for each side, got Training, test, train")
 
 
 def test_a_class_with_too_few_different_images_is_refused(tmp_path):
@@ -322,7 +341,24 @@ def test_a_folder_of_unreadable_images_is_refused(tmp_path):
     for c in "ab":
         (tmp_path / c).mkdir()
         (tmp_path / c / "1.png").write_bytes(b"no image")
-    refused(tmp_path, "none of the 2 image files in .* can be read: no jpg, png or bmp")
+    refused(tmp_path, "none of the 2 image files in .* can be read: no image of a known kind")
+
+
+@pytest.mark.parametrize("where", ["b", "Testing/b", "val/b"])
+def test_a_class_of_which_no_file_can_be_read_is_refused(tmp_path, where):
+    sides = ("",) if where == "b" else ("Training/", "Testing/", "val/")
+    write(
+        tmp_path,
+        {
+            f"{s}{c}/{k}": 70 * i + 20 * j + k
+            for i, c in enumerate("abc")
+            for j, s in enumerate(sides)
+            for k in range(9)
+        },
+    )
+    for path in (tmp_path / where).iterdir():
+        path.write_bytes(b"no image")
+    refused(tmp_path, r"none of .*class 'b' can be read, the first because: no image of a known kind$")
 
 
 def test_a_class_of_which_nothing_is_left_is_refused(tmp_path):
@@ -331,7 +367,7 @@ def test_a_class_of_which_nothing_is_left_is_refused(tmp_path):
         {f"{part}/{c}/{k}": 100 * i + k for part in ("train", "test") for i, c in enumerate("ab") for k in (1, 2)},
     )
     write(tmp_path, {"train/b/3": 103, "train/b/4": 104})
-    refused(tmp_path, "no image is left to train on of class a: add some that can be read, or remove its folder$")
+    refused(tmp_path, "no image is left to train on of class a: all are there to validate or test with, too$")
 
 
 @pytest.mark.parametrize(
@@ -362,7 +398,7 @@ def test_load_reads_a_folder(animals, monkeypatch):
     assert kdlab.load("animals", image_size=4, seed=2).class_names == ("cat", "dog", "emu")
     with pytest.raises(
         ValueError,
-        match="takes image_size, channels, preparation, seed, validation_split, test_split, memory_limit; got size",
+        match="takes image_size, channels, preparation, seed, validation_split, test_split, memory_limit, classes; got size",
     ):
         kdlab.load(animals, size=4)
 

@@ -98,16 +98,82 @@ def test_kerass_layout_gets_a_stratified_validation_split(tmp_path):
     assert read_npz(path, validation_split=0.2, seed=6).fingerprint != data.fingerprint
 
 
-def test_a_file_with_a_name_of_medmnists_has_its_classes(tmp_path):
-    for name in ("pneumoniamnist.npz", "pneumoniamnist_64.npz", "PneumoniaMNIST.NPZ"):
-        with (tmp_path / name).open("wb") as file:
-            np.savez(file, **arrays())
-        data = kdlab.load(tmp_path / name)
+@pytest.fixture
+def published(monkeypatch):
+    """A function that makes files count as those that MedMNIST published."""
+
+    def publish(name, *paths):
+        checksums = [hashlib.md5(path.read_bytes()).hexdigest() for path in paths]
+        monkeypatch.setitem(SETS, name, (" ".join(checksums), SETS[name][1]))
+
+    return publish
+
+
+@pytest.mark.parametrize("name", ["pneumoniamnist.npz", "PneumoniaMNIST_64.NPZ", "my lungs.npz"])
+def test_a_file_that_medmnist_published_has_its_classes_whatever_its_name(tmp_path, published, name):
+    small, large = save(tmp_path / "small.npz", arrays()), save(tmp_path / "large.npz", arrays(side=64))
+    published("pneumoniamnist", small, large)
+    for path in (small, large):
+        data = kdlab.load(path.rename(tmp_path / name))
         assert data.class_names == ("normal", "pneumonia")
+        assert (data.licence, data.notes) == ("CC BY 4.0", ())
         assert "Yang" in data.source
-        assert data.licence == "CC BY 4.0"
-    save(tmp_path / "dermamnist.npz", arrays(7, 3))
-    assert kdlab.load(tmp_path / "dermamnist.npz").licence == "CC BY-NC 4.0"
+    skin = save(tmp_path / "a.npz", arrays(7, 3))
+    published("dermamnist", skin)
+    assert kdlab.load(skin).licence == "CC BY-NC 4.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"), [("retinamnist_binary", 2), ("pneumoniamnist", 3), ("breastmnist", 2), ("PathMNIST-mine", 9)]
+)
+def test_a_file_that_only_has_the_name_of_a_set_keeps_its_own_classes(tmp_path, name, classes):
+    data = kdlab.load(save(tmp_path / f"{name}.npz", arrays(classes)))
+    assert data.class_names == tuple(map(str, range(classes)))
+    assert data.licence == "unknown: the file does not say"
+    assert data.source == str(tmp_path / f"{name}.npz")
+    (note,) = data.notes
+    assert note.startswith(
+        f"{name}.npz has the name of {re.match('[a-z]+', name.lower())[0]} but is not the published file"
+    )
+
+
+def test_a_published_checksum_with_other_labels_gives_no_names(tmp_path, published):
+    path = save(tmp_path / "a.npz", arrays(3))
+    published("breastmnist", path)
+    assert kdlab.load(path).class_names == ("0", "1", "2")
+
+
+def test_a_file_that_only_has_the_name_of_mnist_is_not_mnist(tmp_path):
+    data = kdlab.load(save(tmp_path / "mnist.npz", keras_layout(arrays())))
+    assert data.licence == "unknown: the file does not say"
+    assert "is not the published file" in data.notes[0]
+
+
+# --- one-hot labels
+
+
+def one_hot(held, classes, kind=np.uint8):
+    return {
+        name: np.eye(classes, dtype=kind)[array[:, 0]] if "labels" in name else array for name, array in held.items()
+    }
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float64, bool])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_one_hot_labels_are_one_label_per_image(tmp_path, kind, classes):
+    held = arrays(classes)
+    plain, hot = save(tmp_path / "a.npz", held), save(tmp_path / "b.npz", one_hot(held, classes, kind))
+    assert read_npz(hot).fingerprint == read_npz(plain).fingerprint
+    keras, hot = save(tmp_path / "c.npz", keras_layout(held)), one_hot(held, classes, kind)
+    names = {"train_images": "x_train", "train_labels": "y_train", "test_images": "x_test", "test_labels": "y_test"}
+    hot = save(tmp_path / "d.npz", {names[name]: array for name, array in hot.items() if name in names})
+    assert read_npz(hot).fingerprint == read_npz(keras).fingerprint
+
+
+def test_a_class_of_one_hot_labels_may_be_missing(tmp_path):
+    data = read_npz(save(tmp_path / "a.npz", one_hot(arrays(3), 4)))
+    assert data.class_names == ("0", "1", "2", "3")
+    assert set(data.train.y) == {0, 1, 2}
 
 
 @pytest.mark.skipif(not MNIST.exists(), reason="../shared/data/mnist.npz, the real MNIST, is not here")
@@ -169,7 +235,17 @@ def test_multi_label_sets_are_refused(tmp_path):
     held = arrays()
     for part, count in COUNTS.items():
         held[f"{part}_labels"] = np.zeros((count, 14), np.uint8)
-    refused(save(tmp_path / "chestmnist.npz", held), r"are several per image \(14\), a multi-label set: one label per")
+    refused(
+        save(tmp_path / "chestmnist.npz", held),
+        r"are 14 numbers per image and not one-hot \(a multi-label set\?\), as the",
+    )
+    for row in ([1, 1, 0], [0, 0, 2], [0.5, 0.5, 0], [0, 0, 0], [-1, 1, 1]):
+        labels = np.eye(3)[np.arange(40) % 3]
+        labels[7] = row
+        said = re.escape(" ".join(map(str, np.array(row, float))))
+        refused(
+            save(tmp_path / "a.npz", held | {"train_labels": labels}), rf"not one-hot .*, as the row {said}: one label"
+        )
     with pytest.raises(
         ValueError, match=r"'chestmnist' is a multi-label set .* needs one label per image: take one of"
     ):
@@ -205,8 +281,16 @@ def test_one_class_only_is_refused(tmp_path):
     refused(save(tmp_path / "a.npz", arrays(1)), r"has one class only to train on \('0'\): at least two are needed")
 
 
-def test_labels_that_the_named_set_does_not_have_are_refused(tmp_path):
-    refused(save(tmp_path / "pneumoniamnist.npz", arrays(3)), "labels of the train part .* must lie in 0 to 1, got 2")
+def test_one_hot_labels_of_different_widths_are_refused(tmp_path):
+    held = one_hot(arrays(3), 3)
+    held["test_labels"] = np.pad(held["test_labels"], ((0, 0), (0, 1)))
+    refused(
+        save(tmp_path / "a.npz", held), r"as many columns in each part, got 3 \(train\), 3 \(validation\), 4 \(test\)$"
+    )
+    refused(
+        save(tmp_path / "b.npz", arrays() | {"val_labels": np.zeros((10, 1, 1))}),
+        r"one-hot \(N, C\), got shape \(10, 1, 1\)$",
+    )
 
 
 def test_other_arrays_are_refused_and_named(tmp_path):
@@ -279,9 +363,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_the_table_of_sets_is_complete():
     assert {name: len(names.split("|")) for name, (_, names) in SETS.items()} == CLASSES
-    checksums = [checksum for checksum, _ in SETS.values()]
+    checksums = [checksum for each, _ in SETS.values() for checksum in each.split()]
     assert all(re.fullmatch("[0-9a-f]{32}", checksum) for checksum in checksums)
-    assert len(set(checksums)) == len(SETS)
+    assert len(set(checksums)) == 4 * len(SETS)
     assert set(NAMES) == {*SETS, "mnist"}
 
 

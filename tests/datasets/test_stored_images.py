@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdlab.datasets import stored_images
-from kdlab.datasets.stored_images import StoredImages, check_fits_in_memory, free_memory, to_float
+from kdlab.datasets.stored_images import StoredImages, check_fits_in_memory, to_float
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 2), np.uint8)
 
@@ -61,19 +61,6 @@ def test_a_whole_array_by_mistake_is_refused(convert):
         TypeError, match=r"20 images are larger than memory_limit .* kdlab.datasets.image_streams.stream"
     ):
         convert(StoredImages(PIXELS, range(20)))
-
-
-def test_free_memory_is_what_the_container_leaves(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored_images, "Path", lambda path: tmp_path)  # no control group
-    machine = free_memory()
-    assert machine > 10**6
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("400000\n")
-    assert free_memory() > 10**6
-    (tmp_path / "memory.max").write_text("1000000\n")
-    assert free_memory() == 600_000
-    (tmp_path / "memory.max").write_text("300000\n")
-    assert free_memory() == 0
 
 
 def test_what_does_not_fit_in_memory_is_refused(monkeypatch):

@@ -100,6 +100,17 @@ def test_sixteen_bits_of_grey_keep_their_whole_range(kind):
     np.testing.assert_allclose(got[..., 0], values / 65535, atol=0.5 / 255 + 1e-6)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize(("top", "white"), [(4095, 4095), (1000, 1023), (9000, 16383), (200, 255)])
+def test_sixteen_bits_of_grey_are_read_over_those_in_use(kind, top, white):
+    values = np.linspace(0, top, 64).astype(np.uint16).reshape(8, 8)
+    got = read_upload(file(values, kind), 8, channels=1)[..., 0]
+    np.testing.assert_allclose(got, values / white, atol=0.5 / 255 + 1e-6)
+    # Made smaller, the brightest pixels are fewer and the range is the same.
+    got = read_upload(file(np.pad(values, 4), kind), 4, channels=1)[..., 0]
+    np.testing.assert_allclose(got.mean(), values.mean() / 4 / white, atol=0.02)
+
+
 def test_a_hand_made_png_of_sixteen_bits_is_read_with_the_high_byte_first():
     values = np.array([[0x0000, 0x0101], [0x8080, 0xFFFF]], ">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in values)

@@ -92,7 +92,7 @@ def test_int8_agrees_with_float_on_98_percent_of_the_test_samples(mlp, mlp_int8,
 
 
 def test_int8_means_int8_from_input_to_output(mlp_int8):
-    interpreter = convert._interpreter(mlp_int8)
+    interpreter = convert.interpreter_of(mlp_int8)
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     assert taken["dtype"] == given["dtype"] == np.int8
     kinds = {np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()}
@@ -101,7 +101,7 @@ def test_int8_means_int8_from_input_to_output(mlp_int8):
 
 def test_the_scales_are_those_of_the_representative_samples(mlp, digits):
     half = convert.to_tflite_int8(mlp, digits.train.x[:200] / 2)
-    scale, zero = convert._interpreter(half).get_input_details()[0]["quantization"]
+    scale, zero = convert.interpreter_of(half).get_input_details()[0]["quantization"]
     assert scale == pytest.approx(0.5 / 255, rel=1e-3)
     assert zero == -128
 
@@ -146,12 +146,50 @@ def test_layers_that_are_not_counted_are_named():
             keras.Input((4, 4, 2)),
             keras.layers.Conv2DTranspose(4, 2, name="up"),
             keras.layers.Conv2D(4, 1, groups=2, name="grouped"),
+            keras.layers.Conv2DTranspose(2, 2, name="up_1"),
             keras.layers.Flatten(),
             keras.layers.Dense(2),
         ]
     )
-    not_counted = ("up (Conv2DTranspose)", "grouped (Conv2D)")
-    assert convert.multiply_adds(model) == (5 * 5 * 4 * 2, not_counted)
+    not_counted = ("up (Conv2DTranspose)", "up_1 (Conv2DTranspose)")
+    assert convert.multiply_adds(model) == (5 * 5 * 2 * 4 + 6 * 6 * 2 * 2, not_counted)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stack", "by_hand"),
+    [
+        ((8, 8, 4), lambda k: [k.SeparableConv2D(6, 3), k.Flatten()], 36 * (9 * 4 + 4 * 6) + 216 * 2),
+        ((9, 4), lambda k: [k.Conv1D(5, 3), k.Flatten()], 7 * 3 * 4 * 5 + 35 * 2),
+        ((9, 4), lambda k: [k.DepthwiseConv1D(3, depth_multiplier=2), k.Flatten()], 7 * 3 * 8 + 56 * 2),
+        ((9, 4), lambda k: [k.Conv1D(6, 2, groups=2), k.Flatten()], 8 * 2 * 2 * 6 + 48 * 2),
+        ((9, 4), lambda k: [k.LSTM(5)], 9 * (4 * 20 + 5 * 20) + 5 * 2),
+        ((9, 4), lambda k: [k.Bidirectional(k.SimpleRNN(3))], 2 * 9 * (4 * 3 + 3 * 3) + 6 * 2),
+        ((9, 4), lambda k: [k.SimpleRNN(3, unroll=True)], 9 * (4 * 3 + 3 * 3) + 3 * 2),
+        (
+            (9, 4),
+            lambda k: [k.EinsumDense("abc,cd->abd", (9, 5)), k.LayerNormalization(), k.Flatten()],
+            9 * 20 + 45 * 2,
+        ),
+    ],
+)
+def test_every_sum_of_products_is_counted_once_and_not_named(shape, stack, by_hand):
+    layers = keras.layers
+    model = keras.Sequential([keras.Input(shape), *stack(layers), layers.Dense(2)])
+    assert convert.multiply_adds(model) == (by_hand, ())
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_model_of_another_precision_becomes_a_file_of_float32(policy):
+    layers = keras.layers
+    inputs = keras.Input((6, 6, 2))
+    x = layers.BatchNormalization(dtype=policy)(layers.Conv2D(4, 3, dtype=policy)(inputs))
+    x = layers.TimeDistributed(layers.Dense(3, dtype=policy), dtype=policy)(x)
+    model = keras.Model(inputs, layers.Dense(3, dtype=policy)(layers.Flatten(dtype=policy)(x)))
+    samples = np.random.default_rng(0).random((20, 6, 6, 2), np.float32)
+    logits = np.asarray(model(samples), np.float32)
+    np.testing.assert_allclose(convert.run_tflite(convert.to_tflite(model), samples), logits, atol=0.05)
+    np.testing.assert_allclose(convert.run_tflite(convert.to_tflite_int8(model, samples), samples), logits, atol=0.1)
+    assert [layer.compute_dtype for layer in model.layers[1:]] == [model.layers[1].compute_dtype] * 5
 
 
 def test_the_arena_holds_the_largest_input_and_output_of_an_operation(cnn, mlp, mlp_int8, images):
@@ -181,20 +219,52 @@ def test_latency_is_of_calls_that_were_made(mlp_int8, digits):
 # --- the C array
 
 
-@pytest.mark.skipif(not (shutil.which("cc") or shutil.which("gcc")), reason="there is no C compiler (cc or gcc)")
-def test_a_c_program_holds_the_very_bytes_of_the_file(mlp_int8, tmp_path):
+def built(folder, *lines):
+    """Run these lines of a compiler, and then the program; return what it prints."""
+    for compiler, *arguments in lines:
+        if not shutil.which(compiler):
+            pytest.skip(f"there is no {compiler}")
+        warnings = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
+        subprocess.run([compiler, *warnings, *arguments], cwd=folder, check=True, timeout=60)
+    return subprocess.run([folder / "main"], capture_output=True, timeout=60, check=True).stdout
+
+
+MAIN = (
+    "int main(void) {\n"
+    "    fwrite(digits_tflite, 1, digits_tflite_len, stdout);\n"
+    "    return sizeof digits_tflite != digits_tflite_len || (uintptr_t)digits_tflite % 16;\n}\n"
+)
+
+
+@pytest.mark.parametrize(("compiler", "main"), [("gcc -std=c11", "main.c"), ("g++ -std=c++17", "main.cc")])
+def test_a_header_alone_holds_the_very_bytes_and_may_be_included_twice(mlp_int8, tmp_path, compiler, main):
     (tmp_path / "model.h").write_text(convert.to_c_array(mlp_int8, "digits"))
-    (tmp_path / "main.c").write_text(
-        '#include <stdint.h>\n#include <stdio.h>\n#include "model.h"\n'
-        "int main(void) {\n"
-        "    fwrite(digits_tflite, 1, digits_tflite_len, stdout);\n"
-        "    return sizeof digits_tflite != digits_tflite_len || (uintptr_t)digits_tflite % 16;\n}\n"
-    )
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    line = [compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "main.c", "-o", "main"]
-    subprocess.run(line, cwd=tmp_path, check=True, timeout=60)
-    done = subprocess.run([tmp_path / "main"], capture_output=True, timeout=60, check=True)
-    assert done.stdout == mlp_int8
+    twice = '#include <stdint.h>\n#include <stdio.h>\n#include "model.h"\n#include "model.h"\n'
+    (tmp_path / main).write_text(twice + MAIN)
+    assert built(tmp_path, [*compiler.split(), main, "-o", "main"]) == mlp_int8
+
+
+@pytest.mark.parametrize(
+    ("source", "source_compiler", "main", "main_compiler"),
+    [
+        ("model.c", "gcc -std=c11", "main.c", "gcc -std=c11"),
+        ("model.cc", "g++ -std=c++17", "main.c", "gcc -std=c11"),
+        ("model.c", "gcc -std=c11", "main.cpp", "g++ -std=c++11"),
+        ("model.cpp", "g++ -std=c++20", "main.cc", "g++ -std=c++20"),
+    ],
+)
+def test_a_source_file_is_linked_by_what_includes_its_header(
+    mlp_int8, tmp_path, source, source_compiler, main, main_compiler
+):
+    (tmp_path / source).write_text(convert.to_c_array(mlp_int8, "digits", "model.h"))
+    (tmp_path / "model.h").write_text(convert.to_c_header(mlp_int8, "digits"))
+    (tmp_path / main).write_text('#include <stdint.h>\n#include <stdio.h>\n#include "model.h"\n' + MAIN)
+    compiled = [
+        [*source_compiler.split(), "-c", source, "-o", "model.o"],
+        [*main_compiler.split(), "-c", main, "-o", "main.o"],
+        ["g++", "main.o", "model.o", "-o", "main"],
+    ]
+    assert built(tmp_path, *compiled) == mlp_int8
 
 
 def test_the_c_array_depends_on_bytes_and_name_only():
@@ -228,6 +298,12 @@ def test_models_that_cannot_be_converted_are_refused(digits):
     odd = keras.Model(x, keras.ops.erfinv(x), name="odd")
     with pytest.raises(ValueError, match="the model odd cannot be converted for LiteRT: "):
         convert.to_tflite(odd)
+
+
+def test_weights_in_float64_are_refused_in_words():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, dtype="float64")], name="wide")
+    with pytest.raises(ValueError, match=r"the model wide has weights in float64, .*: build it in float32"):
+        convert.to_tflite(model)
 
 
 def test_samples_that_do_not_fit_are_refused(mlp, mlp_int8):
@@ -285,9 +361,16 @@ def test_the_command_writes_the_file_and_shows_what_it_lost(folder, capsys, mlp,
     assert re.fullmatch(r"[\d.e-]+ \([\d.e-]+ to [\d.e-]+\)", rows["ms per sample (quartiles)"][2])
 
     assert main([*line[:3], "c-array", *line[4:-1], "2nd model.h"]) == 0
-    assert (folder / "2nd model.h").read_text() == convert.to_c_array(written, "_2nd_model")
-    names = ["2nd model.h", "a.tflite", "student.keras"]
-    assert sorted(path.name for path in folder.iterdir()) == names
+    rows_of_bytes = convert.to_c_array(written, "_2nd_model").split("#endif")[1]
+    assert rows_of_bytes.strip() in (folder / "2nd model.h").read_text()
+    assert main([*line[:3], "c-array", *line[4:-1], "net.cc"]) == 0
+    assert (folder / "net.cc").read_text().startswith(convert.to_c_array(written, "net", "net.h"))
+    capsys.readouterr()
+    assert main([*line[:3], "c-array", *line[4:-1], "net.c"]) == 2  # Its header is there already.
+    assert "net.h" in capsys.readouterr().err
+    made = ("2nd model.h", "a.tflite", "net.cc")
+    names = [*(name + kind for name in made for kind in ("", ".json", ".md")), "net.h", "student.keras"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
 
 def test_without_data_the_command_says_what_it_needs(folder, capsys, mlp):

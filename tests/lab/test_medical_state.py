@@ -270,10 +270,7 @@ def test_a_class_or_threshold_that_is_not_there_is_refused(trained):
         trained[0].waver(0, 2)
 
 
-def test_questions_accept_the_right_answers_and_name_the_slips():
-    specificity_, *choices = medical_questions().asked
-    assert specificity_.check("0.85").correct
-    assert "1 − specificity" in specificity_.check("0.15").message
-    assert "precision" in specificity_.check("0.586").message
+def test_every_choice_of_the_questions_has_one_right_answer():
+    _, *choices = medical_questions().asked
     assert [[q.check(k).correct for k in range(4)].index(True) for q in choices] == [1, 2, 3]
     assert all(sum(q.check(k).correct for k in range(4)) == 1 for q in choices)

@@ -1,10 +1,39 @@
 """The questions: right answers are accepted, the named wrong ones rejected with their own explanation."""
 
 import math
+from functools import cache
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from kdlab.lab.questions import Question, Questions, response_questions, temperature_questions
+from kdlab import LiveTrainer, load, models
+from kdlab.datasets.dataset import digits_logits
+from kdlab.lab.medical_questions import medical_questions
+from kdlab.lab.questions import (
+    Question,
+    Questions,
+    feature_questions,
+    predict_exponent,
+    predict_softening,
+    predict_students,
+    response_questions,
+    temperature_questions,
+    typed,
+)
+from kdlab.lab.tinyml_questions import tinyml_questions
+from kdlab.scenarios import SCENARIOS
+from kdlab.softening import softmax
+
+SETS = (
+    predict_softening,
+    temperature_questions,
+    predict_exponent,
+    response_questions,
+    feature_questions,
+    medical_questions,
+    tinyml_questions,
+)
 
 
 @pytest.fixture
@@ -98,9 +127,12 @@ def test_a_broken_check_is_said_on_the_page(choices):
 @pytest.mark.parametrize(
     ("answer", "correct", "said"),
     [
-        ("0.0196", True, "1 / 51"),
-        ("0.667", False, "without it the soft term weighs 1/T²"),
-        ("0.98", False, "share of the hard labels"),
+        ("0.0588", True, "1 / 17"),
+        ("0,059", True, "1 / 17"),
+        ("0.0196", False, "too small"),  # of the page's own worked example
+        ("0.5", False, "without it the soft term weighs 1/T²"),
+        ("0.94", False, "share of the hard labels"),
+        ("0.2", False, "takes T for T²"),
         ("0.3", False, "too large. Compare what stands before each term"),
     ],
 )
@@ -114,3 +146,141 @@ def test_the_conversion_question(answer, correct, said):
 def test_chapter_two_choices(question, right):
     asked = response_questions().asked[question]
     assert [k for k in range(len(asked.choices)) if asked.check(k).correct] == [right]
+
+
+# --- with the slider, and predictions: checked against the numbers themselves
+
+
+@cache
+def least_sure():
+    """The teacher's logits on the digit that chapter 1 shows first, the largest first."""
+    ordered = -np.sort(-digits_logits()["teacher"])
+    return ordered[int(np.argmin([softmax(z)[0] - softmax(z)[1] for z in ordered]))]
+
+
+@pytest.mark.parametrize(
+    ("change", "correct", "said"), [(0, True, "No T brings"), (0.9, True, ""), (3, False, "tallest bar")]
+)
+def test_the_slider_finds_where_the_first_class_falls_below_a_fifth(asked, change, correct, said):
+    z = least_sure()
+    low, high = 1.0, 100.0
+    for _ in range(50):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if softmax(z, middle)[0] > 0.2 else (low, middle)
+    result = asked[3].check(low + change)
+    assert result.correct is correct
+    assert said in result.message
+
+
+def test_the_third_class_rises_and_falls_between_the_ends_of_the_slider(asked):
+    shares = np.array([softmax(least_sure(), t)[2] for t in np.geomspace(0.5, 64, 2000)])
+    peak = shares.argmax()
+    assert 0 < peak < 1999
+    assert (np.diff(shares[: peak + 1]) > 0).all()
+    assert (np.diff(shares[peak:]) < 0).all()
+    assert [asked[4].check(k).correct for k in range(4)] == [False, False, True, False]
+    assert f"{shares.max():.2f}, near T = {np.geomspace(0.5, 64, 2000)[peak]:.1f}" in asked[4].check(2).message
+
+
+def test_the_prediction_of_softening_is_what_softening_does():
+    (question,) = predict_softening().asked
+    before, after = (softmax(least_sure(), t) for t in (1, 5))
+    happens = [(k, gains) for k, gains in enumerate(((1, 1), (1, 0), (0, 1), (0, 0)))]
+    right = [k for k, gains in happens if gains == (after[1] > before[1], after[4] > before[4])]
+    assert [k for k in range(4) if question.check(k).correct] == right
+    assert f"{after[1]:.3f} instead of {before[1]:.3f}" in question.check(0).message
+
+
+def test_the_predicted_power_keeps_the_gradient_level():
+    logits, temperatures = digits_logits(), (16, 128)
+    sizes = [
+        np.linalg.norm((softmax(logits["student"], t) - softmax(logits["teacher"], t)) / t, axis=1).mean()
+        for t in temperatures
+    ]
+    changes = [abs(math.log(sizes[1] * 128**power / (sizes[0] * 16**power))) for power in range(4)]
+    (question,) = predict_exponent().asked
+    assert [question.check(k).correct for k in range(4)] == [k == np.argmin(changes) for k in range(4)]
+    assert sorted(changes)[0] < 0.3 < 1.5 < sorted(changes)[1]
+
+
+@pytest.mark.parametrize(
+    ("gains", "happens"),
+    [((0.1, 0.12, 0.11), 0), ((-0.1, -0.12, -0.11), 1), ((0.1, -0.1, 0.0), 2), ((0.0, 0.0, 0.0), 2)],
+)
+def test_a_prediction_is_held_against_the_students_just_trained(gains, happens):
+    class Live:
+        def train(self, temperature=4.0, alpha=0.9):
+            return SimpleNamespace(test_accuracy=np.array([0.7, 0.75, 0.8]) + (np.array(gains) if alpha else 0))
+
+    asked = []
+    questions = predict_students(lambda scenario, hidden: asked.append((scenario, hidden)) or Live()).asked
+    for question in questions:
+        assert [k for k in range(3) if question.check(k).correct] == [happens]
+        for k in range(3):
+            assert f"{100 * np.mean(gains):+.1f} points" in question.check(k).message
+        assert "Choose one of the 3 answers" in question.check(7).message
+    wrong = questions[0].check((happens + 1) % 3).message
+    assert wrong.startswith(("What happens: better", "What happens: worse", "What happens: no detectable"))
+    assert set(asked) == {("few", (16,)), ("all", (4,))}
+
+
+def test_real_students_answer_the_predictions():
+    data = load("digits")
+
+    def trainer(scenario, hidden):
+        made = SCENARIOS[scenario].prepare(data, digits_logits("train")["teacher"][None])
+        student = models.mlp(64, hidden, 10)
+        return LiveTrainer(made.data, student, made.teacher_logits, epochs=made.epochs, batch_size=made.batch_size)
+
+    few, everything = predict_students(trainer).asked
+    assert few.check(0).correct
+    assert everything.check(1).correct
+
+
+# --- of every chapter
+
+ANSWERS = [*range(-1, 6), -1e9, 0.88, 0.31, 1e9, "0.3", "x", "", None, True]
+
+
+@pytest.mark.parametrize("questions", SETS, ids=lambda make: make.__name__)
+def test_whatever_is_answered_no_placeholder_is_shown(questions):
+    for question in questions().asked:
+        texts = [question.prompt, *question.choices, *(question.check(answer).message for answer in ANSWERS)]
+        assert all(text.strip() == text != "" for text in texts)
+        assert [text for text in texts if "{" in text or "}" in text] == []
+
+
+@pytest.mark.parametrize("questions", SETS, ids=lambda make: make.__name__)
+def test_a_number_that_is_no_known_slip_gets_a_hint(questions):
+    for question in questions().asked:
+        if not question.choices:
+            message = question.check("-12345").message
+            assert message.startswith("-12345 is too small. ")
+            assert len(message) > len("-12345 is too small. ") + 15
+
+
+@pytest.mark.parametrize(
+    ("right", "slips", "tolerance"),
+    [(0.85, (0.15, 0.85), 0.005), (0.5, (0.2, 0.2), 0.005), (38.4, (38.45,), 0.05), (40, (25, 25.5), 0.3)],
+)
+def test_slips_that_cannot_be_told_apart_are_refused(right, slips, tolerance):
+    with pytest.raises(ValueError, match=f"cannot be told apart with a tolerance of {tolerance}"):
+        typed(right, "yes", "a hint", [(slip, "no") for slip in slips], tolerance)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("0.75", "(160 − 40) / 160 = 0.75"),
+        ("0.85", "sensitivity"),
+        ("0.77", "accuracy"),
+        ("0.25", "1 − specificity"),
+        ("0.459", "precision"),
+        ("0.952", "among those called healthy"),
+        ("0.6", "too small. Look at the healthy people alone"),
+    ],
+)
+def test_sensitivity_accuracy_and_others_are_not_taken_for_specificity(answer, said):
+    result = medical_questions().asked[0].check(answer)
+    assert result.correct is (answer == "0.75")
+    assert said in result.message

@@ -173,3 +173,42 @@ def test_a_stop_keeps_what_there_is(trainer):
 def test_what_does_not_fit_is_refused(trainer, data, teacher, call, message):
     with pytest.raises(ValueError, match=message):
         call(trainer, data, teacher)
+
+
+# --- several kinds
+
+
+def test_kinds_are_what_each_is_alone_and_only_what_changed_is_trained_again(data, teacher, trainer):
+    mine, told = ConvolutionalTrainer(data, teacher, build, epochs=EPOCHS, batch_size=32), []
+    kinds = {
+        "alone": {"alpha": 0.0},
+        "hint": {"temperature": 3.0, "alpha": 0.7, "features": HINT, "feature_alpha": 0.4},
+    }
+
+    def progress(done, total, results):
+        told.append((done, total, sorted(results)))
+
+    first = mine.train_kinds(kinds, 2, progress)
+    steps = 2 * EPOCHS
+    assert [done for done, *_ in told] == list(range(1, 2 * steps + 1))
+    assert {total for _, total, _ in told} == {2 * steps}
+    assert told[0][2] == ["alone"]
+    assert told[-1][2] == ["alone", "hint"]
+    for name, settings in kinds.items():
+        np.testing.assert_allclose(
+            first[name].test_accuracy, trainer.train(**settings, seeds=2).test_accuracy, atol=0.05
+        )
+    second = mine.train_kinds(kinds | {"hint": kinds["hint"] | {"feature_alpha": 0.9}}, 2)
+    assert second["alone"] is first["alone"]
+    assert second["hint"] is not first["hint"]
+    assert mine.finished == second
+    assert mine.train_kinds(kinds, 1)["alone"] is not first["alone"]
+
+
+def test_a_stop_keeps_what_was_finished_before(data, teacher):
+    mine = ConvolutionalTrainer(data, teacher, build, epochs=EPOCHS, batch_size=32)
+    whole = mine.train_kinds({"alone": {"alpha": 0.0}}, 1)
+    stopped = mine.train_kinds({"alone": {"alpha": 0.5}, "other": {"alpha": 1.0}}, 1, stop=lambda: True)
+    assert list(stopped) == ["alone"]
+    assert np.isnan(stopped["alone"].test_accuracy).all()
+    assert mine.finished == whole

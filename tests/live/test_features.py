@@ -16,7 +16,7 @@ from kdlab.datasets.dataset import Split
 from kdlab.features import losses as feature_losses
 from kdlab.features.distillation import METHODS as ALL_METHODS
 from kdlab.features.taps import tap
-from kdlab.live.batched_features import METHODS, feature_loss, teacher_table
+from kdlab.live.batched_features import IN_ANGLES, METHODS, feature_loss, teacher_table
 from kdlab.live.trainer import LiveTrainer
 
 EPOCHS, SEEDS, SAMPLES = 3, 2, 133  # two batches of 64 and one of 5
@@ -61,6 +61,7 @@ def train_in_keras(trainer, data, teacher_features, seed, temperature, alpha, fe
     for projector in projectors:
         variables += getattr(projector, "trainable_variables", [])
     optimizer, compare = keras.optimizers.Adam(0.01), getattr(feature_losses, method)
+    seen = slice(IN_ANGLES if method == "relational_angle" else None)  # of a batch
     teacher_logits = trainer._teacher[0]
     curves = []
     for order in trainer.batch_order(seed):
@@ -72,8 +73,8 @@ def train_in_keras(trainer, data, teacher_features, seed, temperature, alpha, fe
                     [
                         tf.reduce_mean(
                             compare(
-                                teacher_features=teacher_features[theirs][batch],
-                                student_features=projector(features[ours]),
+                                teacher_features=teacher_features[theirs][batch][seen],
+                                student_features=projector(features[ours])[seen],
                             )
                         )
                         for (theirs, ours), projector in zip(pairs, projectors, strict=True)
@@ -100,6 +101,8 @@ def train_in_keras(trainer, data, teacher_features, seed, temperature, alpha, fe
         ("similarity", 0.99, [("wide", "hidden_2")]),
         ("relational_distance", 0.7, [("wide", "hidden_2")]),
         ("relational_distance", 0.9, [("same", "hidden_1"), ("dead", "logits")]),
+        ("relational_angle", 0.9, [("wide", "hidden_2")]),
+        ("relational_angle", 0.99, [("same", "hidden_1"), ("wide", "logits")]),
     ],
 )
 def test_it_agrees_with_keras_and_a_tape(data, trainer, teacher_features, method, feature_alpha, pairs):
@@ -234,6 +237,55 @@ def test_the_live_methods_are_those_of_feature_distillation():
     assert set(METHODS) < set(ALL_METHODS)
 
 
+def test_angles_of_a_large_batch_are_those_of_its_first_samples():
+    random = np.random.default_rng(3)
+    count = IN_ANGLES + 4
+    teacher, student = (
+        random.normal(size=(count, 6)).astype(np.float32),
+        random.normal(size=(1, 1, 5, count)).astype(np.float32),
+    )
+    index, share = tf.range(count)[None], tf.fill((count,), 1 / count)
+    table = teacher_table("relational", teacher)
+    some = [f[:IN_ANGLES] for f in (teacher, student[0, 0].T)]
+    angle = feature_losses.relational_angle(teacher_features=some[0], student_features=some[1])
+    distance = feature_losses.relational_distance(teacher_features=teacher, student_features=student[0, 0].T)
+    for method, expected in (("relational_angle", angle), ("relational", distance + 2 * angle)):
+        found, gradient, _ = feature_loss(method, table, index, share, tf.constant(student))
+        np.testing.assert_allclose(found[0, 0], expected, rtol=1e-4)
+        assert gradient.numpy()[..., IN_ANGLES:].any() == (method == "relational")
+
+
+# --- training in stages
+
+
+def test_a_second_stage_starts_from_the_first(trainer):
+    first = trainer.train(seeds=3, feature_alpha=1.0, pairs=[("wide", "hidden_1")])
+    second = trainer.train(2.0, 0.5, seeds=3, keep_epochs=True, start=first)
+    for before, after in zip(first.weights, second.weights_per_epoch, strict=True):
+        np.testing.assert_array_equal(after[:, 0], before)
+    plain = trainer.train(2.0, 0.5, seeds=3)
+    assert not np.allclose(second.weights[0], plain.weights[0], atol=1e-2)
+
+
+def test_a_stage_from_the_initial_weights_is_no_stage(trainer):
+    begun = replace(
+        trainer.train(seeds=2), weights=[np.stack(w) for w in zip(*map(trainer.initial_weights, range(2)), strict=True)]
+    )
+    found, plain = trainer.train(3.0, 0.7, seeds=2, start=begun), trainer.train(3.0, 0.7, seeds=2)
+    for ours, theirs in zip(found.weights, plain.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_start_of_other_students_is_refused(trainer, data):
+    two = trainer.train(seeds=2)
+    with pytest.raises(ValueError, match=r"start must have as many students as seeds \(3\), got 2"):
+        trainer.train(seeds=3, start=two)
+    other = LiveTrainer(data, models.mlp(64, (5,), 10), np.zeros((SAMPLES, 10)), epochs=1).train(seeds=2)
+    for start in (other, two.weights):
+        with pytest.raises(ValueError, match="start must be a LiveResult of students with the same layers"):
+            trainer.train(seeds=2, start=start)
+
+
 # --- what a result shows of its layers
 
 
@@ -279,7 +331,7 @@ def test_a_result_says_its_position_in_one_line(trainer):
     ("options", "message"),
     [
         ({"feature_alpha": 1.5}, "feature_alpha must be a number from 0 to 1, got 1.5"),
-        ({"method": "hints"}, "method must be one of 'hint', 'similarity', 'relational_distance', got 'hints'"),
+        ({"method": "hints"}, "method must be one of 'hint', .*'relational_angle', 'relational', got 'hints'"),
         ({"feature_alpha": 0, "method": "attention"}, "got 'attention'; kdlab.FeatureDistillation has others"),
         ({"pairs": ()}, r"pairs must have at least one \(teacher layer, student layer\) for a feature_alpha above 0"),
         ({"pairs": ["wide"]}, r"pairs must be a list of \(teacher layer, student layer\), got \['wide'\]"),

@@ -1,4 +1,4 @@
-"""Mutual learning against a loop with two Keras models, ensembles against their students, cross-modal by hand."""
+"""Mutual learning against a loop with two Keras models."""
 
 from dataclasses import replace
 
@@ -9,9 +9,7 @@ import kdlab
 from kdlab import models
 from kdlab.backend import keras, tf
 from kdlab.datasets.dataset import Split
-from kdlab.datasets.views import left_half
 from kdlab.live.program import loss_and_gradient
-from kdlab.live.relatives import cross_modal, ensemble_of_students, mutual_learning
 from kdlab.live.trainer import SECOND, LiveTrainer
 from kdlab.softening import softmax
 
@@ -33,7 +31,7 @@ def trainer(data):
 
 @pytest.fixture(scope="module")
 def mutual(trainer):
-    return mutual_learning(trainer, temperature=2.0, alpha=0.4, seeds=SEEDS)
+    return trainer.train_mutually(temperature=2.0, alpha=0.4, seeds=SEEDS)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -59,7 +57,7 @@ def test_students_teach_each_other_as_two_keras_models_would(trainer, data, mutu
                 optimizer.apply(tape.gradient(loss, student.trainable_variables), student.trainable_variables)
                 sums[which] += float(loss) * len(batch)
         losses.append(sums / SAMPLES)
-    for which, (student, result) in enumerate(zip(students, mutual.together, strict=True)):
+    for which, (student, result) in enumerate(zip(students, mutual, strict=True)):
         for ours, theirs in zip(result.weights, student.get_weights(), strict=True):
             np.testing.assert_allclose(ours[seed], theirs, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(result.train_loss[seed], np.array(losses)[:, which], rtol=1e-4)
@@ -81,64 +79,21 @@ def test_the_papers_loss_has_twice_the_gradient_of_ours():
     np.testing.assert_allclose(2 * np.transpose(ours[0, 0]), tape.gradient(paper, student), atol=1e-6)
 
 
-def test_the_pairs_alone_are_students_alone(trainer, data, mutual):
-    alone = trainer.train(alpha=0.0, seeds=SEEDS)
-    np.testing.assert_allclose(mutual.alone[0].test_logits, alone.test_logits, rtol=1e-5, atol=1e-5)
-    assert not np.allclose(mutual.alone[1].test_logits, alone.test_logits, atol=0.1)
-    for accuracies, pair in ((mutual.together_accuracy, mutual.together), (mutual.alone_accuracy, mutual.alone)):
-        assert accuracies.shape == (SEEDS, 2)
-        for which, result in enumerate(pair):
-            right = result.test_logits.argmax(axis=2) == data.test.y
-            np.testing.assert_allclose(accuracies[:, which], right.mean(axis=1), atol=1e-6)
+def test_pairs_that_do_not_listen_are_students_alone(trainer, mutual):
+    alone, (first, second) = trainer.train(alpha=0.0, seeds=SEEDS), trainer.train_mutually(alpha=0.0, seeds=SEEDS)
+    np.testing.assert_allclose(first.test_logits, alone.test_logits, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(second.test_logits, alone.test_logits, atol=0.1)
+    assert not np.allclose(mutual[0].test_logits, alone.test_logits, atol=0.1)
 
 
 def test_pairs_are_nested(trainer, mutual):
     more = trainer.train_mutually(2.0, 0.4, seeds=5)
-    for result, few in zip(more, mutual.together, strict=True):
+    for result, few in zip(more, mutual, strict=True):
         np.testing.assert_allclose(result.test_logits[:SEEDS], few.test_logits, rtol=1e-4, atol=1e-4)
 
 
-def test_an_ensemble_is_the_mean_of_its_students_probabilities(trainer, data):
-    found = ensemble_of_students(trainer, data.test.y, size=3, temperature=3.0, alpha=0.5, seeds=SEEDS)
-    for accuracies, alpha in ((found.distilled_accuracy, 0.5), (found.alone_accuracy, 0.0)):
-        students = trainer.train(3.0, alpha, seeds=3 * SEEDS)
-        assert accuracies.shape == (SEEDS, 3)
-        np.testing.assert_allclose(accuracies[:, 0], students.test_accuracy[::3], atol=1e-6)
-        for seed in range(SEEDS):
-            for size in (2, 3):
-                logits = students.test_logits[3 * seed : 3 * seed + size].astype(np.float64)
-                powers = np.exp(logits)
-                together = np.mean(powers / powers.sum(axis=2, keepdims=True), axis=0)
-                assert accuracies[seed, size - 1] == pytest.approx(np.mean(together.argmax(axis=1) == data.test.y))
-
-
-def test_who_sees_half_learns_from_who_sees_all():
-    data = kdlab.load("digits")
-    teacher_logits = 5 * np.eye(10, dtype=np.float32)[data.train.y]  # A teacher that knows every label.
-    found = cross_modal(data, models.mlp(), teacher_logits, "left_half", temperature=1.0, alpha=1.0, seeds=SEEDS)
-    # To learn from its answers is then to learn from the labels of all, softened.
-    shown = replace(
-        data, **{name: Split(left_half(split.x), split.y) for name, split in vars(data).items() if hasattr(split, "x")}
-    )
-    epochs = found.taught.train_loss.shape[1]
-    by_hand = LiveTrainer(shown, models.mlp(), teacher_logits, epochs=epochs).train(1.0, 1.0, SEEDS)
-    np.testing.assert_allclose(found.taught.test_logits, by_hand.test_logits, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found.taught.logits(left_half(data.test.x)), by_hand.test_logits, rtol=1e-4, atol=1e-4)
-    for accuracies, result in ((found.taught_accuracy, found.taught), (found.alone_accuracy, found.alone)):
-        np.testing.assert_array_equal(accuracies, result.test_accuracy)
-    assert (found.taught_accuracy > found.alone_accuracy).all()  # 898 right answers against 50 labels.
-
-
-def test_what_does_not_fit_is_refused(trainer, data):
+def test_what_does_not_fit_is_refused(trainer):
     with pytest.raises(ValueError, match="temperature must be a finite number above 0, got 0"):
-        mutual_learning(trainer, temperature=0)
+        trainer.train_mutually(temperature=0)
     with pytest.raises(ValueError, match="seeds must be few enough for memory_limit"):
         trainer.train_mutually(seeds=10**6)
-    with pytest.raises(ValueError, match="size must be a whole number of at least 1, got 0"):
-        ensemble_of_students(trainer, data.test.y, size=0)
-    with pytest.raises(ValueError, match=r"labels must have shape \(600,\)"):
-        ensemble_of_students(trainer, data.test.y[:5], size=1, seeds=SEEDS)
-    with pytest.raises(ValueError, match="view must be one of 'left_half', 'edges', got 'whole'"):
-        cross_modal(kdlab.load("digits"), models.mlp(), np.zeros((898, 10)), "whole")
-    with pytest.raises(ValueError, match=r"teacher_logits must have shape \(samples, classes\)"):
-        cross_modal(kdlab.load("digits"), models.mlp(), np.zeros((1, 898, 10)), "edges")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kdlab.lab import progress
-from kdlab.lab.progress import Display, duration
+from kdlab.commands import progress
+from kdlab.commands.progress import Display, duration
 
 
 def fit(callback, initial_epoch=0, epochs=3):

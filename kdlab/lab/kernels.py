@@ -1,0 +1,152 @@
+"""The kernels of the dashboards and of ``kdlab lab``.
+
+Python is always the one that kdlab itself runs in. On Linux a kernel is forked from a process that has everything
+imported (``lab.preload``): it is there in a third of a second and shares with the others what none of them changes.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from importlib.metadata import EntryPoint
+
+import psutil
+from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
+from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+
+__all__ = ["FORKED", "ForkedKernel", "KernelSpecs", "start_forkserver"]
+
+FORKED = sys.platform == "linux"
+"""Whether kernels are forked: macOS's frameworks do not survive a fork, and Windows has none."""
+
+_PROVISIONER = "kdlab-forked"
+_one_at_a_time = threading.Lock()
+
+
+class KernelSpecs(KernelSpecManager):
+    """The installed kernels, but for "python3": another Python's of that name would come first outside an environment."""
+
+    def find_kernel_specs(self):
+        """Return {name: folder}."""
+        return {**super().find_kernel_specs(), NATIVE_KERNEL_NAME: RESOURCES}
+
+    def get_kernel_spec(self, kernel_name):
+        """Return the KernelSpec; "python3" runs ``sys.executable``."""
+        if kernel_name.lower() != NATIVE_KERNEL_NAME:
+            return super().get_kernel_spec(kernel_name)
+        spec = KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+        if FORKED:
+            spec.metadata = {**spec.metadata, "kernel_provisioner": {"provisioner_name": _PROVISIONER}}
+        return spec
+
+
+class ForkedKernel(LocalProvisioner):
+    """Starts a kernel in a fork of the process that has everything imported."""
+
+    async def launch_kernel(self, cmd, **options):
+        """Fork, and return the connection's particulars; ``cmd`` is [python, "-m", "ipykernel_launcher", argument, …]."""
+        arguments = cmd[cmd.index("ipykernel_launcher") + 1 :]
+        quiet = options.get("stderr") == subprocess.DEVNULL
+        if quiet:  # what native code writes there does not come by the other way either, into the page
+            arguments.append("--IPKernelApp.capture_fd_output=False")
+        # Voila's names are an enumeration's, for which the kernel would import Voila.
+        environment = {str(name): value for name, value in options["env"].items()}
+        self.cwd = options.get("cwd") or os.getcwd()
+        # The first one waits until everything is imported, and the server's loop must not.
+        self.process = await asyncio.to_thread(_fork, arguments, environment, str(self.cwd), quiet)
+        self.pid = self.pgid = self.process.pid
+        return self.connection_info
+
+
+KernelProvisionerFactory.provisioners[_PROVISIONER] = EntryPoint(
+    _PROVISIONER, "kdlab.lab.kernels:ForkedKernel", KernelProvisionerFactory.GROUP_NAME
+)
+
+
+class _Process:
+    """What a provisioner expects of a Popen."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, process):
+        self._process = process  # kept, for when it goes, so does the pipe by which the kernel sees the server
+        self.pid = process.pid
+        self._seen = psutil.Process(process.pid)
+
+    def poll(self):
+        # Not what multiprocessing says: it takes the end of the process that forks for the end of the kernel.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if self._seen.status() != psutil.STATUS_ZOMBIE:
+                return None
+        code = self._process.exitcode
+        return 1 if code is None else code
+
+    wait = poll  # only called once it has ended
+
+    def send_signal(self, number):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._seen.send_signal(number)
+
+
+def start_forkserver():
+    """Start the process that kernels are forked from, unless it runs; it imports while the caller goes on."""
+    with _one_at_a_time:
+        forks = multiprocessing.get_context("forkserver")
+        forks.set_forkserver_preload(["kdlab.lab.kernels", "kdlab.lab.preload"])
+        # Python would look for modules in the current folder, whatever lies there.
+        before = os.environ.get("PYTHONSAFEPATH")
+        os.environ["PYTHONSAFEPATH"] = "1"
+        try:
+            multiprocessing.forkserver.ensure_running()
+        finally:
+            if before is None:
+                del os.environ["PYTHONSAFEPATH"]
+            else:
+                os.environ["PYTHONSAFEPATH"] = before
+        return forks
+
+
+def _fork(arguments, environment, folder, quiet):
+    """Return the _Process of a new kernel."""
+    for attempt in (1, 2):
+        forks = start_forkserver()
+        process = forks.Process(target=_run_kernel, args=(arguments, environment, folder, quiet))
+        try:
+            with _one_at_a_time:
+                process.start()
+            return _Process(process)
+        except (
+            OSError,
+            EOFError,
+            psutil.NoSuchProcess,
+        ):  # what forks was killed meanwhile; the next try starts another
+            if attempt == 2:
+                raise
+
+
+def _run_kernel(arguments, environment, folder, quiet):
+    """Become a kernel; runs in the fork."""
+    import numpy as np
+    from ipykernel.kernelapp import IPKernelApp
+
+    os.setsid()  # Ctrl-C in the server's terminal is for the server
+    server = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (server.join(), os.killpg(0, signal.SIGKILL)), daemon=True).start()
+    if quiet:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.environ["JPY_PARENT_PID"] = "1"  # no watch of its own: it takes the end of what forks for the server's
+    os.chdir(folder)
+    sys.argv = ["ipykernel_launcher", *arguments]
+    np.random.seed()  # noqa: NPY002 - every fork has the same state; Python's own random is seeded anew by itself
+    application = IPKernelApp.instance()
+    application.initialize(arguments)
+    application.start()

@@ -1,0 +1,87 @@
+"""XLA's compiled programs, kept in the user's cache, so that a kernel's first students take a third of the time.
+
+TensorFlow reads and writes the files, and where one is damaged or cannot be written, the training fails. So files
+carry a checksum, those without are removed before the first kernel starts, and kernels only read where space is short.
+"""
+
+import contextlib
+import hashlib
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+from ..cache import cache_folder
+
+__all__ = ["ProgramCache"]
+
+LIMIT = 200e6  # bytes; a program has half a million
+ROOM = 1e9  # bytes that must be free on the disk for a kernel to write
+
+
+class ProgramCache:
+    """The folder for this version of TensorFlow and this processor. Where there can be none, kernels do without."""
+
+    def __init__(self):
+        self.folder = None
+        with contextlib.suppress(OSError):
+            self.folder = cache_folder("programs", _machine())
+            self.tidy(trust_new=False)
+
+    def flags(self):
+        """Return what a kernel's environment variable TF_XLA_FLAGS should hold."""
+        if self.folder is None:
+            return ""
+        try:
+            writable = shutil.disk_usage(self.folder).free >= ROOM
+            with open(self.folder / "writable", "w"):
+                pass
+        except OSError:
+            writable = False
+        flags = f"--tf_xla_persistent_cache_directory={self.folder}"
+        return flags if writable else f"{flags} --tf_xla_persistent_cache_read_only=true"
+
+    def tidy(self, trust_new=True):
+        """Remove damaged files, and the oldest beyond the limit, those of other versions and processors included.
+
+        A file without a checksum is given one if new ones are trusted, because a kernel of ours has just written it.
+        """
+        if self.folder is None:
+            return
+        with contextlib.suppress(OSError):
+            for program in self.folder.glob("*.pb"):
+                seal = _seal(program)
+                if not trust_new or not seal.exists() or seal.stat().st_mtime < program.stat().st_mtime:
+                    _check(program, seal, trust_new)
+            everything = [path for path in self.folder.parent.glob("*/*") if path.is_file()]
+            everything.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+            size = 0
+            for path in everything:
+                size += path.stat().st_size
+                if size > LIMIT:
+                    path.unlink(missing_ok=True)
+
+
+def _machine():
+    """Return a name for this version of TensorFlow on this processor."""
+    processor = platform.processor()
+    with contextlib.suppress(OSError):
+        # The first processor's: what it can do, and not how fast it is at the moment.
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        processor = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
+    return hashlib.sha256(f"{version('tensorflow')} {platform.machine()} {processor}".encode()).hexdigest()[:16]
+
+
+def _seal(program):
+    return program.with_suffix(".sha256")
+
+
+def _check(program, seal, trust_new):
+    with open(program, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    known = seal.read_text() if seal.exists() else digest if trust_new else ""
+    if known == digest:
+        seal.write_text(digest)
+    else:
+        program.unlink(missing_ok=True)
+        seal.unlink(missing_ok=True)

@@ -1,0 +1,47 @@
+"""How much memory may still be used, on this machine or in the container it may be."""
+
+from pathlib import Path
+
+__all__ = ["free_memory"]
+
+# What a control group calls its limit, what it uses, and the part of that which is only a copy of files; version 2 and 1.
+_FILES = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def free_memory(groups="/sys/fs/cgroup", own="/proc/self/cgroup"):
+    """Return how many bytes of memory may still be used.
+
+    That is what the machine has left, or less where a control group at or above this process's own, as ``own`` lists them,
+    is limited to less: a container, a service, a batch job.
+    """
+    import psutil
+
+    free = psutil.virtual_memory().available
+    try:
+        lines = Path(own).read_text().splitlines()
+    except OSError:  # not Linux
+        return free
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        controller = "memory" if "memory" in controllers.split(",") else ""
+        if controllers and not controller:
+            continue
+        # Version 2 lies beside version 1 in a folder of its own where there are both.
+        for base in (Path(groups, controller), Path(groups, "unified")):
+            group = base / path.lstrip("/")
+            for folder in (group, *group.parents):
+                if folder.is_relative_to(base):
+                    free = min(free, _left(folder, *_FILES[controller], otherwise=free))
+    return max(free, 0)
+
+
+def _left(folder, limit, used, files, otherwise):
+    try:
+        limit, used = (int((folder / name).read_text()) for name in (limit, used))
+        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # there is no limit, or the group is not to be seen from inside the container
+        return otherwise
+    return limit - used + int(statistics.get(files, 0))

@@ -1,0 +1,137 @@
+"""The contract of an exported file: compiled and read back by a C program, and judged by LiteRT's interpreter in Python."""
+
+import json
+import shutil
+import subprocess
+
+import keras
+import numpy as np
+import pytest
+
+from kdlab.commands.command_line import main
+from kdlab.export import contract, convert
+
+pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not there for this machine")
+layers = keras.layers
+RNG = np.random.default_rng(0)
+
+# Prints what the header says, and writes model, input and output as the program has them.
+PROGRAM = """
+#include <stdio.h>
+#include <string.h>
+#include "{header}"
+static unsigned char arena[{upper}_ARENA_BYTES];
+int main(void) {{
+    FILE *file = fopen("all.bin", "wb");
+    fwrite({name}_tflite, 1, {name}_tflite_len, file);
+    fwrite({name}_test_input, sizeof {name}_test_input[0], {upper}_INPUT_SIZE, file);
+    fwrite({name}_test_output, sizeof {name}_test_output[0], {upper}_CLASSES, file);
+    fclose(file);
+    printf("%u %u %d %.9g %d %s\\n", {name}_tflite_len, (unsigned)sizeof arena, {upper}_INPUT_ZERO_POINT,
+           (double){upper}_INPUT_SCALE, {upper}_OUTPUT_ZERO_POINT, {upper}_CLASS_1);
+    return strlen({upper}_CLASS_0) == 0;
+}}
+"""
+
+
+def image_model():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.DepthwiseConv2D(3),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+
+
+def dense_model():
+    return keras.Sequential([keras.Input((8,)), layers.Dense(5, activation="relu"), layers.Dense(2)])
+
+
+@pytest.mark.parametrize(
+    ("make", "samples", "pixel_range", "classes", "ending", "compiler"),
+    [
+        (
+            image_model,
+            RNG.random((40, 8, 8, 3), np.float32) * 255,
+            (0.0, 255.0),
+            ("no", 'the "yes"', "*/ ü"),
+            ".c",
+            "gcc -std=c11",
+        ),
+        (image_model, RNG.random((40, 8, 8, 3), np.float32), (0.0, 1.0), ("a", "b", "c"), ".cc", "g++ -std=c++17"),
+        (dense_model, RNG.random((40, 8), np.float32) * 2 - 1, (-1.0, 1.0), ("left", "right??/"), ".h", "gcc -std=c11"),
+    ],
+)
+def test_a_c_program_gets_from_the_file_what_litert_computes(
+    tmp_path, make, samples, pixel_range, classes, ending, compiler
+):
+    if not shutil.which(compiler.split()[0]):
+        pytest.skip(f"there is no {compiler.split()[0]}")
+    tflite = convert.to_tflite_int8(make(), samples)
+    found = contract.describe(tflite, classes, pixel_range, samples[:1])
+    alone = ending == ".h"
+    constants = contract.c_lines(found, "my_net", declare=True, static=alone)
+    example = contract.c_lines(found, "my_net", static=alone)
+    sources = ["main.c" if compiler.startswith("gcc") else "main.cc"]
+    if alone:
+        (tmp_path / "net.h").write_text(convert.to_c_array(tflite, "my_net", more=[*constants, *example]), "utf-8")
+    else:
+        (tmp_path / "net.h").write_text(convert.to_c_header(tflite, "my_net", constants), "utf-8")
+        (tmp_path / f"net{ending}").write_text(convert.to_c_array(tflite, "my_net", "net.h", example), "utf-8")
+        sources.append(f"net{ending}")
+    (tmp_path / sources[0]).write_text(PROGRAM.format(header="net.h", name="my_net", upper="MY_NET"))
+    line = [*compiler.split(), "-Wall", "-Wextra", "-Werror", "-pedantic", *sources, "-o", "main"]
+    subprocess.run(line, cwd=tmp_path, check=True, timeout=60)
+    said = subprocess.run(
+        [tmp_path / "main"], cwd=tmp_path, capture_output=True, check=True, timeout=60
+    ).stdout.decode()
+
+    length, arena, zero, scale, zero_out, label = said.strip().split(" ", 5)
+    content = (tmp_path / "all.bin").read_bytes()
+    model, values = content[: int(length)], np.frombuffer(content[int(length) :], np.int8)
+    given, expected = values[: samples[0].size], values[samples[0].size :]
+    interpreter = convert.interpreter_of(model)  # the reference
+    (taken,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.set_tensor(taken["index"], given.reshape(1, *samples.shape[1:]))
+    interpreter.invoke()
+    np.testing.assert_array_equal(interpreter.get_tensor(made["index"])[0], expected)
+    assert taken["quantization"] == (pytest.approx(float(scale), rel=1e-6), int(zero))
+    assert made["quantization"][1] == int(zero_out)
+    assert np.abs((given.astype(float) - int(zero)) * float(scale) - samples[0].ravel()).max() <= float(scale)
+    assert label == classes[1]
+    assert int(arena) >= convert.arena_bytes(tflite) + 4096
+    assert int(arena) % 16 == 0
+
+
+def test_the_operators_are_those_of_the_file():
+    samples = RNG.random((10, 8, 8, 3), np.float32)
+    found = contract.describe(convert.to_tflite_int8(image_model(), samples), "abc", (0.0, 1.0), samples[:1])
+    assert {"AddConv2D", "AddDepthwiseConv2D", "AddMaxPool2D", "AddFullyConnected"} <= set(found["operators"])
+    assert found["input"]["channels"] == "red, green, blue"
+    floats = contract.describe(convert.to_tflite(dense_model()), ["a", "b"], (0.0, 1.0), samples.reshape(-1, 8)[:1])
+    assert floats["operators"] == ["AddFullyConnected"]
+    assert (floats["input"]["type"], floats["input"]["scale"], floats["input"]["channels"]) == ("float32", None, None)
+
+
+def test_the_command_writes_the_contract_to_read_and_to_parse(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    keras.Sequential([keras.Input((64,)), layers.Dense(10)]).save("s.keras")
+    assert main(["export", "s.keras", "--to", "c-array", "--data", "digits", "--out", "s.c", "--quiet"]) == 0
+    found, page = json.loads((tmp_path / "s.c.json").read_text("utf-8")), (tmp_path / "s.c.md").read_text("utf-8")
+    assert found["output"]["class_names"] == list("0123456789")
+    assert len(found["example"]["input"]) == 64
+    assert f"{found['arena_bytes']:,} bytes to begin with" in page
+    for text in (
+        "classes in order: 0, 1, 2",
+        "AddFullyConnected",
+        "at most 50% of its flash and RAM",
+        "kdlab export s.keras",
+    ):
+        assert text in page
+    header = (tmp_path / "s.h").read_text("utf-8")
+    assert f"#define S_ARENA_BYTES {found['arena_bytes']}\n" in header
+    assert "extern const signed char s_test_input[64];" in header

@@ -1,0 +1,75 @@
+"""The converter's own process: what kills it kills nothing else, and it is there again for the next model."""
+
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from kdlab.export import convert, converter
+
+pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not there for this machine")
+layers = keras.layers
+SAMPLES = np.random.default_rng(0).random((10, 5, 3), np.float32)
+
+
+def model(*middle):
+    return keras.Sequential([keras.Input((5, 3)), *middle, layers.Flatten(), layers.Dense(2)], name="student")
+
+
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [
+        (lambda unroll: layers.LSTM(3, unroll=unroll, name="memory"), "memory"),
+        (lambda unroll: layers.Bidirectional(layers.SimpleRNN(2, unroll=unroll, name="r")), "backward_r, forward_r"),
+    ],
+)
+def test_what_kills_the_converter_is_one_line_with_what_helps(layer, named):
+    rolled = model(layer(False))
+    with pytest.raises(ValueError, match=r"^the model student cannot .* ended with SIG[A-Z]+; .*$") as error:
+        convert.to_tflite_int8(rolled, SAMPLES)
+    assert str(error.value).endswith(f"build {named} with unroll=True, with the same weights")
+    # What it says helps, and the next conversion finds another process.
+    unrolled = model(layer(True))
+    unrolled.set_weights(rolled.get_weights())
+    logits = convert.run_tflite(convert.to_tflite_int8(unrolled, SAMPLES), SAMPLES)
+    np.testing.assert_allclose(logits, rolled.predict(SAMPLES, verbose=0), atol=0.1)
+
+
+def test_a_process_killed_from_outside_is_said_and_replaced():
+    plain = model()
+    before = convert.to_tflite(plain)
+    os.kill(converter.start().pid, signal.SIGKILL)
+    assert convert.to_tflite(plain) == before  # Dead before there was work: nobody needs to know.
+
+    process = converter.start()
+    process.stdin.write(b"cos\n_exit\n(I3\ntR.")  # a pickle that ends who reads it
+    process.stdin.flush()
+    with pytest.raises(converter.ConverterError, match="ended with exit status 3"):
+        converter.convert_saved_model("nowhere")
+    assert convert.to_tflite(plain) == before
+
+
+def test_a_process_that_leaves_as_work_comes_is_started_again():
+    plain = model()
+    before = convert.to_tflite(plain)
+    process = converter.start()
+    process.stdin.write(b"cos\n_exit\n(I0\ntR.")  # as after IDLE seconds
+    process.stdin.flush()
+    assert convert.to_tflite(plain) == before
+    assert converter.start() is not process
+
+
+def test_an_interrupt_leaves_no_answer_for_the_next_model(monkeypatch):
+    first, second = model(), model(layers.Dense(4))
+    wanted = convert.to_tflite(second)
+
+    def interrupted(file):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(converter.pickle, "load", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            convert.to_tflite(first)
+    assert convert.to_tflite(second) == wanted

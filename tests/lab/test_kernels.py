@@ -1,0 +1,168 @@
+"""Kernels that are forked, from what, and the compiled programs that they share."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections import namedtuple
+
+import pytest
+from jupyter_client.manager import AsyncKernelManager
+
+from kdlab.lab import program_cache, serving
+from kdlab.lab.kernels import FORKED, KernelSpecs
+from kdlab.lab.program_cache import ProgramCache
+
+forked = pytest.mark.skipif(not FORKED, reason="kernels are not forked here")
+
+
+async def _answers(code, count, **options):
+    said = []
+    for _ in range(count):
+        manager = AsyncKernelManager(kernel_spec_manager=KernelSpecs())
+        await manager.start_kernel(env=dict(os.environ), stderr=subprocess.DEVNULL, **options)
+        client = manager.client()
+        client.start_channels()
+        try:
+            await client.wait_for_ready(timeout=60)
+            reply = await client.execute(code, user_expressions={"answer": "answer"}, reply=True, timeout=60)
+            assert reply["content"]["status"] == "ok", reply["content"]
+            said.append(eval(reply["content"]["user_expressions"]["answer"]["data"]["text/plain"]))
+        finally:
+            client.stop_channels()
+            await manager.shutdown_kernel(now=True)
+        assert not await manager.is_alive()
+    return said
+
+
+def answers(code, count=1, **options):
+    """What ``answer`` is after ``code`` in each of so many new kernels."""
+    return asyncio.run(_answers(code, count, **options))
+
+
+def test_a_kernel_trains_in_its_folder_with_its_arguments(tmp_path):
+    code = """
+import os, sys, keras, numpy as np
+model = keras.Sequential([keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+loss = model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0).history["loss"][0]
+answer = [os.getcwd(), sys.executable, np.isfinite(loss).item(), sys.argv[0].split("/")[-1].removesuffix(".py")]
+"""
+    assert answers(code, cwd=str(tmp_path)) == [[str(tmp_path), sys.executable, True, "ipykernel_launcher"]]
+
+
+def test_no_two_kernels_draw_the_same_random_numbers():
+    code = "import random, numpy, keras; answer = [random.random(), numpy.random.rand(), int(keras.random.randint((), 0, 10**9))]"
+    first, second, third = answers(code, 3)
+    for a, b, c in zip(first, second, third, strict=True):
+        assert len({a, b, c}) == 3
+
+
+@forked
+@pytest.mark.parametrize("name", ["numpy.py", "token.py"])
+def test_files_of_the_current_folder_are_not_what_kernels_are_forked_from(tmp_path, name):
+    (tmp_path / name).write_text("raise SystemExit('not this one')")
+    code = """
+import asyncio, sys
+sys.path = [path for path in sys.path if path]
+from tests.lab.test_kernels import answers
+if __name__ == "__main__":
+    print(answers("import sys; answer = 'keras' in sys.modules"))
+"""
+    script = tmp_path / "elsewhere" / "script.py"
+    script.parent.mkdir()
+    script.write_text(code)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    result = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == "[True]", result.stderr
+
+
+def test_nothing_is_computed_before_the_fork():
+    # The number of threads can only be set before TensorFlow's first operation.
+    code = """
+import kdlab.lab.preload, sys
+assert {"tensorflow", "keras", "ipywidgets", "matplotlib.figure", "kdlab.live.trainer"} <= set(sys.modules)
+assert not {"voila", "kdlab.lab.serving"} & set(sys.modules)
+import tensorflow
+tensorflow.config.threading.set_inter_op_parallelism_threads(2)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("free", "forked", "places"), [(4e9, True, 17), (24e9, True, 117), (4e9, False, 5), (1e8, True, 1)]
+)
+def test_there_is_room_for_as_many_as_memory_holds(monkeypatch, free, forked, places):
+    monkeypatch.setattr(serving, "free_memory", lambda: free)
+    monkeypatch.setattr(serving, "FORKED", forked)
+    assert serving.room() == places
+
+
+@pytest.fixture
+def program(cache):
+    """A function that writes a program as a kernel of ``.programs`` would, and returns its path."""
+    programs = ProgramCache()
+
+    def write(name, content=b"program"):
+        path = programs.folder / f"xla_compile_cache__{name}__XLA_CPU_JIT.pb"
+        path.write_bytes(content)
+        return path
+
+    write.programs = programs
+    return write
+
+
+def test_a_programs_file_is_kept_for_the_next_server(program):
+    path = program("a")
+    ProgramCache().tidy()
+    assert not path.exists()  # its writer may have died over it
+    path = program("b")
+    program.programs.tidy()
+    ProgramCache()
+    assert path.read_bytes() == b"program"
+
+
+@pytest.mark.parametrize("damage", [b"", b"progr", b"Program", os.urandom(4000)])
+@pytest.mark.parametrize("running", [True, False])
+def test_a_damaged_file_goes_before_a_kernel_reads_it(program, damage, running):
+    path, other = program("a"), program("b")
+    program.programs.tidy()
+    path.write_bytes(damage)
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 5))
+    if running:
+        program.programs.tidy()
+    else:
+        ProgramCache()
+    assert not path.exists()
+    assert other.exists()
+
+
+def test_the_oldest_go_beyond_the_limit_those_of_other_machines_too(program, monkeypatch):
+    monkeypatch.setattr(program_cache, "LIMIT", 2500)
+    paths = [program(name, bytes(1000)) for name in "abc"]
+    elsewhere = paths[0].parent.parent / "another"
+    elsewhere.mkdir()
+    paths[0] = paths[0].rename(elsewhere / paths[0].name)
+    for age, path in enumerate(reversed(paths)):
+        os.utime(path, (10**9 - age, 10**9 - age))
+    program.programs.tidy()
+    assert [path.exists() for path in paths] == [False, True, True]
+
+
+@pytest.mark.parametrize(("free", "read_only"), [(10**12, False), (10**6, True), (0, True)])
+def test_kernels_only_read_where_the_disk_is_almost_full(program, monkeypatch, free, read_only):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(program_cache.shutil, "disk_usage", lambda folder: usage(free))
+    assert ("read_only" in ProgramCache().flags()) == read_only
+
+
+def test_without_a_folder_for_them_kernels_compile_for_themselves(tmp_path, monkeypatch):
+    for blocked in ("file", "file/below"):
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / blocked))
+        programs = ProgramCache()
+        assert programs.flags() == ""
+        programs.tidy()

@@ -1,0 +1,67 @@
+"""Free memory is what the machine has left, or less where a control group has a limit."""
+
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from kdlab.memory import free_memory
+
+GB = 10**9
+VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=64 * GB))
+
+
+def free(tmp_path, own, groups, names):
+    """Free memory of a process whose groups are ``own``; ``groups`` are {folder: (limit, used, of it copies of files)}."""
+    for folder, values in groups.items():
+        folder = tmp_path / "groups" / folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, value in zip(names, values, strict=False):
+            (folder / name).write_text(f"{value}\n")
+        (folder / "memory.stat").write_text(f"file 5\n{names[2]} {values[2]}\nanon 7\n")
+    (tmp_path / "own").write_text(own)
+    return free_memory(tmp_path / "groups", tmp_path / "own")
+
+
+@pytest.mark.parametrize(
+    ("own", "groups", "names", "left"),
+    [
+        pytest.param("0::/\n", {".": (4 * GB, GB, 0)}, VERSION_2, 3 * GB, id="container"),
+        pytest.param("0::/\n", {".": (4 * GB, 3 * GB, 2 * GB)}, VERSION_2, 3 * GB, id="copies-of-files-make-room"),
+        pytest.param("0::/\n", {".": ("max", GB, 0)}, VERSION_2, 64 * GB, id="no-limit"),
+        pytest.param("0::/\n", {".": (GB, 2 * GB, 0)}, VERSION_2, 0, id="full"),
+        pytest.param(
+            "0::/user.slice/kd.service\n",
+            {"user.slice": (6 * GB, GB, 0), "user.slice/kd.service": ("max", GB, 0)},
+            VERSION_2,
+            5 * GB,
+            id="limit-of-a-group-above",
+        ),
+        pytest.param(
+            "5:cpu:/\n4:memory:/docker/abc\n0::/docker/abc\n",
+            {"memory": (2 * GB, GB, 0)},
+            VERSION_1,
+            GB,
+            id="version-1-seen-from-inside",
+        ),
+        pytest.param(
+            "4:cpu,memory:/slurm/job_7\n",
+            {"memory": (2**63 - 4096, GB, 0), "memory/slurm/job_7": (8 * GB, 3 * GB, GB)},
+            VERSION_1,
+            6 * GB,
+            id="version-1-batch-job",
+        ),
+    ],
+)
+def test_what_a_control_group_leaves(tmp_path, own, groups, names, left):
+    assert free(tmp_path, own, groups, names) == left
+
+
+def test_without_control_groups_it_is_the_machine(tmp_path):
+    assert free_memory(tmp_path, tmp_path / "none") == 64 * GB
