@@ -20,6 +20,7 @@ __all__ = [
     "Questions",
     "feature_questions",
     "predict_exponent",
+    "predict_features",
     "predict_softening",
     "predict_students",
     "response_questions",
@@ -293,6 +294,23 @@ def temperature_questions():
     )
 
 
+def _by_training(prompt, choices, pair):
+    """Return a question that the paired difference of two ``LiveResult``s answers, ``pair()``, trained when it is asked.
+
+    ``choices`` are that the first is better, that it is worse, and that there is no detectable difference.
+    """
+
+    def outcome():
+        gain = paired_difference(*(result.test_accuracy for result in pair()))
+        return (
+            0 if gain.low > 0 else 1 if gain.high < 0 else 2,
+            f"Ten pairs, just trained: {100 * gain.mean:+.1f} points, 95 % interval {100 * gain.low:+.1f} to "
+            f"{100 * gain.high:+.1f}.",
+        )
+
+    return Question(prompt, predicted(outcome, choices), choices)
+
+
 def predict_students(trainer):
     """Return the two questions to ask before chapter 2's sliders, answered by students that are trained for it.
 
@@ -305,18 +323,11 @@ def predict_students(trainer):
     )
 
     def ask(prompt, scenario, hidden, temperature):
-        def outcome():
+        def pair():
             live = trainer(scenario, hidden)
-            gain = paired_difference(
-                live.train(temperature, alpha=1.0).test_accuracy, live.train(alpha=0.0).test_accuracy
-            )
-            return (
-                0 if gain.low > 0 else 1 if gain.high < 0 else 2,
-                f"Ten pairs, just trained: {100 * gain.mean:+.1f} points, 95 % interval {100 * gain.low:+.1f} to "
-                f"{100 * gain.high:+.1f}.",
-            )
+            return live.train(temperature, alpha=1.0), live.train(alpha=0.0)
 
-        return Question(prompt, predicted(outcome, choices), choices)
+        return _by_training(prompt, choices, pair)
 
     return Questions(
         [
@@ -403,8 +414,46 @@ def response_questions():
     )
 
 
+def predict_features(trainer):
+    """Return the two questions to ask before chapter 3's sliders, answered by students that are trained for it.
+
+    ``trainer(scenario)`` returns the ``LiveTrainer`` of a scenario's name, with the teacher's "hidden_2".
+    """
+    choices = (
+        "Better than with the answers only",
+        "Worse than with the answers only",
+        "No detectable difference (the interval contains 0)",
+    )
+
+    def ask(prompt, scenario, feature_alpha, method):
+        def pair():
+            live, tied = trainer(scenario), {"method": method, "pairs": [("hidden_2", "hidden_2")]}
+            return live.train(4.0, 0.5, feature_alpha=feature_alpha, **tied), live.train(4.0, 0.5)
+
+        return _by_training(prompt, choices, pair)
+
+    return Questions(
+        [
+            ask(
+                "Fifty labelled digits, and a hint between the second hidden layers with α_f = 0.5, beside labels and answers. "
+                "Predict: how accurate are ten students, compared with labels and answers only?",
+                "few",
+                0.5,
+                "hint",
+            ),
+            ask(
+                "All 898 labels. The second hidden layers are tied by similarity with α_f = 0.999, which leaves labels and "
+                "answers a weight of 0.001. Predict: how accurate are ten students, compared with labels and answers only?",
+                "all",
+                0.999,
+                "similarity",
+            ),
+        ]
+    )
+
+
 def feature_questions():
-    """Return chapter 3's four questions."""
+    """Return chapter 3's five questions."""
     feature_alpha, alpha = 0.4, 0.75
     labels = (1 - feature_alpha) * (1 - alpha)
     return Questions(
@@ -432,11 +481,11 @@ def feature_questions():
             ),
             Question(
                 "The teacher's layer has 256 units and the student's 16, so a hint needs a projector from 16 to 256, trained "
-                "along with the student. What becomes of it in the student that is put to use?",
+                "along with the student. What happens to it when the student is deployed?",
                 chosen(
                     2,
-                    "Nothing after the student's layer ever sees its output: the student would only grow by it.",
-                    "It has to be trained: at its random beginning it would ask the student to match noise.",
+                    "No layer of the student ever sees its output: it would only make the student larger.",
+                    "It has to be trained: at its random initial weights it would ask the student to match noise.",
                     "It served the loss alone. The student is as small and as fast as one that was trained without it.",
                     "It maps to the teacher's units, and the student's next layer takes the student's own.",
                 ),
@@ -451,10 +500,10 @@ def feature_questions():
                 "Why do similarity-preserving and relational distillation need no projector?",
                 chosen(
                     1,
-                    "They compare hidden layers as a hint does; what they compare of them is different.",
+                    "They compare hidden layers, as a hint does.",
                     "For a batch of B samples, similarities and distances form a B × B table, however wide the layer is.",
-                    "No layer is cut: with 256 units or 16, every unit takes part in the similarities.",
-                    "Equal widths are not needed: only the number of samples in the batch has to agree.",
+                    "No unit is left out: with 256 units or 16, every one takes part in the similarities.",
+                    "Widths may differ: only the number of samples in the batch has to agree.",
                 ),
                 choices=(
                     "They compare only the logits, which have one size",
@@ -464,20 +513,38 @@ def feature_questions():
                 ),
             ),
             Question(
-                "With a hint, the similarity (CKA) of the two tied layers rises from 0.6 to 0.9. The accuracy is not told apart "
-                "from the student's that learnt from the answers alone. What may you say?",
+                "With a hint, the similarity (CKA) of the two tied layers rises from 0.6 to 0.9. In accuracy there is no "
+                "detectable difference to the student that learned from the answers only. What can you conclude?",
                 chosen(
                     0,
-                    "The loss did what it was asked. That a likeness is reached does not say that it was worth having.",
-                    "It trained well: the likeness it was asked for is there.",
-                    "CKA measures likeness to this teacher, not how good the answers are.",
+                    "The loss did what it was asked to do. That two layers became similar does not mean that it was worth it.",
+                    "It trained well: the similarity that the loss asks for is there.",
+                    "CKA measures similarity to this teacher, not how good the answers are.",
                     "Perhaps, perhaps not: that is a new experiment. At α_f = 1 the labels are not seen at all.",
                 ),
                 choices=(
-                    "The student has become more like the teacher inside, and no better for it here",
+                    "The student has become more similar to the teacher inside, with no detectable benefit here",
                     "The training has failed, or the accuracy would have risen too",
                     "The hint helped: CKA is the finer measure of the two",
                     "A larger α_f would raise the accuracy as well",
+                ),
+            ),
+            Question(
+                "A few hundred settings were tried, and the best on the test set gains 3.9 points with features. The same setting "
+                "with ten fresh initialisations gains 1.3 points. Why, and which number do you report?",
+                chosen(
+                    1,
+                    "The difference has a known direction: what was picked as the best of hundreds tends to be lucky.",
+                    "The winner's curse: the setting was picked partly for the luck of those ten students. Fresh ones have none, "
+                    "although they still share the test digits on which it was picked.",
+                    "The mean still contains the ten lucky ones.",
+                    "They were trained in exactly the same way, from other initial weights.",
+                ),
+                choices=(
+                    "Chance: either of the two is as good",
+                    "The first profits from the search: report 1.3, with its interval",
+                    "Report the mean of both, 2.6",
+                    "The fresh students were not trained long enough: report 3.9",
                 ),
             ),
         ]

@@ -15,6 +15,7 @@ from kdlab.lab.questions import (
     Questions,
     feature_questions,
     predict_exponent,
+    predict_features,
     predict_softening,
     predict_students,
     response_questions,
@@ -235,6 +236,23 @@ def test_real_students_answer_the_predictions():
     few, everything = predict_students(trainer).asked
     assert few.check(0).correct
     assert everything.check(1).correct
+
+
+def test_features_are_asked_beyond_the_answers():
+    asked = []
+
+    class Live:
+        def train(self, temperature, alpha, feature_alpha=0.0, **tied):
+            asked.append((temperature, alpha, feature_alpha, *tied.values()))
+            gain = np.array([0.02, 0.025, 0.015]) * (-1 if feature_alpha > 0.9 else 1) * (feature_alpha > 0)
+            return SimpleNamespace(test_accuracy=np.array([0.7, 0.75, 0.8]) + gain)
+
+    few, everything = predict_features(lambda scenario: asked.append(scenario) or Live()).asked
+    assert [k for k in range(3) if few.check(k).correct] == [0]
+    assert [k for k in range(3) if everything.check(k).correct] == [1]
+    tied = [("hidden_2", "hidden_2")]
+    assert asked[:3] == ["few", (4.0, 0.5, 0.5, "hint", tied), (4.0, 0.5, 0.0)]
+    assert asked[-3:] == ["all", (4.0, 0.5, 0.999, "similarity", tied), (4.0, 0.5, 0.0)]
 
 
 # --- of every chapter
