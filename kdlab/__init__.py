@@ -12,6 +12,7 @@ _HOME = {
     "softmax": "softening",
     "distillation_loss": "softening",
     "Dataset": "datasets.dataset",
+    "Split": "datasets.dataset",
     "load": "datasets.dataset",
     "Distiller": "distiller",
     "FeatureDistillation": "features.distillation",

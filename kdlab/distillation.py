@@ -1,5 +1,6 @@
 """``distill``: from a teacher, a student and data to a distilled student, beside the same student alone."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,9 @@ import numpy as np
 from .backend import keras
 from .datasets.dataset import Dataset
 from .distiller import Distiller
+from .evaluation import at_chance
 from .execution import choose_execution, count_steps
+from .foreign_models import judge
 from .losses import ensemble_logits
 from .softening import cross_entropy
 
@@ -30,6 +33,11 @@ class Result:
     student_alone_history: dict
     student_alone_metrics: dict
     teacher_metrics: dict
+
+    def __repr__(self):
+        named = {"distilled": self.metrics, "alone": self.student_alone_metrics, "teacher": self.teacher_metrics}
+        words = (f"{name} {100 * metrics['accuracy']:.1f} %" for name, metrics in named.items())
+        return f"Result(test accuracy: {', '.join(words)})"
 
 
 def distill(
@@ -60,6 +68,15 @@ def distill(
     distiller = Distiller(teacher=teacher, student=student, temperature=temperature, alpha=alpha)
     if teacher is None:
         raise ValueError("teacher must be a keras.Model or a list of them, got None")
+    for number, one in enumerate(teacher if isinstance(teacher, (list, tuple)) else [teacher], 1):
+        named, labels = judge(one, data.validation, data.train)
+        if at_chance(named, labels):
+            warnings.warn(
+                f"teacher {number} knows no more than chance: it is right about {np.mean(named == labels):.0%} of "
+                f"{len(labels)} validation samples. Its samples lie in [0, 1] here, with the classes in the order of "
+                "data.class_names; kdlab.foreign_models.adapt makes a model that takes others",
+                stacklevel=2,
+            )
     student(data.train.x[:1], training=False)  # Builds it, if need be: a copy needs weights to start from.
     alone = keras.models.clone_model(student)
     alone.set_weights(student.get_weights())

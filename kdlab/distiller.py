@@ -8,7 +8,7 @@ from .checks import check_alpha, check_training_temperature
 from .execution import choose_execution, count_steps
 from .features.distillation import FeatureDistillation, FeatureTerm
 from .features.taps import tap
-from .losses import SoftCrossEntropy, ensemble_logits
+from .losses import SoftCrossEntropy, call_loss, ensemble_logits
 from .teacher_targets import TeacherTargets
 from .training_checks import DivergenceGuard, check_models
 from .transfer_set import find_fault, in_memory, labels_and_targets, prepare, weigh_classes, weights
@@ -38,8 +38,10 @@ class Distiller(keras.Model):
 
     ``teacher`` is a ``keras.Model``, a list of them (an ensemble: the mean of their softened probabilities),
     or None where the data bring teacher logits. It runs with ``training=False`` only and is never changed.
-    ``distillation_loss`` takes the place of the soft term: any of ``kdlab.losses``, always at the Distiller's
-    temperature, whatever its own.
+    ``distillation_loss`` takes the place of the soft term, and is the first thing to change: a function of
+    (teacher_logits, student_logits, temperature), two tensors (N, C) and a scalar, that returns a loss per sample, (N,),
+    or their mean; any of ``kdlab.losses`` or a subclass, always at the Distiller's temperature, whatever its own; any
+    other ``keras.distillation.DistillationLoss``, which keeps its own. A mean is weighed by the mean sample weight.
 
     Labels are whole numbers (N,); −1 is "no label": that sample takes part in the soft term and in no metric.
     A saved Distiller holds its teacher; ``import kdlab.distiller`` before ``keras.models.load_model``.
@@ -70,8 +72,14 @@ class Distiller(keras.Model):
         # it. Saving finds it through the property `teacher`.
         self.teacher_targets = TeacherTargets(teacher, features)
         check_models(self.teacher_targets.models, student)
-        if distillation_loss is not None and not hasattr(distillation_loss, "per_sample"):
-            raise ValueError(f"distillation_loss must be one of kdlab.losses, got {distillation_loss!r}")
+        kinds = (keras.distillation.DistillationLoss, type(None))
+        if isinstance(distillation_loss, type) or not (
+            isinstance(distillation_loss, kinds) or callable(distillation_loss)
+        ):
+            raise ValueError(
+                "distillation_loss must be a function of (teacher_logits, student_logits, temperature) or a "
+                f"keras.distillation.DistillationLoss, such as those of kdlab.losses, got {distillation_loss!r}"
+            )
         self.student = student
         self.distillation_loss = distillation_loss or SoftCrossEntropy()
         self._temperature = tf.Variable(check_training_temperature(temperature), trainable=False, dtype=tf.float64)
@@ -249,12 +257,7 @@ class Distiller(keras.Model):
         teacher_logits = targets["logits"]
         if teacher_logits.shape.rank == 3:
             teacher_logits = ensemble_logits(tf.cast(teacher_logits, tf.float32), self._temperature)
-        soft = self.distillation_loss.per_sample(
-            teacher_logits=teacher_logits,
-            student_logits=logits,
-            labels=labels,
-            temperature=self._temperature,
-        )
+        soft = call_loss(self.distillation_loss, teacher_logits, logits, labels, self._temperature)
         distillation_loss = tf.reduce_mean(soft * weight)
         self._student_loss.update_state(student_loss, sample_weight=samples)
         self._distillation_loss.update_state(distillation_loss, sample_weight=samples)

@@ -96,7 +96,7 @@ def at_chance(predicted, labels):
     classes, samples = np.unique(labels, return_counts=True)
     guess = 1 / len(classes)
     deviation = (guess * (1 - guess) * (1 / samples).sum()) ** 0.5 / len(classes)
-    return balanced_accuracy(predicted, labels) <= guess + 2 * deviation
+    return bool(balanced_accuracy(predicted, labels) <= guess + 2 * deviation)
 
 
 def agreement(first_logits, second_logits):
@@ -187,12 +187,12 @@ def wilson_interval(correct, total, confidence=0.95):
     return Interval(share, low, high)
 
 
-def mean_interval(values, confidence=0.95):
+def mean_interval(values, confidence=0.95, within=None):
     """Return the ``Interval`` of the mean of ``values`` (n,), n ≥ 2, one per seed: Student's t.
 
     It speaks of the seeds alone: another test set would move the mean too. Values that are all equal leave no
-    spread to judge by: the interval is that one value. Raises ValueError for fewer than two values or any
-    that is not finite.
+    spread to judge by: the interval is that one value. ``within``, a pair, is what the mean can be at all, (0, 1) for
+    shares: the interval ends there. Raises ValueError for fewer than two values or any that is not finite.
     """
     from scipy.stats import t
 
@@ -200,7 +200,8 @@ def mean_interval(values, confidence=0.95):
     confidence = check_confidence(confidence)
     mean = float(values.mean())
     half = float(t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
-    return Interval(mean, mean - half, mean + half)
+    least, most = within or (-math.inf, math.inf)
+    return Interval(mean, max(least, mean - half), min(most, mean + half))
 
 
 def paired_difference(first, second, confidence=0.95):

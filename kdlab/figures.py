@@ -677,7 +677,7 @@ def ranges(values, low, high, title="", xlabel="value"):
     return figure
 
 
-def memory(boards, models, titles=("flash of the boards, and the files", "RAM in one piece, and the arenas")):
+def memory(boards, models, titles=("Flash, and the files", "RAM in one piece, and the arenas")):
     """Draw bars of what boards have and a line across them for what each model needs, flash and RAM, on logarithmic axes.
 
     ``boards`` is {name: (flash, ram)} and ``models`` {name: (file, arena)}, all in bytes; an arena may be None, not known.

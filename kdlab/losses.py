@@ -15,6 +15,7 @@ __all__ = [
     "LogitMatching",
     "SoftCrossEntropy",
     "SoftKLDivergence",
+    "call_loss",
     "ensemble_logits",
 ]
 
@@ -154,6 +155,31 @@ class DecoupledKnowledgeDistillation(_LogitsLoss):
     def get_config(self):
         """Return the constructor's arguments."""
         return {**super().get_config(), "alpha": self.alpha, "beta": self.beta}
+
+
+def call_loss(loss, teacher_logits, student_logits, labels, temperature):
+    """Return the soft term of ``loss`` for a batch, float32: (N,), one per sample, or a scalar, their mean.
+
+    ``loss`` is one of this module, a subclass of one, any ``keras.distillation.DistillationLoss`` (it keeps a temperature
+    of its own) or a function of (teacher_logits, student_logits, temperature). No gradient flows to the teacher.
+    Raises ValueError for a result of another shape.
+    """
+    teacher, student = tf.stop_gradient(_wide(teacher_logits)), _wide(student_logits)
+    temperature = tf.cast(temperature, student.dtype)
+    own = isinstance(loss, _LogitsLoss) and type(loss).compute_loss is _LogitsLoss.compute_loss
+    if own or (hasattr(loss, "per_sample") and not isinstance(loss, keras.distillation.DistillationLoss)):
+        value = loss.per_sample(teacher_logits=teacher, student_logits=student, labels=labels, temperature=temperature)
+    elif isinstance(loss, keras.distillation.DistillationLoss):
+        value = loss.compute_loss(teacher, student)
+    else:
+        value = loss(teacher, student, temperature)
+    value = tf.cast(tf.convert_to_tensor(value), tf.float32)
+    if value.shape.rank not in (0, 1):
+        raise ValueError(
+            f"distillation_loss must return a loss per sample, (N,), or their mean, got shape {tuple(value.shape)}: sum or "
+            "average over the classes"
+        )
+    return value
 
 
 def _wide(logits):

@@ -19,13 +19,15 @@ DOWNLOAD_TIMEOUT = 20  # seconds without a byte
 # Of batch normalization: ten steps, not Keras's hundred. Small data have few steps in an epoch, and the averages must not
 # lag behind the weights.
 MOMENTUM = 0.9
+CHANNELS = (24, 32, 64, 128)  # of small_cnn
 
 
-def build(name_or_path, data, seed=0, inputs=None):
+def build(name_or_path, data, seed=0, inputs=None, width=1.0):
     """Return a ``keras.Model`` for ``data``: one of ``NAMES``, new, or one saved in a ``.keras`` file.
 
     New ones take samples of the shape of ``data.train.x`` and have a logit per class name; ``seed`` fixes their
     initial weights (and becomes Keras's global seed). A file is opened in safe mode, which runs no code of its own.
+    ``width`` multiplies the channels of ``small-cnn``, with at least two left: an eighth of them suits a micro:bit.
     A file's model may have been made elsewhere: a softmax at its end is taken off, and it gets the samples as ``inputs``,
     a ``foreign_models.Inputs``, says, or where that is None in the range of pixels that its first layers speak of.
 
@@ -35,6 +37,8 @@ def build(name_or_path, data, seed=0, inputs=None):
     Raises ValueError for an unknown name, a file that is missing, is no Keras model or holds code, and a model that
     does not fit the data: other samples, other classes, probabilities in place of logits.
     """
+    if width != 1 and name_or_path != "small-cnn":
+        raise ValueError(f"width is of small-cnn; {name_or_path} has none")
     if name_or_path not in NAMES:
         return _adapted(name_or_path, data, inputs)
     shape, classes = tuple(data.train.x.shape[1:]), len(data.class_names)
@@ -44,7 +48,8 @@ def build(name_or_path, data, seed=0, inputs=None):
         raise ValueError(f"{name_or_path} needs images, but the data's samples have shape {shape}: mlp takes those")
     else:
         builder = {"cnn": cnn, "small-cnn": small_cnn, "efficientnet": efficientnet}[name_or_path]
-        model = builder(shape, classes, seed=seed)
+        sizes = {"channels": tuple(max(2, round(width * c)) for c in CHANNELS)} if name_or_path == "small-cnn" else {}
+        model = builder(shape, classes, seed=seed, **sizes)
     model.note, model.foreign = getattr(model, "note", ""), Inputs()
     check_fits(model, data, f"model {name_or_path}")
     return model
@@ -117,7 +122,7 @@ def cnn(input_shape=(28, 28, 1), classes=26, seed=None, name="cnn"):
     )
 
 
-def small_cnn(input_shape=(128, 128, 3), classes=2, seed=None, name="small_cnn", channels=(24, 32, 64, 128)):
+def small_cnn(input_shape=(128, 128, 3), classes=2, seed=None, name="small_cnn", channels=CHANNELS):
     """Return a small convolutional student for images of any size, (N, height, width, channels) → logits (N, classes).
 
     Four convolutions, of 24 to 128 ``channels``, and the mean over what is left of the image: 102,122 parameters as it

@@ -526,7 +526,7 @@ BAD_MODELS = {
     "no student": (dict(student=None), "student must be a keras.Model, got None"),
     "no teachers": (dict(teacher=[]), "got an empty list"),
     "one class": (dict(student=mlp(FEATURES, (), 1)), "student must return logits of shape"),
-    "loss": (dict(distillation_loss="kl"), "distillation_loss must be one of kdlab.losses, got 'kl'"),
+    "loss": (dict(distillation_loss="kl"), "distillation_loss must be a function of .* got 'kl'"),
 }
 
 
@@ -695,3 +695,65 @@ def test_temperatures_that_single_precision_cannot_train_at(teacher, temperature
         with pytest.raises(ValueError, match=re.escape(message)):
             use()
     assert model.temperature == 4.0
+
+
+def squared(teacher_logits, student_logits, temperature):
+    """Squared error of the softened logits: a loss of one's own, one per sample."""
+    return tf.reduce_mean((teacher_logits - student_logits) ** 2, axis=-1) / temperature
+
+
+class Doubled(losses.SoftCrossEntropy):
+    """Twice the soft term, and more where it is large: at the temperature that it is given."""
+
+    def per_sample(self, *, temperature=None, **logits):
+        """Return it, (N,)."""
+        return 2 * super().per_sample(temperature=temperature, **logits) * (1 + 0 * tf.constant(1.0) * temperature)
+
+
+class Mean(losses.SoftCrossEntropy):
+    """A subclass that only changes the mean."""
+
+    def compute_loss(self, teacher_outputs, student_outputs, **unused):
+        """Return a scalar."""
+        return 3 * super().compute_loss(teacher_outputs, student_outputs)
+
+
+@pytest.mark.parametrize(
+    ("loss", "wanted"),
+    [
+        (squared, lambda t, s: np.mean((t - s) ** 2) / 3),
+        (lambda t, s, temperature: tf.reduce_mean(squared(t, s, temperature)), lambda t, s: np.mean((t - s) ** 2) / 3),
+        (Doubled(), lambda t, s: 2 * soft_term(t, s, 3.0)),
+        (Mean(2.0), lambda t, s: 3 * soft_term(t, s, 2.0)),
+        (
+            keras.distillation.LogitsDistillation(2.0, keras.losses.KLDivergence()),
+            lambda t, s: soft_term(t, s, 2.0) - soft_term(t, t, 2.0),
+        ),
+    ],
+)
+def test_a_loss_of_ones_own_takes_the_soft_terms_place(data, teacher, loss, wanted):
+    x, y = data
+    student = linear_student()
+    logits = teacher(x).numpy().astype(np.float64), student(x).numpy().astype(np.float64)
+    model = distiller(teacher, student, keras.optimizers.SGD(0.0), distillation_loss=loss, temperature=3.0)
+    history = fit(model, x, y, batch_size=len(x), epochs=1)
+    np.testing.assert_allclose(history["distillation_loss"], wanted(*logits), rtol=1e-4)
+    model.temperature = 5.0  # also in between, and with weights
+    fit(model, x, y, epochs=1, sample_weight=np.ones(len(x)))
+
+
+def soft_term(teacher, student, temperature):
+    """T² times the cross-entropy of the softened answers, the mean over samples."""
+    p, log_q = softmax(teacher, temperature), np.log(softmax(student, temperature))
+    return -(temperature**2) * np.mean((p * log_q).sum(axis=1))
+
+
+@pytest.mark.parametrize("loss", [losses.SoftCrossEntropy, 7, ["kl"]])
+def test_what_is_no_loss_is_refused(teacher, loss):
+    with pytest.raises(ValueError, match="distillation_loss must be a function of"):
+        distiller(teacher, distillation_loss=loss)
+
+
+def test_a_loss_per_sample_and_class_is_refused(data, teacher):
+    with pytest.raises(ValueError, match=r"a loss per sample, \(N,\), or their mean, got shape \(.*, 4\)"):
+        fit(distiller(teacher, distillation_loss=lambda t, s, temperature: (t - s) ** 2), *data)

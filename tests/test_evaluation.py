@@ -385,3 +385,24 @@ def test_mcnemar_refuses(first, second, message):
 def test_measures_refuse(measure, arguments, message):
     with pytest.raises(ValueError, match=message):
         getattr(evaluation, measure)(*arguments)
+
+
+def test_an_interval_of_shares_ends_where_shares_do():
+    shares = [0.99, 1.0, 0.8]
+    free, bound = evaluation.mean_interval(shares), evaluation.mean_interval(shares, within=(0, 1))
+    assert free.high > 1
+    assert bound == (free.mean, free.low, 1)
+    assert evaluation.mean_interval([0.0, 0.01, 0.2], within=(0, 1)).low == 0
+
+
+@pytest.mark.parametrize("sizes", [(20, 20), (90, 10), (5, 5, 5, 200), (30,) * 10])
+def test_guessing_is_at_chance_and_knowing_a_little_is_not(sizes):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    largest = np.full(len(labels), np.argmax(sizes))
+    assert evaluation.at_chance(largest, labels)
+    assert evaluation.balanced_accuracy(largest, labels) == pytest.approx(1 / len(sizes))
+    guesses = [evaluation.at_chance(rng.permutation(labels), labels) for _ in range(200)]
+    assert np.mean(guesses) > 0.9
+    known = np.where(rng.random(len(labels)) < 0.7, labels, rng.permutation(labels))
+    assert not evaluation.at_chance(known, labels)

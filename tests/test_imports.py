@@ -34,6 +34,7 @@ FLOORS = {
         "runs.results",
         "runs.sweep_table",
         "runs.unfinished",
+        "export",  # which loads the others on first use
         "export.boards",
         "export.quantisation",
     ),
@@ -57,7 +58,9 @@ FLOORS = {
         "teachers",
         "live",
         "runs",
-        "export",
+        "export.convert",
+        "export.converter",
+        "export.measure",
     ),
     "figures": ("figures",),
     "lab": ("lab", "commands"),

@@ -31,6 +31,7 @@ def add_commands(commands):
     )
     _add_data(train)
     train.add_argument("--model", required=True, type=_model, metavar="M", help=MODELS)
+    _add_width(train)
     _add_pixel_range(train, "a saved --model was")
     _add_settings(train, "train", ".keras", "model")
 
@@ -62,6 +63,13 @@ def add_commands(commands):
         dest="lambda_",
         metavar="L",
         help="weight of the labels beside the teacher's 1, as in the two-headed student; translated to alpha",
+    )
+    distill.add_argument(
+        "--seeds",
+        type=whole_number(1),
+        default=1,
+        metavar="N",
+        help="pairs of students, distilled and alone, from --seed on; one verdict for all (default: %(default)s)",
     )
     _add_settings(distill, "distill", ".keras", "student")
 
@@ -135,6 +143,13 @@ def _add_data(parser, required=True):
     parser.add_argument(
         "--image-size", type=whole_number(1), metavar="N", help="scale the images of a folder to N×N (default: 64)"
     )
+    for split, share in (("test", "of the images of a folder"), ("validation", "of the rest")):
+        parser.add_argument(
+            f"--{split}-split",
+            type=_share,
+            metavar="S",
+            help=f"the share {share} to {_USES[split]}, where none are given",
+        )
     parser.add_argument(
         "--channels",
         type=int,
@@ -156,6 +171,9 @@ def _add_data(parser, required=True):
     )
 
 
+_USES = {"test": "test on", "validation": "validate on"}
+
+
 def _add_models(parser):
     parser.add_argument(
         "--teacher",
@@ -166,6 +184,7 @@ def _add_models(parser):
         help="a saved .keras file; several times for an ensemble",
     )
     parser.add_argument("--student", required=True, type=_model, metavar="M", help=MODELS)
+    _add_width(parser)
     _add_pixel_range(parser, "the teachers were")
     parser.add_argument(
         "--colour-order", choices=("rgb", "bgr"), default="rgb", help="that the teachers take (default: %(default)s)"
@@ -178,6 +197,16 @@ def _add_models(parser):
     )
     parser.add_argument(
         "--weak-teacher", action="store_true", help="go on with a teacher that knows no more than chance"
+    )
+
+
+def _add_width(parser):
+    parser.add_argument(
+        "--width",
+        type=_above_0,
+        default=1.0,
+        metavar="W",
+        help="of a new small-cnn: 0.5 halves its channels (default: 1)",
     )
 
 
@@ -196,19 +225,20 @@ def _add_settings(parser, command, suffix, what):
 
     parser.add_argument("--out", required=True, type=out, metavar="FILE", help=f"{what} to write, {suffix}")
     numbers = (
-        ("--epochs", whole_number(1), 30, "at most"),
-        ("--batch-size", whole_number(1), 64, ""),
+        ("--epochs", whole_number(1), None, "at most (default: by the number of training samples, 30 to 200)"),
+        ("--batch-size", whole_number(1), None, "(default: by the number of training samples, 8 to 64)"),
         ("--learning-rate", _above_0, 0.001, "of Adam; halved after half the patience"),
         ("--seed", whole_number(0), 0, "of initial weights and batches"),
         (
             "--patience",
             whole_number(1),
-            5,
-            "epochs without a better one, on validation data, before the run stops; small data want 30",
+            None,
+            "epochs without a better one, on validation data, before the run stops (default: half of the epochs; 5 of up to 30)",
         ),
     )
     for name, kind, default, text in numbers:
-        parser.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default})".strip())
+        text = text if default is None else f"{text} (default: {default})"
+        parser.add_argument(name, type=kind, default=default, metavar="N", help=text)
     parser.add_argument(
         "--mixed-precision",
         choices=("auto", "on", "off"),
@@ -236,6 +266,8 @@ def _run(options):
                 raise ValueError(f"--out would write over --{name.replace('_', '-')} {path}; give another --out")
     if options.command == "export":
         _check_export(options)
+    if options.command == "distill" and options.seeds > 1 and options.student_alone:
+        raise ValueError("--seeds trains the students alone too; leave out --student-alone")
     folder = options.data in (None, "brain-tumor") or Path(options.data).expanduser().is_dir()
     for name, does in (("image_size", "scales"), ("preparation", "prepares"), ("classes", "chooses")):
         if getattr(options, name) and not folder:
@@ -265,10 +297,10 @@ def _check_export(options):
             f"--to {options.to} needs --data, the data that the model was trained on: the 8-bit scales are measured on "
             "some of its training samples"
         )
-    about_images = (options.image_size, options.preparation, options.channels, options.classes)
-    if options.data is None and any(about_images):
+    about_data = ("test_split", "validation_split", "image_size", "channels", "preparation", "classes")
+    if options.data is None and any(getattr(options, name) for name in about_data):
         raise ValueError(
-            "--image-size, --channels, --preparation and --classes are about the images of --data, which is not given"
+            "--image-size, --channels, --preparation, --classes and splits are about --data, which is not given"
         )
     if not options.force:
         refuse_existing(outputs(options))
@@ -353,6 +385,13 @@ def _number(text):
 
 
 _temperature, _alpha, _above_0 = map(_checked, (check_training_temperature, check_alpha, check_temperature))
+
+
+def _share(text):
+    number = _number(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"must be a share between 0 and 1, got {text!r}")
+    return number
 
 
 def _lambda(text):

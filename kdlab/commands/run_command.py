@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from ..model_files import fingerprint, input_shape
 from ..model_files import load as load_model
 from ..runs import results, runs
 from ..runs.logits_cache import teacher_logits
-from ..runs.record import describe_run, measure, record, teacher_notes
+from ..runs.record import accuracies, describe_run, measure, record, teacher_notes
 from ..runs.sweeps import sweep
 from ..runs.unfinished import Unfinished
 from .progress import Display
@@ -67,6 +68,7 @@ def _train(command):
         "model", options.out, lambda out, callbacks: runs.train(model, command.data, out, settings, callbacks, True)
     )
     measured = command.measured("model", [options.out], [trained])
+    command.meet_chance(measured)
     command.finish(command.record(models=[measured.to_json()]))
 
 
@@ -74,56 +76,63 @@ def _distill(command):
     options = command.options
     alpha = _alpha(options, command)
     teachers = command.teachers()
-    student, alone = (command.model(options.student) for _ in range(2))  # of the same initial weights
     given = options.student_alone and command.model(options.student_alone)
     command.begin(
         teacher=[fingerprint(teacher) for teacher in teachers],
-        student=fingerprint(student),
+        student=fingerprint(command.model(options.student)),
         student_alone=given and fingerprint(given),
         temperature=options.temperature,
         alpha=alpha,
     )
-    if options.student_alone is None:
-        alone_file = outputs(options)[1]
-        settings = command.settings("alone")
-        alone = command.trained(
-            "student alone",
-            alone_file,
-            lambda out, callbacks: runs.train(alone, command.data, out, settings, callbacks, True),
-        )
-    else:
-        alone_file, alone = options.student_alone, given
+    alone_file = options.student_alone or outputs(options)[1]
+    if given:
         command.add_notes(f"The student alone is {alone_file}: its weights and batches may have begun otherwise.")
-    distilled = command.settings("distilled")
-    student = command.trained(
-        "student distilled",
-        options.out,
-        lambda out, callbacks: runs.distill(
-            student,
-            command.logits(teachers),
-            command.data,
-            out,
-            distilled,
-            options.temperature,
-            alpha,
-            callbacks,
-            True,
-        ),
-    )
+    alone, student = _pair(command, teachers, alpha, options.seed, given, alone_file, options.out)
     rows = [
         command.measured("teacher", options.teacher, teachers),
         command.measured("student alone", [alone_file], [alone]),
         command.measured("student distilled", [options.out], [student]),
     ]
     comparison = results.compare(rows[2], rows[1])
+    sentence, pairs = results.sentence(rows[2], rows[1], comparison), None
+    if options.seeds > 1:
+        found = [[row.correct.mean() for row in rows[1:]]]
+        for seed in range(options.seed + 1, options.seed + options.seeds):
+            files = [options.out.with_name(f"seed{seed}.{kind}.keras") for kind in ("alone", "distilled")]
+            models_of_seed = _pair(command, teachers, alpha, seed, None, *files)
+            found.append([accuracies(model, command.data.test)[0] for model in models_of_seed])
+        alone_of_seeds, distilled_of_seeds = (list(map(float, column)) for column in zip(*found, strict=True))
+        sentence, pairs = results.sentence_of_seeds(distilled_of_seeds, alone_of_seeds)
+        command.add_notes(f"The table and the files are of seed {options.seed}.")
+    for row in rows[1:]:
+        command.meet_chance(row)
     command.finish(
         command.record(
             models=[row.to_json() for row in rows],
             comparison=comparison,
-            sentence=results.sentence(rows[2], rows[1], comparison),
+            **({"pairs": pairs} if pairs else {}),
+            sentence=sentence,
             chosen={"temperature": options.temperature, "alpha": alpha},
         )
     )
+
+
+def _pair(command, teachers, alpha, seed, alone, alone_file, file):
+    """Return a student trained alone, unless there is one, and one distilled, of the same weights and batches."""
+    options, data = command.options, command.data
+    which = "" if seed == options.seed else f", seed {seed}"
+    begun = [command.model(options.student, seed) for _ in range(2)]
+
+    def train(out, callbacks):
+        return runs.train(begun[0], data, out, command.settings(f"alone{which}", seed), callbacks, True)
+
+    def distill(out, callbacks):
+        settings = command.settings(f"distilled{which}", seed)
+        how = settings, options.temperature, alpha, callbacks, True
+        return runs.distill(begun[1], command.logits(teachers), data, out, *how)
+
+    alone = alone or command.trained(f"student alone{which}", alone_file, train)
+    return alone, command.trained(f"student distilled{which}", file, distill)
 
 
 def _sweep(command):
@@ -159,9 +168,9 @@ def _sweep(command):
     )
     chosen = summary["temperature"], summary["alpha"]
     figure = landscape(options.temperatures, options.alphas, differences, chosen, printable(title))
-    command.add_notes(
-        f"To keep such a student: kdlab distill … --temperature {chosen[0]:g} --alpha {chosen[1]:g} --out student.keras"
-    )
+    place = {"temperature": f"{chosen[0]:g}", "alpha": f"{chosen[1]:g}", "out": "student.keras"}
+    again = _again(options.line, "temperatures", "alphas", "seeds", "force", command="distill", **place)
+    command.add_notes(f"To keep such a student: {again}")
     found = command.record(
         models=[command.measured("teacher", options.teacher, teachers).to_json()],
         sentence=summary.pop("sentence"),
@@ -210,7 +219,7 @@ def read_data(options, display):
     if options.image_size is None and _channels(options):
         options.image_size = _size_of_models(options)
     try:
-        data = load(options.data, **_given(options, "image_size", "preparation", "classes", *_channels(options)))
+        data = load(options.data, **_given(options, *_READING, *_channels(options)))
     except ValueError as error:
         raise ValueError(str(error).replace("name_or_path must", "--data must", 1)) from error
     if options.channels and not _channels(options):
@@ -242,6 +251,23 @@ def _size_of_models(options):
     return None
 
 
+def _again(line, *dropped, command=None, **changed):
+    """Return a command line with options changed, None for those without a value; ``dropped`` are left out."""
+    gone = {f"--{name.replace('_', '-')}" for name in (*dropped, *changed)}
+    words, kept, skip = shlex.split(line), [], False
+    for word in words:
+        if skip and not word.startswith("--"):
+            continue
+        skip = word.partition("=")[0] in gone
+        if not skip:
+            kept.append(word)
+    if command:
+        kept[1] = command
+    for name, value in changed.items():
+        kept += [f"--{name.replace('_', '-')}", *([] if value is None else [str(value)])]
+    return shlex.join(kept)
+
+
 def _with_channels(data, options):
     """Return the data with each image's one channel three times; ValueError for others."""
     shape = tuple(data.train.x.shape[1:])
@@ -265,6 +291,9 @@ def _given(options, *names):
     return {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
 
 
+_READING = ("image_size", "preparation", "classes", "test_split", "validation_split")
+
+
 class _Command:
     """What all commands share: the options, the data, the files being made, the sentences to show at the end."""
 
@@ -275,15 +304,16 @@ class _Command:
         self.work = Unfinished(outputs(options), options.force)
         self.training, self.teacher_inputs = {}, {}
 
-    def settings(self, part=""):
+    def settings(self, part="", seed=None):
         """Return the ``runs.Settings``; logs for TensorBoard go to a folder ``part``."""
         options = self.options
+        suggested = runs.suggest(len(self.data.train))
+        if options.epochs is not None:
+            suggested["patience"] = 5 if options.epochs <= 30 else options.epochs // 2
         return runs.Settings(
-            epochs=options.epochs,
-            batch_size=options.batch_size,
+            **{**suggested, **_given(options, "epochs", "batch_size", "patience")},
             learning_rate=options.learning_rate,
-            seed=options.seed,
-            patience=options.patience,
+            seed=options.seed if seed is None else seed,
             mixed_precision=options.mixed_precision,
             tensorboard=options.tensorboard and options.tensorboard / part,
         )
@@ -307,7 +337,10 @@ class _Command:
 
     def model(self, name_or_path, seed=None, inputs=None):
         """Return a model for the data and add its note to the notes."""
-        model = models.build(name_or_path, self.data, self.options.seed if seed is None else seed, inputs)
+        options = self.options
+        asked = getattr(options, "model", None) or options.student
+        width = options.width if name_or_path == asked else 1.0
+        model = models.build(name_or_path, self.data, self.options.seed if seed is None else seed, inputs, width)
         self.add_notes(model.note)
         return model
 
@@ -315,7 +348,7 @@ class _Command:
         """Return the teachers, checked to know these classes; ValueError for one at chance, unless --weak-teacher."""
         options, data, teachers = self.options, self.data, []
         for file in options.teacher:
-            self.add_notes(*teacher_notes(file, data))
+            self.add_notes(*teacher_notes(file, data, options.data))
             self.display.note(f"Judging {file}")
             # What the model says of itself is known once it is open.
             said = models.build(file, data).foreign.pixel_range
@@ -382,22 +415,26 @@ class _Command:
         self.display.note(f"Measuring the {name}")
         made = [self.work.path(file) for file in files]
         found = [path if path.exists() else file for path, file in zip(made, files, strict=True)]
-        return replace(measure(name, found, trained, self.data.test), file=", ".join(map(str, files)))
+        others = {"training": self.data.train, "validation": self.data.validation}
+        return replace(measure(name, found, trained, self.data.test, others), file=", ".join(map(str, files)))
+
+    def meet_chance(self, row):
+        """Add a note on a student that has learned nothing, with a command that may do better."""
+        if not row.at_chance:
+            return
+        settings = self.settings()
+        again = _again(
+            self.options.line, epochs=4 * settings.epochs, patience=settings.epochs, batch_size=8, force=None
+        )
+        self.add_notes(
+            f"The {row.name} stands at chance ({results.percent(row.correct.mean())} of the test samples right): it has "
+            f"learned nothing yet. More and smaller steps may help: {again}"
+        )
 
     def record(self, chosen=(), **parts):
         """Return the run's record; ``chosen`` are settings beside those of every command."""
         options = self.options
-        given = _given(
-            options,
-            "model",
-            "teacher",
-            "student",
-            "student_alone",
-            "image_size",
-            "channels",
-            "preparation",
-            "classes",
-        )
+        given = _given(options, "model", "teacher", "student", "student_alone", "channels", *_READING)
         if self.teacher_inputs:
             given["teacher_inputs"] = self.teacher_inputs
         settings = {**given, **dict(chosen), **self._plain_settings()}

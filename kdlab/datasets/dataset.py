@@ -21,11 +21,13 @@ DATA = Path(__file__).parents[1] / "data"
 class Split:
     """Samples with their labels: ``x`` float32 in [0, 1], (N, height, width, channels) or (N, F); ``y`` int32 (N,).
 
-    ``x`` is an array, or a ``StoredImages`` where the images of a folder are larger than memory.
+    ``x`` is an array, or a ``StoredImages`` where the images of a folder are larger than memory. ``names`` are the
+    samples' own, as files have them, or none.
     """
 
     x: np.ndarray | StoredImages
     y: np.ndarray
+    names: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.x.dtype != np.float32 or self.y.dtype != np.int32:
@@ -34,6 +36,8 @@ class Split:
             raise ValueError(f"x must be (N, F) or (N, height, width, channels), got shape {self.x.shape}")
         if self.y.shape != (len(self.x),):
             raise ValueError(f"y must have shape ({len(self.x)},), one label per sample of x, got {self.y.shape}")
+        if len(self.names) not in (0, len(self.x)):
+            raise ValueError(f"names must be one for each of {len(self.x)} samples, got {len(self.names)}")
         if isinstance(self.x, StoredImages):  # bytes, divided by 255
             return
         if self.x.size and not (self.x.min() >= 0 and self.x.max() <= 1):
@@ -41,6 +45,9 @@ class Split:
 
     def __len__(self):
         return len(self.x)
+
+    def __repr__(self):
+        return f"Split({len(self):,} samples of shape {tuple(self.x.shape[1:])})"
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,36 @@ class Dataset:
     def _splits(self):
         return self.train, self.validation, self.test
 
+    def __repr__(self):
+        sizes = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in ("train", "validation", "test"))
+        return f"Dataset({sizes}; {len(self.class_names)} classes; samples of shape {tuple(self.train.x.shape[1:])})"
+
+    @classmethod
+    def from_arrays(
+        cls, x, y, *, test=None, validation=None, class_names=None, test_split=0.2, validation_split=0.1, seed=0
+    ):
+        """Return the ``Dataset`` of arrays: ``x`` (N, F), (N, height, width) or (N, height, width, channels), ``y`` (N,).
+
+        ``x`` are numbers from 0 to 1, or whole numbers of 8 bits from 0 to 255, ``y`` whole numbers from 0 on; −1 is
+        "no label", in the training split. ``test`` and ``validation`` are pairs (x, y); where they are None,
+        ``test_split`` of the labelled samples of every class are split off to test on and ``validation_split`` of the
+        rest to validate on. ``class_names`` are "0", "1", … unless given. Raises ValueError for what does not fit.
+        """
+        x, y = _samples(x, "x"), np.asarray(y)
+        given = [y, *(part[1] for part in (test, validation) if part is not None)]
+        if class_names is None:
+            class_names = [str(k) for k in range(int(max(np.max(labels, initial=0) for labels in given)) + 1)]
+        y = check_labels(y, len(class_names), len(x), "y", unlabelled=True).astype(np.int32)
+        parts, rest = {}, np.arange(len(x))
+        for name, pair, share in (("test", test, test_split), ("validation", validation, validation_split)):
+            if pair is None:
+                known = rest[y[rest] >= 0]
+                held = known[hold_out(y[known], share, seed, class_names=class_names)[1]]
+                parts[name], rest = Split(x[held], y[held]), np.setdiff1d(rest, held)
+            else:
+                parts[name] = Split(_samples(pair[0], f"{name}'s x"), np.asarray(pair[1], np.int32))
+        return cls(Split(x[rest], y[rest]), **parts, class_names=tuple(class_names), source="arrays", licence="its own")
+
     @cached_property
     def fingerprint(self):
         """Names the data: the SHA-256, in hexadecimal, of every split's samples and labels and of the class names."""
@@ -86,6 +123,17 @@ class Dataset:
                 content.update(np.ascontiguousarray(split.x[start : start + 1024], "<f4"))
             content.update(np.ascontiguousarray(split.y, "<i4"))
         return content.hexdigest()
+
+
+def _samples(x, name):
+    """Return samples as float32 in [0, 1], images with their channels, or raise ValueError."""
+    x = np.asarray(x)
+    if x.dtype == np.uint8:
+        x = x.astype(np.float32) / 255
+    if x.dtype.kind not in "fiu" or x.ndim not in (2, 3, 4) or not len(x):
+        shapes = "(N, F), (N, height, width) or (N, height, width, channels)"
+        raise ValueError(f"{name} must be numbers of shape {shapes}, got {x.dtype} of shape {x.shape}")
+    return (x[..., None] if x.ndim == 3 else x).astype(np.float32)
 
 
 def load(name_or_path, **options):

@@ -87,12 +87,16 @@ def read_folder(
         notes.append(f"The images stay on disk: as float32 they need {size / 1e9:.3g} GB, more than memory_limit.")
     make = StoredImages if stored else to_float
     return Dataset(
-        *(Split(make(decoded.pixels, good[part]), labels[part]) for part in parts),
+        *(Split(make(decoded.pixels, good[part]), labels[part], _names(files, good[part], path)) for part in parts),
         class_names=class_names,
         source=printable(path),
         licence="that of the images",
         notes=tuple(notes),
     )
+
+
+def _names(files, rows, path):
+    return tuple(str(files[row].path.relative_to(path)) for row in rows)
 
 
 def load_brain_tumor(preparation="brain-mri", **options):

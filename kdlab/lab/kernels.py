@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 from importlib.metadata import EntryPoint
 
 import psutil
@@ -19,13 +20,14 @@ from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
-__all__ = ["FORKED", "ForkedKernel", "KernelSpecs", "start_forkserver"]
+__all__ = ["FORKED", "ForkedKernel", "KernelSpecs", "end_kernels", "start_forkserver"]
 
 FORKED = sys.platform == "linux"
 """Whether kernels are forked: macOS's frameworks do not survive a fork, and Windows has none."""
 
 _PROVISIONER = "kdlab-forked"
 _one_at_a_time = threading.Lock()
+_stopped = threading.Event()
 
 
 class KernelSpecs(KernelSpecManager):
@@ -96,28 +98,48 @@ class _Process:
 def start_forkserver():
     """Start the process that kernels are forked from, unless it runs; it imports while the caller goes on."""
     with _one_at_a_time:
-        forks = multiprocessing.get_context("forkserver")
-        forks.set_forkserver_preload(["kdlab.lab.kernels", "kdlab.lab.preload"])
-        # Python would look for modules in the current folder, whatever lies there.
-        before = os.environ.get("PYTHONSAFEPATH")
-        os.environ["PYTHONSAFEPATH"] = "1"
-        try:
-            multiprocessing.forkserver.ensure_running()
-        finally:
-            if before is None:
-                del os.environ["PYTHONSAFEPATH"]
-            else:
-                os.environ["PYTHONSAFEPATH"] = before
-        return forks
+        _forkserver()
+
+
+def _forkserver():
+    """Return the context of the forkserver, which runs; for whoever has the lock."""
+    if _stopped.is_set():
+        raise ConnectionAbortedError("the server ends")
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["kdlab.lab.kernels", "kdlab.lab.preload"])
+    # Python would look for modules in the current folder, whatever lies there.
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+    return forks
+
+
+def end_kernels():
+    """End every kernel, with what they are forked from, and start none any more."""
+    _stopped.set()
+    _kill_children()
+    with _one_at_a_time:  # one may just have been forked
+        _kill_children()
+
+
+def _kill_children():
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _fork(arguments, environment, folder, quiet):
     """Return the _Process of a new kernel."""
     for attempt in (1, 2):
-        forks = start_forkserver()
-        process = forks.Process(target=_run_kernel, args=(arguments, environment, folder, quiet))
         try:
-            with _one_at_a_time:
+            with _one_at_a_time, _no_main():
+                process = _forkserver().Process(target=_run_kernel, args=(arguments, environment, folder, quiet))
                 process.start()
             return _Process(process)
         except (
@@ -129,8 +151,20 @@ def _fork(arguments, environment, folder, quiet):
                 raise
 
 
+@contextlib.contextmanager
+def _no_main():
+    """Within the block there is no program of which a new process would run the first lines again."""
+    program, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
+
+
 def _run_kernel(arguments, environment, folder, quiet):
     """Become a kernel; runs in the fork."""
+    import ipywidgets
+    import matplotlib
     import numpy as np
     from ipykernel.kernelapp import IPKernelApp
 
@@ -149,4 +183,7 @@ def _run_kernel(arguments, environment, folder, quiet):
     np.random.seed()  # noqa: NPY002 - every fork has the same state; Python's own random is seeded anew by itself
     application = IPKernelApp.instance()
     application.initialize(arguments)
+    # Both look for a kernel when they are imported, and there was none yet.
+    ipywidgets.register_comm_target()
+    matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
     application.start()

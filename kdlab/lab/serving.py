@@ -14,7 +14,6 @@ import webbrowser
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
 import zmq
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
@@ -29,7 +28,7 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
 from ..memory import free_memory
-from .kernels import FORKED, KernelSpecs, start_forkserver
+from .kernels import FORKED, KernelSpecs, end_kernels, start_forkserver
 from .pages import HOME, notebooks_folder
 from .program_cache import ProgramCache
 
@@ -283,7 +282,5 @@ def serve(
         with contextlib.suppress(KeyboardInterrupt):
             app.start()
     finally:
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        end_kernels()
         app.programs.tidy()

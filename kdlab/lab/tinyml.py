@@ -105,7 +105,7 @@ class Students:
     """
 
     def __init__(self):
-        self._kept, self.trained = {}, Label("none trained yet", description="nuclei")
+        self._kept, self.trained = {}, Label("Nuclei: none trained yet")
 
     def __call__(self, task, width, temperature, alpha, count, progress=None):
         """Return ``count`` ``keras.Model``s; of nuclei those that there are, fewer after a stop.
@@ -122,14 +122,16 @@ class Students:
             told = {"progress": lambda done, total, _: progress(done, total), "stop": progress.stopped}
             result = _trainer(task, width).train(*key[1:], seeds=count, **told)
             whole = np.isfinite(result.test_accuracy)
-            self._kept[key] = [student for student, done in zip(result.students, whole, strict=False) if done]
-            self._say(key)
+            found = [student for student, done in zip(result.students, whole, strict=False) if done]
+            if len(found) > len(self._kept.get(key, ())):  # a stop may leave fewer than there were
+                self._kept[key] = found
+                self._say(key)
         return self._kept.get(key, [])[:count]
 
     def _say(self, key):
         width, temperature, alpha = key
         how = f"T = {temperature:.3g}, α = {alpha:.2f}" if alpha else "without a teacher"
-        self.trained.value = f"trained last: {len(self._kept[key])}, {width}, {how}"
+        self.trained.value = f"Nuclei, trained last: {len(self._kept[key])}, {width}, {how}"
 
 
 @once
@@ -207,7 +209,7 @@ def fit(board, file, arena=None):
     shares = {"flash": file / board.flash} | ({} if arena is None else {"RAM": arena / board.ram})
     fullest, word = max(shares, key=shares.get), board.verdict(file, arena or 0)
     sign = {"fits": "✓", "close": "≈", "does not fit": "✗"}[word]
-    return f"{sign} {word}: {fullest} {100 * shares[fullest]:.3g} %"
+    return f"{sign} {word}: {fullest} {100 * shares[fullest]:.3g}\u00a0%"
 
 
 def before_and_after(student, task):

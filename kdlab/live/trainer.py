@@ -15,10 +15,11 @@ from numbers import Real
 
 import numpy as np
 
-from ..backend import tf
+from ..backend import keras, tf
 from ..checks import check_alpha, check_count, check_labels, check_logits, check_temperature
 from ..softening import softmax
 from ..training_checks import check_not_probabilities
+from ..transfer_set import over_batches
 from .batched import DenseStudent, gather, spread
 from .program import training_program
 from .result import LiveResult, LiveSweep, diverged_at
@@ -37,7 +38,9 @@ class LiveTrainer:
     (Hinton, Vinyals & Dean 2015, section 2). ``data`` is a ``kdlab.Dataset``; a training label of −1 is "no
     label": that sample takes part in the soft term only. ``student`` is a Keras model, one chain of Dense
     layers with elementwise activations, logits out; it is copied, never changed. ``teacher_logits`` (N, C)
-    belong to ``data.train``; (K, N, C) is an ensemble, of whose softened probabilities the mean is taken.
+    belong to ``data.train``; (K, N, C) is an ensemble, of whose softened probabilities the mean is taken. A
+    ``keras.Model`` in their place, or a list of them, is run over ``data.train`` once. Losses of one's own are for
+    ``kdlab.Distiller``: here the loss is part of a compiled program.
 
     Initial weights (by the student's own initializers) and the order of the samples depend on the seed alone:
     ``train(seeds=3)`` trains the first three of ``train(seeds=10)``. The last batch of an epoch is the
@@ -72,6 +75,7 @@ class LiveTrainer:
             raise ValueError(
                 f"student and data must have as many classes, got {self.classes} and {len(data.class_names)}"
             )
+        teacher_logits = _run(teacher_logits, data.train.x)
         self._teacher = _check_teacher_logits(teacher_logits, self.samples, self.classes)
         train, validation, test = (
             check_labels(split.y, self.classes, len(split.x), f"data.{name}.y", unlabelled=name == "train")
@@ -290,6 +294,14 @@ class LiveTrainer:
                 f"seeds must be few enough for memory_limit ({self.memory_limit / 1e6:.0f} MB), "
                 f"got {seeds}, which would need about {needed / 1e6:.0f} MB"
             )
+
+
+def _run(teacher, x):
+    """Return the logits on ``x`` of a model or a list of models, and whatever else it is as it is."""
+    models = teacher if isinstance(teacher, (list, tuple)) else [teacher]
+    if not models or not all(isinstance(model, keras.Model) for model in models):
+        return teacher
+    return np.stack([over_batches(lambda batch, run=model: run(batch, training=False), x) for model in models])
 
 
 def _check_teacher_logits(logits, samples, classes):

@@ -1,6 +1,7 @@
 """What a run is told apart by and what it came to: models measured on test data, data and settings in plain values."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ from .results import ModelResult, machine, now, versions
 __all__ = ["accuracies", "describe_data", "describe_run", "measure", "record", "teacher_notes"]
 
 BATCH_SIZES = (1, 32)
+MOST_MEASURED = 5000  # samples of a split that is only looked at
 
 
-def measure(name, files, models, split):
+def measure(name, files, models, split, others=None):
     """Return the ``ModelResult`` of a model, or of an ensemble of several, on ``split``; one file for each.
+
+    ``others`` are more splits by name, of which the accuracy is measured: on 5,000 samples at most, as they come.
 
     An ensemble answers with the mean of its members' probabilities; parameters, bytes and time are all members'.
     The time is that of a compiled call on the fastest device there is, from an array to an array.
@@ -32,6 +36,10 @@ def measure(name, files, models, split):
         parameters=sum(model.count_params() for model in models),
         size_on_disk=sum(Path(file).stat().st_size for file in files),
         correct=logits.argmax(axis=1) == split.y,
+        predicted=logits.argmax(axis=1),
+        labels=split.y,
+        names=split.names,
+        accuracies={name: _accuracy(answer, other) for name, other in (others or {}).items() if (other.y >= 0).any()},
         clinical=_clinical(logits, split.y),
         times={size: time_per_example(answer, split.x, size) for size in BATCH_SIZES},
     )
@@ -41,6 +49,13 @@ def accuracies(model, *splits):
     """Return the share of samples that a model gets right, from 0 to 1, of each of these splits."""
     answer = _compiled([model], splits[0])
     return [float((_answers(answer, split).argmax(axis=1) == split.y).mean()) for split in splits]
+
+
+def _accuracy(answer, split):
+    rows = np.flatnonzero(split.y >= 0)[:MOST_MEASURED]
+    starts = range(0, len(rows), 256)
+    found = np.concatenate([answer(split.x[rows[start : start + 256]]).argmax(axis=1) for start in starts])
+    return float((found == split.y[rows]).mean())
 
 
 def _compiled(models, split):
@@ -98,16 +113,20 @@ def describe_run(run):
     }
 
 
-def teacher_notes(file, data):
+def teacher_notes(file, data, data_name):
     """Return sentences on what the teacher's own record, ``teacher.json`` beside ``teacher.keras``, says of these data.
 
-    Raises ValueError where it names other classes. Without a record there is nothing to say.
+    ``data_name`` is what --data was. Raises ValueError where the record names other classes.
     """
     try:
         theirs = json.loads(Path(file).with_suffix(".json").read_text("utf-8"))["data"]
         classes, fingerprint = theirs["class_names"], theirs["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return [
+            f"What {file} was trained on is not known: where it has seen these test samples, its test accuracy flatters it. "
+            f"To train it further on this training split alone: kdlab train --data {shlex.quote(str(data_name))} --model "
+            f"{shlex.quote(str(file))} --out teacher.keras"
+        ]
     if classes != list(data.class_names):
         raise ValueError(
             f"the teacher {file} knows the classes {_few(classes)}, the data have {_few(data.class_names)}; "

@@ -28,7 +28,7 @@ from .hardware import (
 )
 from .resuming import Keeper, State
 
-__all__ = ["Run", "Settings", "distill", "train"]
+__all__ = ["Run", "Settings", "distill", "suggest", "train"]
 
 EVALUATION_BATCH = 256
 
@@ -87,6 +87,18 @@ class Run:
     best_epoch: int
     resumed_from: int = 0
     notes: tuple[str, ...] = ()
+
+
+def suggest(samples):
+    """Return batch size, epochs and patience for so many training samples, as arguments of ``Settings``.
+
+    What training needs is steps: few samples make small batches and more epochs of them, 30 epochs at least and
+    2,000 steps where 200 epochs have as many. On few validation samples many epochs in a row are alike by chance: the
+    patience is half of the epochs there, and 5 where 30 epochs are enough.
+    """
+    batch_size = int(min(64, max(8, 2 ** round(math.log2(max(samples, 1) / 40)))))
+    epochs = min(200, max(30, math.ceil(2000 / math.ceil(max(samples, 1) / batch_size))))
+    return {"batch_size": batch_size, "epochs": epochs, "patience": epochs // 2 if epochs > 30 else 5}
 
 
 def train(model, data, out, settings=None, callbacks=(), overwrite=False):

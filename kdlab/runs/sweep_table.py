@@ -134,7 +134,7 @@ class SweepTable:
         }
         if len(self.seeds) > 1:
             difference = paired_difference(distilled, alone)
-            found["difference"] = [difference.mean, difference.low, difference.high]
+            found["difference"] = asdict(difference)
             # Accuracies go in steps of one sample: differences that are all equal are chance, not certainty.
             if difference.low < difference.high:
                 found["verdict"] = {"better": "helps", "worse": "hurts"}.get(difference.verdict, difference.verdict)
@@ -143,17 +143,17 @@ class SweepTable:
 
 def _mean(accuracies):
     if len(accuracies) < 2:
-        return [float(accuracies[0]), None, None]
-    return list(mean_interval(accuracies))
+        return {"mean": float(accuracies[0]), "low": None, "high": None}
+    return mean_interval(accuracies, within=(0, 1))._asdict()
 
 
 def _sentence(found):
-    accuracy, alone = found["test_accuracy"][0], found["student_alone_test_accuracy"][0]
+    accuracy, alone = (found[name]["mean"] for name in ("test_accuracy", "student_alone_test_accuracy"))
     where = f"T = {found['temperature']:g}, alpha = {found['alpha']:g}, chosen on validation data"
     means = f"{100 * accuracy:.2f} % of the test samples right, {100 * alone:.2f} % alone"
     if found["difference"] is None:
         return f"Not told apart: {where}: {means}; one seed has no spread to judge by, take --seeds 3 or more."
-    mean, low, high = (100 * value for value in found["difference"])
+    mean, low, high = (100 * value for value in found["difference"].values())
     spread = f"95 % interval {low:+.2f} to {high:+.2f}" if low < high else "all alike: no spread to judge by"
     seeds = f"{mean:+.2f} points on average over {len(found['seeds'])} seeds ({spread})"
     begin = "Not told apart" if found["verdict"] == "not told apart" else f"Distillation {found['verdict']} here"

@@ -4,7 +4,6 @@ import base64
 import json
 
 import pytest
-
 from kdlab.lab.response import Chapter
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>panel</title><style>%s</style><body>

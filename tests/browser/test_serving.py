@@ -243,6 +243,7 @@ def test_the_login_page_offers_nothing_that_fails(start_server):
 def test_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, happens, said):
     server = start_server("--port", "8969")
     page = browser.new_page()
+    page.set_default_timeout(120_000)
     try:
         page.goto(server.page(PAGE))
         page.wait_for_selector(".kd-panel")
@@ -332,6 +333,8 @@ def test_beyond_the_last_place_a_page_says_so_and_opens_when_somebody_leaves(sta
     open_pages(server, PAGE)
     first, second = browser.new_context(), browser.new_context()
     try:
+        for context in (first, second):
+            context.set_default_timeout(120_000)
         page = first.new_page()
         page.goto(server.page(HOME))
         page.wait_for_selector(".kd-cards")
@@ -360,6 +363,7 @@ def test_places_are_counted_while_kernels_start(start_server):
 def test_a_kernel_that_nobody_is_connected_to_ends(start_server, browser, wait):
     server = start_server("--port", "8957", "--cull-after", "2")
     page = browser.new_page()
+    page.set_default_timeout(120_000)
     page.goto(server.page(PAGE))
     page.wait_for_selector(".kd-panel")
     assert len(open_pages(server, PAGE, HOME)) == 3

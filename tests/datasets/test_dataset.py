@@ -347,3 +347,57 @@ def test_dataset_refuses_splits_that_do_not_fit():
                 continue
             with pytest.raises(ValueError, match=rf"{name}\.y must lie in 0 to 1.*, got {label}"):
                 replace(good, **{name: odd})
+
+
+# --- arrays of one's own
+
+
+@pytest.mark.parametrize(
+    ("x", "shape"),
+    [
+        (np.random.default_rng(0).random((60, 5)), (5,)),
+        (np.random.default_rng(0).integers(0, 256, (60, 4, 6)).astype(np.uint8), (4, 6, 1)),
+        (np.random.default_rng(0).random((60, 4, 4, 3), np.float32), (4, 4, 3)),
+    ],
+)
+def test_arrays_become_a_dataset_of_three_parts_that_share_nothing(x, shape):
+    y = np.arange(60) % 3
+    data = kdlab.Dataset.from_arrays(x, y, class_names=["a", "b", "c"])
+    assert data.train.x.shape[1:] == shape
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [42, 6, 12]
+    assert [np.bincount(split.y).tolist() for split in (data.validation, data.test)] == [[2] * 3, [4] * 3]
+    rows = np.concatenate([split.x.reshape(len(split), -1) for split in (data.train, data.validation, data.test)])
+    wanted = np.asarray(x, np.float32).reshape(60, -1) / (255 if x.dtype == np.uint8 else 1)
+    np.testing.assert_allclose(np.unique(rows, axis=0), np.unique(wanted, axis=0), rtol=1e-6)
+    assert kdlab.Dataset.from_arrays(x, y, class_names=["a", "b", "c"]).fingerprint == data.fingerprint
+
+
+def test_parts_that_are_given_stay_and_unlabelled_samples_are_trained_on():
+    x, y = np.random.default_rng(0).random((30, 4)), np.where(np.arange(30) % 3, np.arange(30) % 2, -1)
+    data = kdlab.Dataset.from_arrays(x, y, test=(x[:5], [0, 1, 2, 0, 1]), validation_split=0.2)
+    assert data.class_names == ("0", "1", "2")
+    assert len(data.test) == 5
+    assert (data.train.y == -1).sum() == 10
+    assert (data.validation.y >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.zeros((4, 2, 2, 2, 2)), np.arange(4) % 2, "x must be numbers of shape"),
+        (np.array([["a"], ["b"]]), [0, 1], "x must be numbers of shape"),
+        (np.full((20, 2), 7.0), np.arange(20) % 2, r"x must lie in \[0, 1\], got values from 7.0 to 7.0"),
+        (np.zeros((20, 2)), np.arange(19) % 2, r"y must have shape \(20,\), one label per sample"),
+    ],
+)
+def test_arrays_that_are_no_samples_are_refused(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        kdlab.Dataset.from_arrays(x, y)
+
+
+def test_a_dataset_is_one_line():
+    data = kdlab.load("digits")
+    assert repr(data) == "Dataset(898 train, 299 validation, 600 test; 10 classes; samples of shape (64,))"
+    assert repr(data.test) == "Split(600 samples of shape (64,))"
+    with pytest.raises(ValueError, match="names must be one for each of 600 samples, got 2"):
+        kdlab.Split(data.test.x, data.test.y, ("a", "b"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdlab.export.boards import BOARDS, CLOSE
+from kdlab.export.boards import BOARDS, CLOSE, kib
 
 
 def test_the_least_ram_comes_first_and_each_says_where_its_numbers_are_from():
@@ -19,3 +19,11 @@ def test_both_memories_must_have_room(board):
     assert board.verdict(flash + 1, ram) == board.verdict(flash, ram + 1) == "close"
     assert board.verdict(board.flash, board.ram) == "close"
     assert board.verdict(board.flash + 1, 0) == board.verdict(0, board.ram + 1) == "does not fit"
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(80, "0.0781 KiB"), (3512, "3.43 KiB"), (4_052_133, "3,957 KiB"), (1024**2, "1,024 KiB"), (0, "0 KiB")],
+)
+def test_bytes_are_said_in_kib(count, said):
+    assert kib(count) == said

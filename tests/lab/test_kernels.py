@@ -51,6 +51,19 @@ answer = [os.getcwd(), sys.executable, np.isfinite(loss).item(), sys.argv[0].spl
     assert answers(code, cwd=str(tmp_path)) == [[str(tmp_path), sys.executable, True, "ipykernel_launcher"]]
 
 
+def test_what_looks_for_a_kernel_when_imported_finds_it():
+    code = """
+import matplotlib.pyplot as plt
+from ipywidgets.widgets.widget import comm
+targets = comm.get_comm_manager().targets
+answer = [sorted(targets), plt.get_backend(), "flush_figures" in str(get_ipython().events.callbacks["post_execute"])]
+"""
+    ((targets, backend, shown),) = answers("import matplotlib.pyplot as plt; plt.plot([1])\n" + code)
+    assert {"jupyter.widget", "jupyter.widget.control"} <= set(targets)
+    assert "inline" in backend
+    assert shown
+
+
 def test_no_two_kernels_draw_the_same_random_numbers():
     code = "import random, numpy, keras; answer = [random.random(), numpy.random.rand(), int(keras.random.randint((), 0, 10**9))]"
     first, second, third = answers(code, 3)

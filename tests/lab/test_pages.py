@@ -1,10 +1,11 @@
 """Navigation and cards."""
 
+import base64
 import re
 
 import pytest
 
-from kdlab.lab.pages import CHAPTERS, cards, footer, header, notebooks_folder
+from kdlab.lab.pages import CHAPTERS, cards, footer, header, notebooks_folder, picture
 
 
 def links(html):
@@ -28,7 +29,22 @@ def test_a_card_per_chapter_that_is_there():
     for page in CHAPTERS:
         assert (notebooks_folder() / f"{page.name}.ipynb").exists()
         assert f"{page.minutes} minutes" in cards().data
-    assert cards().data.count("<svg") == len(CHAPTERS)
+    pictures = re.findall(r'<img class="kd-picture" src="data:image/png;base64,([^"]+)" alt="([^"]+)">', cards().data)
+    assert [alt for _, alt in pictures] == [page.alt.replace("'", "&#x27;") for page in CHAPTERS]
+    for content, page in zip(pictures, CHAPTERS, strict=True):
+        assert base64.b64decode(content[0]) == (notebooks_folder() / "images" / f"{page.name}.png").read_bytes()
+
+
+def test_a_picture_has_another_for_narrow_screens_where_one_is_named():
+    html = picture("diagram", "From <x> to y", "diagram_narrow").data
+    assert 'alt="From &lt;x&gt; to y"' in html
+    assert '<source media="(max-width: 600px)" srcset="data:image/png;base64,' in html
+    assert "<source" not in picture("three", "A 3").data
+
+
+def test_pictures_that_travel_within_the_page_are_small():
+    for name in (*(page.name for page in CHAPTERS), "diagram", "diagram_narrow", "three"):
+        assert 1000 < (notebooks_folder() / "images" / f"{name}.png").stat().st_size < 40_000
 
 
 def test_an_unknown_page_is_refused():

@@ -19,36 +19,32 @@ BOOKS = {
 TAGS = {"setup", "frame", "lab"}  # shows nothing; header, page and footer; only with code
 PLOTTING = {"matplotlib", "pyplot", "plt", "subplots", "axes", "gca", "add_subplot", "imshow", "scatter", "set_xlabel"}
 
-# What a reader may do to every panel: see its first result and, where FURTHER, move each control to its ends.
+# What a reader may do to every panel: see its first result, and move all of its controls to the one end and the other.
 EVERY_PANEL = """
 from ipywidgets.widgets.widget import _instances
 from kdlab.lab import Panel
 
 def ends(control):
-    if hasattr(control, "options"):
-        return [control.options[k] if control.options == control._options_labels else control.options[k][1] for k in (0, -1)]
+    if hasattr(control, "_options_values"):
+        return control._options_values[0], control._options_values[-1]
     if hasattr(control, "labels"):
-        return [0, len(control.labels) - 1]
-    if isinstance(control.value, bool):
-        return [False, True]
+        return 0, len(control.labels) - 1
     base = getattr(control, "base", None)
-    return [base**end if base else end for end in (control.min, control.max)] if hasattr(control, "min") else []
+    found = getattr(control, "min", control.value), getattr(control, "max", control.value)
+    return [base**end for end in found] if base else found
 
-panels, faults = [w for w in _instances.values() if isinstance(w, Panel)], {}
+panels, faults = [widget for widget in _instances.values() if isinstance(widget, Panel)], {}
 for panel in panels:
     name = panel.function.__name__
     try:
         panel.result
-        if panel._state.state != "idle":
-            faults[name] = panel._state.message
-        for control, value in [(c, v) for c in panel.controls.values() for v in ends(c)] if FURTHER and not panel._button else []:
-            before, control.value = control.value, value
-            panel._compute(panel._now())
-            if panel._state.state != "idle":
-                faults[f"{name} at {value}"] = panel._state.message
-            control.value = before
     except Exception as error:
         faults[name] = repr(error)
+    for end in () if panel._button else (0, -1):
+        values = {name: ends(control)[end] for name, control in panel.controls.items()}
+        panel._compute(values)
+        if panel._state.state != "idle":
+            faults[f"{name}({values})"] = panel._state.message
 len(panels), faults
 """
 
@@ -73,7 +69,7 @@ def executed(book, extra=""):
     book = nbformat.from_dict(book)
     if extra:
         book.cells.append(nbformat.v4.new_code_cell(extra))
-    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    NotebookClient(book, timeout=900, resources={"metadata": {"path": str(FOLDER)}}).execute()
     return book
 
 
@@ -98,23 +94,28 @@ def test_nothing_is_stored_but_the_text(name):
 
 
 @pytest.mark.parametrize("name", NEW)
-@pytest.mark.parametrize("dashboard", [True, False], ids=["dashboard", "lab"])
-def test_it_runs_and_every_panel_works_at_the_ends_of_its_controls(name, dashboard):
+def test_the_dashboard_runs_and_every_panel_works_at_the_ends_of_its_controls(name):
     book = nbformat.from_dict(BOOKS[name])
-    if dashboard:
-        book.cells = [cell for cell in book.cells if "lab" not in tags(cell)]
-    done = executed(book, f"FURTHER = {dashboard}\n{EVERY_PANEL}")
-    *cells, last = code_cells(done)
-    for cell in cells:
-        kinds, most = [o.output_type for o in cell.outputs], ["execute_result"]
-        assert kinds == ([] if "setup" in tags(cell) else most) or ("lab" in tags(cell) and kinds == []), cell.source
+    book.cells = [cell for cell in book.cells if "lab" not in tags(cell)]
+    *cells, last = code_cells(executed(book, EVERY_PANEL))
+    assert_every_cell_shows_what_it_should(cells)
     count, faults = ast.literal_eval(last.outputs[-1].data["text/plain"])
     assert faults == {}
     assert count == sum("lab.interact(" in cell.source for cell in cells)
     assert len(last.outputs) == 1
-    if not dashboard:
-        said = "\n".join(o.data["text/plain"] for c in cells if "lab" in tags(c) for o in c.outputs)
-        check_against_kdlab(said)
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_all_cells_run_and_those_by_hand_compute_what_kdlab_does(name):
+    cells = code_cells(executed(BOOKS[name]))
+    assert_every_cell_shows_what_it_should(cells)
+    check_against_kdlab("\n".join(o.data["text/plain"] for c in cells if "lab" in tags(c) for o in c.outputs))
+
+
+def assert_every_cell_shows_what_it_should(cells):
+    for cell in cells:
+        kinds, one = [o.output_type for o in cell.outputs], ["execute_result"]
+        assert kinds == ([] if "setup" in tags(cell) else one) or ("lab" in tags(cell) and kinds == []), cell.source
 
 
 def check_against_kdlab(said):
@@ -125,7 +126,7 @@ def check_against_kdlab(said):
         compared += 1
     for hand, other, by in re.findall(r"by hand ([.\d]+), (\w+) ([.\d]+)", said):
         # Accuracies, too, are of students with the same weights: in float32 one of 600 digits may fall otherwise.
-        assert float(hand) == pytest.approx(float(by), abs=1e-6 if other == "kdlab" else 1.01 / 600), said
+        assert float(hand) == pytest.approx(float(by), abs=1e-6 if other == "kdlab" else 1.1 / 600), said
         compared += 1
     for right in re.findall(r"right of 600: shipped (\d+), trained now (\d+)", said):
         assert min(map(int, right)) >= 550, said

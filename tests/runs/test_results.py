@@ -70,7 +70,8 @@ def test_the_sentence_is_honest(only_first, only_second, said):
     found = sentence(distilled, alone, compare(distilled, alone))
     assert found.startswith(said)
     assert f"with the teacher and {only_second} only without it (McNemar's test, p" in found
-    assert found.endswith(("Another seed may say otherwise.", "p = 1.000)."))
+    told = "About 36,000 test samples would tell such a difference from none."
+    assert found.endswith(("Another seed may say otherwise.", f"p = 1.000). {told}"))
 
 
 @pytest.mark.parametrize(("only_first", "said"), [(14, "p < 0.001"), (8, "p = 0.008"), (1, "p = 1.000")])
@@ -187,3 +188,34 @@ def test_clinical_figures_are_columns_where_there_are_any():
     assert header[4:6] == ["sensitivity", "AUC"]
     assert rows[0][4:6] == ["0.900 (0.800 to 0.950)", "0.750 (0.500 to 1.000)"]
     assert "AUC" not in table([model([1, 0]).to_json()])[0]
+
+
+@pytest.mark.parametrize(("first_only", "second_only", "samples"), [(8, 2, 200), (30, 20, 1000), (3, 1, 20)])
+def test_the_samples_that_would_tell_are_told_four_times_out_of_five(first_only, second_only, samples):
+    needed = results.samples_to_tell(first_only, second_only, samples)
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(400):
+        first, second, _ = rng.multinomial(
+            needed, [first_only / samples, second_only / samples, 1 - (first_only + second_only) / samples]
+        )
+        told += first + second > 0 and binomtest(int(first), int(first + second)).pvalue < 0.05
+    assert 0.65 < told / 400 < 0.9
+    assert results.samples_to_tell(5, 5, 100) == 0
+
+
+def test_students_at_chance_are_not_compared():
+    labels = np.arange(40) % 2
+    predicted = np.zeros(40, int)
+    one = model(predicted == labels, predicted=predicted, labels=labels)
+    knowing = model([True] * 40, predicted=labels, labels=labels)
+    assert sentence(one, one, compare(one, one)).startswith("Nothing was learned: both students stand at chance")
+    assert sentence(knowing, one, compare(knowing, one)).startswith("Distillation helps here")
+    assert (one.to_json()["at_chance"], knowing.to_json()["at_chance"]) == (True, False)
+
+
+def test_a_record_of_before_is_still_read():
+    old = {**model([1, 0]).to_json(), "clinical": {"AUC": [0.9, 0.8, 0.95]}}
+    del old["accuracies"]
+    header, rows = table([old])
+    assert rows[0][header.index("AUC")] == "0.900 (0.800 to 0.950)"

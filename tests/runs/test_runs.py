@@ -456,3 +456,15 @@ def test_what_does_not_go_together(data, logits, tmp_path):
     with pytest.raises(ValueError, match="labelled samples of at least two classes"):
         runs.train(student, one, out)
     assert os.listdir(tmp_path) == []
+
+
+def test_few_samples_get_small_batches_and_many_epochs():
+    found = [runs.suggest(samples) for samples in (10, 43, 130, 720, 5000, 100_000)]
+    assert [one["batch_size"] for one in found] == sorted(one["batch_size"] for one in found)
+    assert [one["epochs"] for one in found] == sorted((one["epochs"] for one in found), reverse=True)
+    assert (found[0]["batch_size"], found[0]["epochs"]) == (8, 200)
+    assert (found[-1]["batch_size"], found[-1]["epochs"]) == (64, 30)
+    for samples in (130, 720):
+        one = runs.suggest(samples)
+        assert one["epochs"] * -(-samples // one["batch_size"]) >= 2000
+    runs.Settings(**found[1])

@@ -60,10 +60,10 @@ def test_the_point_is_chosen_on_validation_and_judged_on_test(accuracies):
     summary = found.summary()
     assert (summary["temperature"], summary["alpha"], summary["seeds"]) == (20.0, 0.1, [3, 4, 5])
     distilled, alone = accuracies["test"][2, 0], accuracies["test alone"]
-    assert summary["test_accuracy"][0] == pytest.approx(distilled.mean())
-    assert summary["student_alone_test_accuracy"][0] == pytest.approx(alone.mean())
+    assert summary["test_accuracy"]["mean"] == pytest.approx(distilled.mean())
+    assert summary["student_alone_test_accuracy"]["mean"] == pytest.approx(alone.mean())
     test = stats.ttest_rel(distilled, alone).confidence_interval(0.95)
-    assert summary["difference"] == pytest.approx([(distilled - alone).mean(), test.low, test.high])
+    assert list(summary["difference"].values()) == pytest.approx([(distilled - alone).mean(), test.low, test.high])
 
 
 def test_of_equals_the_first_is_chosen_also_where_rounding_makes_another_seem_better(accuracies):

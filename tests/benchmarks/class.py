@@ -1,0 +1,270 @@
+"""A class at once: `python tests/benchmarks/class.py [--visitors 1,5,15,30] [--within 60] [--quick] [--source FOLDER]`.
+
+Visitors come to chapter 2 one after the other within a minute, each in a page of its own in a real Chromium, wait for
+the first control and the first trained students, move T every six seconds and close the page after a minute. Chromium
+shares the processors with the server, so that both's processor time is shown; `--protocol` adds as many clients that
+speak Voila's protocol (page, websocket, widget messages) and draw nothing. `--source` serves another checkout.
+
+Prints a table; memory is the proportional set size of the server and all its kernels.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+import psutil
+from playwright.async_api import Error, async_playwright
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.websocket import websocket_connect
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
+from conftest import FLAGS, Server, find_chromium
+
+CHAPTER = "02_response_based_kd"
+PATIENCE = 180  # seconds until a visitor counts as not served
+CONTROL = '.noUi-handle, [data-panel="live"] input[type=range]'
+STUDENTS = '[data-kdlab="figure"][data-drawn], .kd-strip svg'
+# Resolves with the milliseconds from the next key until a figure, or what the students' accuracies are in, has changed.
+MOVED = """() => new Promise((done) => {
+    let pressed;
+    addEventListener("keydown", () => { pressed ??= performance.now(); }, { capture: true, once: true });
+    const observer = new MutationObserver((changes) => {
+        if (pressed === undefined || !changes.some((change) =>
+            change.attributeName === "data-drawn" || change.target.closest?.(".kd-strip"))) return;
+        observer.disconnect();
+        done(performance.now() - pressed);
+    });
+    observer.observe(document.body, { subtree: true, childList: true, attributes: true });
+})"""
+
+
+async def in_chromium(browser, url, stay):
+    """Visit the page; return {"control": s, "students": s, "moves": [s, …]}, as far as it came."""
+    seen, start = {"moves": []}, time.perf_counter()
+    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    page = await context.new_page()
+    try:
+        await page.goto(url, timeout=1000 * PATIENCE, wait_until="commit")
+        await page.wait_for_selector(CONTROL, timeout=1000 * PATIENCE)
+        seen["control"] = time.perf_counter() - start
+        await page.wait_for_selector(STUDENTS, timeout=1000 * PATIENCE, state="attached")
+        seen["students"] = time.perf_counter() - start
+        knob = page.locator(CONTROL).first
+        for k in range(stay // 6):
+            await asyncio.sleep(6)
+            await knob.focus()
+            moved = asyncio.ensure_future(page.evaluate(MOVED))
+            await page.keyboard.press("ArrowRight" if k % 2 else "ArrowLeft")
+            seen["moves"].append(await asyncio.wait_for(moved, 60) / 1000)
+    except (Error, TimeoutError) as error:
+        seen["error"] = str(error).splitlines()[0]
+    await page.close(run_before_unload=True)
+    await asyncio.sleep(1)
+    await context.close()
+    return seen
+
+
+class Client:
+    """A page's part of the protocol: it asks for the widgets' state, says that a panel is seen, and moves a slider."""
+
+    def __init__(self, socket):
+        self.socket, self.session, self.states, self.figures = socket, uuid.uuid4().hex, {}, 0
+
+    async def send(self, kind, content):
+        """Send one message of that type to the kernel."""
+        header = {
+            "msg_id": uuid.uuid4().hex,
+            "msg_type": kind,
+            "session": self.session,
+            "username": "",
+            "version": "5.3",
+        }
+        metadata = {"version": "1.0.0" if content.get("target_name") == "jupyter.widget.control" else "2.1.0"}
+        message = {"header": header, "parent_header": {}, "metadata": metadata, "content": content, "channel": "shell"}
+        await self.socket.write_message(json.dumps(message))
+
+    async def update(self, model, **state):
+        """Set traits of a widget."""
+        data = {"method": "update", "state": state, "buffer_paths": []}
+        await self.send("comm_msg", {"comm_id": model, "data": data})
+
+    async def receive(self):
+        """Take in one message; a figure counts."""
+        message = await asyncio.wait_for(self.socket.read_message(), PATIENCE)
+        if message is None:
+            raise ConnectionError("the kernel is gone")
+        if isinstance(message, bytes):  # a number of parts, their offsets, the message as JSON and what is binary in it
+            parts = int.from_bytes(message[:4], "big")
+            offsets = [int.from_bytes(message[4 * i : 4 * i + 4], "big") for i in range(1, parts + 1)]
+            message = message[offsets[0] : offsets[1] if parts > 1 else None]
+        message = json.loads(message)
+        data = message["content"].get("data", {})
+        if message["msg_type"] == "comm_msg" and data.get("method") == "update_states":
+            self.states = {model: state["state"] for model, state in data["states"].items()}
+        elif message["msg_type"] == "comm_msg":
+            paths = data.get("buffer_paths", [])
+            self.figures += ["png"] in paths or "result" in data.get("state", {})
+
+    async def until(self, condition):
+        """Take messages in until the condition holds."""
+        while not condition():
+            await self.receive()
+
+
+async def by_protocol(url, stay):
+    """Visit the page without drawing it; return what ``in_chromium`` does."""
+    seen, start = {"moves": []}, time.perf_counter()
+    try:
+        page = (await AsyncHTTPClient().fetch(HTTPRequest(url, request_timeout=PATIENCE))).body.decode()
+        (kernel,) = set(re.findall(r'"kernelId": "([^"]+)"', page))
+        base = url.split("/voila/")[0]
+        channels = f"ws{base[4:]}/api/kernels/{kernel}/channels?session_id={uuid.uuid4().hex}"
+        client = Client(await websocket_connect(channels, max_message_size=2**28))
+        opening = {"comm_id": uuid.uuid4().hex, "target_name": "jupyter.widget.control", "data": {}}
+        await client.send("comm_open", opening)
+        await client.send("comm_msg", {"comm_id": opening["comm_id"], "data": {"method": "request_states"}})
+        await client.until(lambda: client.states)
+        seen["control"] = time.perf_counter() - start
+        slider = next(m for m, s in client.states.items() if s.get("_model_name") == "FloatLogSliderModel")
+        # The panel that is seen first, as in a window of 900 pixels, is the one that follows the first slider.
+        after = list(client.states)[list(client.states).index(slider) :]
+        panel = next(m for m in after if client.states[m].get("kind") == "state")
+        await client.update(panel, available=640, ratio=1, visible=True)
+        await client.until(lambda: client.figures)
+        seen["students"] = time.perf_counter() - start
+        for k in range(stay // 6):
+            await asyncio.sleep(6)
+            before, begun = client.figures, time.perf_counter()
+            await client.update(slider, value=4.0 * 2 ** (0.125 * (k % 5 + 1)))
+            await client.until(lambda before=before: client.figures > before)
+            seen["moves"].append(time.perf_counter() - begun)
+        client.socket.close()
+        address = f"{base}/voila/api/shutdown/{kernel}"
+        await AsyncHTTPClient().fetch(HTTPRequest(address, method="POST", body=b""))
+    except (OSError, StopIteration, TimeoutError, ConnectionError, ValueError) as error:
+        seen["error"] = f"{type(error).__name__}: {error}"
+    return seen
+
+
+def processes(pid):
+    """Return the process and all below it."""
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
+
+
+def memory(server):
+    """Return the memory of the server and its kernels, in GB."""
+    total = 0
+    for process in processes(server.process.pid):
+        try:
+            total += process.memory_full_info().pss
+        except psutil.Error:
+            continue
+    return total / 1e9
+
+
+async def watch(server, most):
+    """Keep the most memory seen in ``most``, and the processor time of each process."""
+    while True:
+        most["memory"] = max(most.get("memory", 0), await asyncio.to_thread(memory, server))
+        for name, pid in (("server", server.process.pid), ("chromium", os.getpid())):
+            for process in processes(pid):
+                try:
+                    if name == "server" or "chrom" in process.name():
+                        times = process.cpu_times()
+                        most.setdefault(name, {})[process.pid] = times.user + times.system
+                except psutil.Error:
+                    continue
+        await asyncio.sleep(2)
+
+
+async def measure(server, visitors, within, stay, browser):
+    """Let so many visitors come; return the row of the table. Without a browser they draw nothing."""
+    url, most = server.page(CHAPTER), {}
+    before = {p.pid: sum(p.cpu_times()[:2]) for p in processes(server.process.pid)}
+    watching = asyncio.ensure_future(watch(server, most))
+
+    async def come(k):
+        await asyncio.sleep(within * k / visitors)
+        return await (in_chromium(browser, url, stay) if browser else by_protocol(url, stay))
+
+    seen = await asyncio.gather(*map(come, range(visitors)))
+    watching.cancel()
+    await asyncio.to_thread(server.wait, lambda: server.kernels() == 0, 10)
+    moves = [move for visit in seen for move in visit["moves"]]
+    spent = sum(seconds - before.get(pid, 0) for pid, seconds in most["server"].items())
+    for visit in seen:
+        if "error" in visit:
+            print(f"not served: {visit['error']}", file=sys.stderr)
+    return [
+        f"{visitors} in {within} s, {'Chromium' if browser else 'protocol'}",
+        f"{sum('error' not in visit for visit in seen)}",
+        *(spread([visit[what] for visit in seen if what in visit]) for what in ("control", "students")),
+        spread(moves, 2),
+        f"{most['memory']:.1f}",
+        f"{spent / visitors:.1f}",
+        f"{sum(most.get('chromium', {}).values()) / visitors:.1f}" if browser else "–",
+        f"{server.kernels()}",
+    ]
+
+
+def spread(values, digits=1):
+    """Return "median / p95"."""
+    if not values:
+        return "–"
+    return " / ".join(f"{np.percentile(values, share):.{digits}f}" for share in (50, 95))
+
+
+async def run(options):
+    """Measure every number of visitors with a server of its own, and print the table."""
+    print(
+        "| visitors | served | first control, s, median / p95 | first students, s | a move, s | most memory, GB |",
+        end="",
+    )
+    print(" processor s a visitor | of Chromium | kernels 10 s after |\n|---|---|---|---|---|---|---|---|---|")
+    environment = {"PYTHONPATH": str(Path(options.source).resolve())} if options.source else None
+    async with async_playwright() as playwright:
+        kinds = ["chromium", "protocol"] if options.protocol else ["chromium"]
+        for kind in kinds:
+            for visitors in options.visitors:
+                server = await asyncio.to_thread(Server, "--port", str(options.port), environment=environment)
+                await asyncio.sleep(options.rest)
+                idle = memory(server)
+                browser = None
+                if kind == "chromium":
+                    browser = await playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+                row = await measure(server, visitors, options.within, options.stay, browser)
+                print(f"| {' | '.join(row)} |", flush=True)
+                if browser:
+                    await browser.close()
+                await asyncio.to_thread(server.stop)
+    load = os.getloadavg()[0]
+    print(f"\nIdle server {idle:.2f} GB; {len(os.sched_getaffinity(0))} processors, load at the end {load:.0f}.")
+
+
+def main():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--visitors", type=lambda text: [int(n) for n in text.split(",")], default=[1, 5, 15, 30])
+    parser.add_argument("--within", type=int, default=60, help="seconds in which they come")
+    parser.add_argument("--stay", type=int, default=60, help="seconds that each moves T")
+    parser.add_argument("--rest", type=int, default=15, help="seconds before the first comes")
+    parser.add_argument("--protocol", action="store_true", help="also as many clients that draw nothing")
+    parser.add_argument("--quick", action="store_true", help="one and three visitors, for a short while")
+    parser.add_argument("--source", help="folder of another checkout to serve")
+    parser.add_argument("--port", type=int, default=8949)
+    options = parser.parse_args()
+    if options.quick:
+        options.visitors, options.within, options.stay = [1, 3], 6, 12
+    asyncio.run(run(options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The notebooks with their code, in a real JupyterLab: `kdlab lab` and Chromium."""
+
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from kdlab.lab.pages import notebooks_folder
+
+CHAPTER = "01_temperature_softening"
+
+# What a reader writes: pyplot, and ipywidgets' own interact.
+READERS_OWN = """import matplotlib.pyplot as plt
+from ipywidgets import interact
+
+@interact(n=(1, 8))
+def own(n=3):
+    plt.figure(figsize=(4, 2))
+    plt.bar(range(n), range(1, n + 1))
+    plt.title(f"{n} bars of my own")
+    plt.show()
+    print(n, "bars")
+"""
+
+
+@pytest.fixture(scope="module")
+def jupyterlab(tmp_path_factory, worker_id, wait):
+    """The URL of `kdlab lab` on a chapter and a notebook of a reader, beside no settings of anybody."""
+    folder = tmp_path_factory.mktemp("lab")
+    chapter = nbformat.read(notebooks_folder() / f"{CHAPTER}.ipynb", as_version=4)
+    nbformat.write(chapter, folder / f"{CHAPTER}.ipynb")
+    own = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(READERS_OWN)], metadata=chapter.metadata)
+    nbformat.write(own, folder / "own.ipynb")
+    port = "8961" if worker_id == "master" else f"896{worker_id.removeprefix('gw')}"
+    # JupyterLab saves what it has run: not into the notebooks of this clone.
+    script = "import sys; from kdlab.commands import command_line as c; f = sys.argv.pop(1); c.working_notebooks = lambda: f; "
+    script += "c.main()"
+    options = [
+        "--IdentityProvider.token=", "--allow-root",
+        f"--LabApp.user_settings_dir={folder / '.settings'}", f"--LabApp.workspaces_dir={folder / '.workspaces'}",
+    ]  # fmt: skip
+    command = [sys.executable, "-c", script, str(folder), "lab", "--no-browser", "--port", port, *options]
+    with (folder / "said.txt").open("w+") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        found = []
+
+        def listens():
+            found[:] = re.findall(r"(http://127\.0\.0\.1:\d+)/lab", (folder / "said.txt").read_text())
+            return found or process.poll() is not None
+
+        wait(listens, 120)
+        try:
+            assert found, (folder / "said.txt").read_text()
+            yield found[0]
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture
+def notebook(jupyterlab, browser):
+    """Return a function that opens a notebook, runs all of its cells and waits until the kernel is idle again."""
+    contexts = []
+
+    def run(name):
+        context = browser.new_context(viewport={"width": 1400, "height": 1000})
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{jupyterlab}/lab/workspaces/{name}/tree/{name}.ipynb")
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=120_000)
+        for _ in range(5):  # a click that comes before the menus are there does nothing
+            page.locator(".lm-MenuBar-item", has_text="Run").first.click()
+            page.get_by_text("Run All Cells", exact=True).click()
+            page.wait_for_timeout(3000)
+            if page.locator(".jp-InputPrompt", has_text=re.compile(r"\[[\d*]+\]")).count():
+                break
+        return page
+
+    yield run
+    for context in contexts:
+        context.close()
+
+
+def settings(page):
+    address = "lab/api/settings/@jupyterlab/apputils-extension:kernels-settings"
+    return page.evaluate("async url => (await (await fetch(url)).json())", f"{page.url.split('/lab')[0]}/{address}")
+
+
+def scroll_to(page, wanted):
+    """Go up from the end of the notebook until ``wanted`` is seen: JupyterLab keeps only the cells near the screen."""
+    page.mouse.move(700, 500)
+    for _ in range(200):
+        if wanted.count() and wanted.last.is_visible():
+            wanted.last.scroll_into_view_if_needed()
+            return wanted.last
+        page.mouse.wheel(0, -300)
+        page.wait_for_timeout(200)
+    raise AssertionError(f"{wanted} is nowhere")
+
+
+def test_run_all_shows_the_panels_and_their_sliders_work(notebook):
+    page = notebook(CHAPTER)
+    page.locator("nav.kd-nav .kd-home").last.wait_for(timeout=180_000)  # the footer, which is the last to run
+    digit = page.get_by_role("slider", name="digit", exact=True)
+    panel = scroll_to(page, page.locator(".kdlab-panel", has=digit))
+    image = panel.locator("[data-kdlab=figure] img")
+    image.wait_for(timeout=120_000)
+    before = image.get_attribute("alt")
+    assert before.startswith("Bars of probability per class; the three largest of each. teacher: ")
+    panel.get_by_role("slider", name="T", exact=True).focus()
+    page.keyboard.press("Home")
+    changed = "before => [...document.querySelectorAll('[data-kdlab=figure] img')].some(e => e.alt.includes('teacher:') && e.alt !== before)"
+    page.wait_for_function(changed, arg=before, timeout=60_000)
+    assert page.get_by_text("Copy a link to these values").count() == 0  # there is no URL to send
+    scroll_to(page, page.get_by_text("largest difference to kdlab.softmax"))
+    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+
+
+def test_widget_callbacks_run_in_the_kernels_own_thread_and_a_readers_pyplot_is_whole(notebook, wait):
+    page = notebook("own")
+    found = settings(page)["schema"]["properties"]["commsOverSubshells"]
+    assert found["default"] == "disabled"
+    slider = page.get_by_role("slider")
+    slider.wait_for(timeout=60_000)
+    page.get_by_text("3 bars").last.wait_for(timeout=60_000)
+    slider.focus()
+    for bars in (4, 5, 6, 7, 8):
+        page.keyboard.press("ArrowRight")
+        page.get_by_text(f"{bars} bars").last.wait_for(timeout=60_000)
+        images = page.locator(".jp-OutputArea-output img")
+        assert wait(lambda: images.count() == 1, 30), images.evaluate_all(
+            "all => all.map(e => e.outerHTML.slice(0, 200))"
+        )
+    size = images.evaluate("e => [e.naturalWidth, e.naturalHeight]")
+    assert size[0] > 250
+    assert size[1] > 120

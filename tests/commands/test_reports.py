@@ -1,0 +1,105 @@
+"""What a run reports beside its numbers: pairs over seeds, classes, wrong images, chance, commands to go on with."""
+
+import json
+import re
+import shlex
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from kdlab.commands.command_line import main
+from kdlab.commands.run_command import _again
+
+layers = keras.layers
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with class folders of 20 images 4×4 each; those of "b" and "c" are alike."""
+    rng = np.random.default_rng(0)
+    for name, level in {"a": 30, "b": 200, "c": 200}.items():
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(level - 20, level + 20, (4, 4)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / "cache"))
+    head = layers.Dense(3)
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.GlobalAveragePooling2D(), head])
+    head.set_weights([np.array([[-20.0, 20.0, 19.9]]), np.array([9.0, -9.0, -9.0])])
+    model.save("teacher.keras")
+    return tmp_path
+
+
+def test_pairs_over_seeds_give_one_verdict_and_the_report_names_classes_and_images(folder, capsys):
+    line = ["distill", "--data", "images", "--teacher", "teacher.keras", "--student", "mlp", "--epochs", "2"]
+    splits = ["--test-split", "0.4", "--validation-split", "0.25"]
+    assert main([*line, *splits, "--seeds", "3", "--seed", "5", "--out", "student.keras", "--quiet"]) == 0
+    found = json.loads((folder / "student.json").read_text("utf-8"))
+    assert found["data"]["samples"] == {"train": 27, "validation": 9, "test": 24}
+    assert (found["settings"]["test_split"], found["settings"]["validation_split"]) == (0.4, 0.25)
+    pairs = found["pairs"]
+    teacher, alone, distilled = found["models"]
+    assert len(pairs["alone"]) == len(pairs["distilled"]) == 3
+    assert (pairs["alone"][0], pairs["distilled"][0]) == (alone["test_accuracy"], distilled["test_accuracy"])
+    differences = np.subtract(pairs["distilled"], pairs["alone"])
+    assert pairs["difference"]["mean"] == pytest.approx(differences.mean())
+    assert "over 3 pairs, one a seed" in found["sentence"]
+    # The same images for all: of seed 6 alone come the same two students as in the pairs.
+    names = ["student.alone.keras", "student.json", "student.keras", "student.md"]
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(("s", "."))) == names
+
+    assert teacher["confusion"] == [[8, 0, 0], [0, 8, 0], [0, 8, 0]]
+    assert teacher["recall"][2]["mean"] == 0
+    assert set(teacher["accuracies"]) == {"training", "validation"}
+    assert teacher["accuracies"]["training"] == pytest.approx(2 / 3)
+    assert {wrong["class"] for wrong in teacher["wrong"]} == {2}
+    assert all((folder / "images" / wrong["name"]).is_file() for wrong in teacher["wrong"])
+    page = (folder / "student.md").read_text("utf-8")
+    assert "Recall per class:" in page
+    assert re.search(r"- `c/\d+\.png`: c, taken for [ab]", page)
+    assert "| training accuracy | validation accuracy |" in page
+
+
+def test_a_student_at_chance_is_named_with_a_command_that_goes_further(folder, capsys):
+    line = ["train", "--data", "images", "--model", "mlp", "--epochs", "1", "--learning-rate", "1e-9"]
+    assert main([*line, "--out", "model.keras", "--quiet"]) == 0
+    (note,) = (note for note in json.loads((folder / "model.json").read_text("utf-8"))["notes"] if "chance" in note)
+    assert note.startswith("The model stands at chance (")
+    again = shlex.split(note.partition("may help: ")[2])
+    assert again[0] == "kdlab"
+    again[again.index("--epochs") + 1] = "1"
+    assert main(again[1:]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "dropped", "changed", "wanted"),
+    [
+        ("kdlab train --epochs 3 --out a.keras", (), {"epochs": 9}, "kdlab train --out a.keras --epochs 9"),
+        (
+            "kdlab sweep --alphas=0,1 --seeds 3 --out 'a b.csv'",
+            ("alphas", "seeds"),
+            {"out": "s.keras"},
+            "kdlab sweep --out s.keras",
+        ),
+        (
+            "kdlab train --batch-size 8 --force --data d",
+            (),
+            {"batch_size": 4, "force": None},
+            "kdlab train --data d --batch-size 4 --force",
+        ),
+    ],
+)
+def test_a_command_again_with_other_options(line, dropped, changed, wanted):
+    assert _again(line, *dropped, **changed) == wanted
+
+
+def test_the_width_of_a_small_cnn(folder):
+    line = ["train", "--data", "images", "--epochs", "1", "--image-size", "8", "--quiet"]
+    for width, channels in (("0.125", [3, 4, 8, 16]), ("2", [48, 64, 128, 256])):
+        assert main([*line, "--model", "small-cnn", "--width", width, "--out", f"w{width}.keras"]) == 0
+        model = keras.saving.load_model(f"w{width}.keras")
+        assert [layer.filters for layer in model.layers if isinstance(layer, layers.Conv2D)] == channels
+    assert main([*line, "--model", "mlp", "--width", "0.5", "--out", "m.keras"]) == 2

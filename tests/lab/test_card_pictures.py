@@ -1,0 +1,28 @@
+"""The home page's pictures are those that the script draws, and show what their words say."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from kdlab.lab import card_pictures
+from kdlab.lab.pages import notebooks_folder
+
+
+def test_the_stored_pictures_are_the_ones_that_are_drawn():
+    drawn = card_pictures.draw()
+    folder = notebooks_folder() / "images"
+    assert set(drawn) | {"response", "temperature"} == {path.stem for path in folder.glob("*.png")}
+    for name, content in drawn.items():
+        now, stored = (
+            np.asarray(Image.open(file).convert("L"), float) for file in (io.BytesIO(content), folder / f"{name}.png")
+        )
+        assert now.shape == stored.shape
+        assert np.abs(now - stored).mean() < 8, name  # fonts and training differ a little by machine
+
+
+def test_the_three_looks_a_little_like_an_eight():
+    label = card_pictures._three().get_label()
+    assert "hard label: 3 1" in label
+    assert "the teacher at T = 4: 3 0." in label
+    assert ", 8 0." in label.split("the teacher")[1]
