@@ -87,7 +87,7 @@ def test_students_of_nuclei_are_watched_and_stopped(lab_page):
     panel = lab_page.panel("convolutional")
     panel.get_by_role("button", name="Train three students of each kind").click()
     lab_page.page.wait_for_function(
-        "labPanel('convolutional').querySelector('[data-kdlab=state] p').innerText.match(/^[1-9]\\\\d* of 135/)",
+        "labPanel('convolutional').querySelector('[data-kdlab=state] p').innerText.match(/^[1-9]\\d* of 135/)",
         timeout=120_000,
     )
     panel.get_by_role("button", name="Stop").click()
