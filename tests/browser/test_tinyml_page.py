@@ -16,6 +16,7 @@ def panel(page, function):
 
 def at_rest(page, one):
     one.scroll_into_view_if_needed()
+    one.locator(":is([data-kdlab=figure], table, pre)").first.wait_for(state="attached", timeout=120_000)
     page.wait_for_timeout(500)
     page.wait_for_function(f"!{STATES}.some(s => ['computing', 'waiting'].includes(s))", timeout=120_000)
 
