@@ -1,5 +1,6 @@
 """The server: what it refuses, what it says, and that it leaves nothing behind."""
 
+import ipaddress
 import json
 import re
 import signal
@@ -11,7 +12,9 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
+from urllib.parse import urlsplit
 
+import numpy as np
 import psutil
 import pytest
 
@@ -357,6 +360,29 @@ def test_places_are_counted_while_kernels_start(start_server):
     with ThreadPoolExecutor() as pool:
         statuses = [status for status, _ in pool.map(get, [server.page(HOME)] * 8)]
     assert sorted(statuses) == [200] * 3 + [503] * 5
+    server.stop()
+
+
+def test_pages_that_come_and_go_leave_nothing_behind(start_server, wait, tmp_path):
+    server = start_server("--port", "8955", environment={"TMPDIR": str(tmp_path)})
+    process, seen = psutil.Process(server.process.pid), []
+    for _ in range(9):
+        page = get(server.page(HOME))[1]
+        kernel = re.search(r'"kernelId": "([^"]+)"', page)[1]
+        assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
+        assert wait(lambda: server.kernels() == 0, 20)
+        files = len([path for path in tmp_path.rglob("*") if path.is_file()])
+        statuses = [child.status() for child in process.children(recursive=True)]
+        seen.append((process.num_fds(), process.num_threads(), files, len(statuses), statuses.count("zombie")))
+    assert np.all(np.array(seen[-1]) <= seen[4]), seen
+    server.stop()
+
+
+def test_other_machines_are_told_an_address_that_works(start_server):
+    server = start_server("--port", "8953", "--ip", "0.0.0.0", "--token", "a b")
+    address = re.search(r"From other machines: (\S+)", "".join(server.output))[1]
+    ipaddress.ip_address(urlsplit(address).hostname)
+    assert "kd-card" in get(address)[1]
     server.stop()
 
 
