@@ -9,7 +9,7 @@ NAME = "03_feature_based_kd"
 
 def means(words):
     """The mean accuracies that the dots of a panel have, kind by kind."""
-    return {name: float(mean) for name, mean in re.findall(r"([\w ]+): mean ([−\-\d.]+)", words)}
+    return {name.strip(): float(mean) for name, mean in re.findall(r"([\w ]+): mean ([−\-\d.]+)", words)}
 
 
 def choose(lab_page, panel, control, text):
