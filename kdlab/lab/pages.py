@@ -50,7 +50,7 @@ CHAPTERS = (
         "04_medical_imaging",
         "Medical imaging",
         "Real tissue under the microscope: a student of a thirtieth of the size, judged as a clinic would, and what flatters it.",
-        45,
+        60,
     ),
     Page(
         "05_tinyml_export",
