@@ -105,7 +105,7 @@ def test_an_image_of_another_site_starts_no_kernel_and_its_link_works(start_serv
             page.goto(elsewhere)
         assert server.kernels() == 0
         page.get_by_role("link", name="there").click()
-        page.wait_for_selector(".kd-panel", timeout=60_000)
+        page.wait_for_selector(".kdlab-panel", timeout=60_000)
         assert server.kernels() == 1
         page.close(run_before_unload=True)
     finally:
@@ -249,7 +249,7 @@ def test_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, ha
     page.set_default_timeout(120_000)
     try:
         page.goto(server.page(PAGE))
-        page.wait_for_selector(".kd-panel")
+        page.wait_for_selector(".kdlab-panel")
         page.wait_for_timeout(5000)  # by then it has looked, and found its kernel
         assert page.locator("#kd-lost").count() == 0
         if happens == "killed":
@@ -265,7 +265,7 @@ def test_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, ha
         page.wait_for_selector(f'#kd-lost:has-text("{said}")', timeout=10_000)
         if happens in ("killed", "culled"):
             page.get_by_role("button", name="Reload").click()
-            page.wait_for_selector(".kd-panel")
+            page.wait_for_selector(".kdlab-panel")
             assert page.locator("#kd-lost").count() == 0
         elif happens == "stuck":
             psutil.Process(server.process.pid).resume()
@@ -346,7 +346,7 @@ def test_beyond_the_last_place_a_page_says_so_and_opens_when_somebody_leaves(sta
         assert late.title() == "All places are taken"
         assert server.kernels() == 2
         page.close(run_before_unload=True)
-        late.wait_for_selector(".kd-panel")
+        late.wait_for_selector(".kdlab-panel")
         assert late.url.endswith("?T=4")
     finally:
         first.close()
@@ -391,7 +391,7 @@ def test_a_kernel_that_nobody_is_connected_to_ends(start_server, browser, wait):
     page = browser.new_page()
     page.set_default_timeout(120_000)
     page.goto(server.page(PAGE))
-    page.wait_for_selector(".kd-panel")
+    page.wait_for_selector(".kdlab-panel")
     assert len(open_pages(server, PAGE, HOME)) == 3
     assert wait(lambda: server.kernels() == 1, 20)
     page.wait_for_timeout(5000)
