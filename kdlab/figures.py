@@ -32,19 +32,23 @@ __all__ = [
     "bars",
     "curves",
     "diagram",
+    "field",
     "images",
     "keeping",
     "landscape",
     "learning",
+    "masks",
     "matrices",
     "matrix",
     "memory",
+    "overlays",
     "pixels",
     "plane",
     "png",
     "ranges",
     "regions",
     "reliability",
+    "roc",
     "rounding",
     "strip",
     "students",
@@ -850,4 +854,117 @@ def plane(points, labels):
         pad = 0.05 * np.array([right - left, top - bottom])
         grid[0].set(xlim=(left - pad[0], right + pad[0]), ylim=(bottom - pad[1], top + pad[1]))
     figure.set_label(f"{len(labels)} samples in one plane, each drawn as its class: " + "; ".join(points) + ".")
+    return figure
+
+
+def field(image, bands, title=""):
+    """Draw a field of view (H, W, 3), uint8, with its ``bands``, (first row, end, what for), named on the picture."""
+    tall, wide = image.shape[:2]
+    with _STYLING, rc_context(STYLE):
+        figure, (axes,) = _figure(5.2)
+        axes.imshow(image[:: max(tall // 750, 1), :: max(wide // 750, 1)], extent=(0, wide, tall, 0))
+        for top, end, name in bands:
+            box = {"facecolor": {"train": BLUE, "validation": "#8a5a00"}.get(name, BLACK), "edgecolor": "white"}
+            axes.axhline(end, color="white", linewidth=3)
+            axes.axhline(end, color=BLACK, linewidth=1, linestyle="--")
+            axes.text(0.02 * wide, (top + end) / 2, name, va="center", fontsize=10, color="white", bbox=box)
+        axes.set(xticks=(), yticks=(), title=title)
+        axes.spines[:].set_visible(False)
+    words = "; ".join(f"rows {top} to {end}: {name}" for top, end, name in bands)
+    figure.set_label(f"{title or 'A field of view'}, {wide} by {tall} pixels, in bands. {words}.")
+    return figure
+
+
+@_kept
+def roc(kinds, points=None, title=""):
+    """Draw ROC curves: ``kinds`` is {name: (false positive rates, sensitivities)}, ``points`` {name: one of each} to mark."""
+    figure, (axes,) = _figure(4.2)
+    style = list(zip(kinds, (BLACK, *COLOURS), ("-", *DASHES), ("P", *MARKERS), strict=False))
+    lines = [axes.plot([], [], color=c, linestyle=dash, linewidth=2, label=" ")[0] for _, c, dash, _ in style]
+    dots = [axes.plot([], [], m, color=c, markersize=11, markeredgecolor="white")[0] for _, c, _, m in style]
+    axes.plot([0, 1], [0, 1], color="#7a8794", linewidth=1, linestyle="--")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 − specificity", ylabel="sensitivity")
+    axes.grid(color="#e4e8ec")
+    legend, heading = axes.legend(loc="lower right"), axes.set_title(" ")
+    figure.moving = [*lines, *dots]
+
+    def update(kinds, points=None, title=""):
+        words = []
+        for line, dot, (name, (x, y)) in zip(lines, dots, kinds.items(), strict=True):
+            line.set_data(x, y)
+            at = (points or {}).get(name)
+            dot.set_data(*([[], []] if at is None else [[at[0]], [at[1]]]))
+            marked = "" if at is None else f", marked at sensitivity {at[1]:.3f}, specificity {1 - at[0]:.3f}"
+            words.append(f"{name}{marked}")
+        _set_texts(figure, [*legend.get_texts(), heading], [*kinds, title or " "])
+        figure.set_label(f"{title or 'ROC curves'}: sensitivity against 1 − specificity. {'; '.join(words)}.")
+
+    return figure, update
+
+
+def overlays(pictures, maps, titles, title=""):
+    """Draw pictures (N, H, W, 3) with ``maps`` (N, H, W) of 0 to 1 over them, None for the picture alone, each titled below.
+
+    Colour and two contour lines, at a third and at two thirds, say where a map is large.
+    """
+    across = min(len(titles), 2 if _NARROW.get() else 4)
+    down = -(-len(titles) // across)
+    with _STYLING, rc_context(STYLE):
+        figure = Figure(figsize=(6.4, (3.3 if across == 2 else 2.1) * down + 0.3))
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(down, across, squeeze=False).ravel()
+        for axes in grid:
+            axes.set(xticks=(), yticks=())
+            axes.spines[:].set_visible(False)
+        for axes, picture, over, below in zip(grid, pictures, maps, titles, strict=False):
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+            if over is not None and np.any(over):
+                axes.imshow(over, cmap="cividis", vmin=0, vmax=1, alpha=0.45)
+                axes.contour(over, [1 / 3, 2 / 3], colors=["white", BLACK], linewidths=1.2)
+            axes.set_xlabel(below, fontsize=9)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
+    words = []
+    for over, below in zip(maps, titles, strict=True):
+        where = ""
+        if over is not None and np.any(over):
+            row, column = np.unravel_index(np.argmax(over), np.shape(over))
+            where = f", strongest at row {row}, column {column}"
+        words.append(str(below).replace("\n", " ") + where)
+    figure.set_label(f"{title or 'Pictures with maps'}: {'; '.join(words)}.")
+    return figure
+
+
+def masks(image, maps, names, title=""):
+    """Draw a picture (H, W, 3) and beside it ``maps``, {title: (h, w)} of whole numbers, 0 for nothing and k for names[k − 1]."""
+    panels = [("picture", None), *maps.items()]
+    across = min(len(panels), 2 if _NARROW.get() else 5)
+    down = -(-len(panels) // across)
+    paint = np.array([[248, 249, 251], [0, 114, 178], [230, 159, 0], [61, 61, 61], [179, 89, 154]], np.uint8)
+    with _STYLING, rc_context(STYLE):
+        figure = Figure(figsize=(6.4, (3.3 if across == 2 else 1.75) * down + 0.7))
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(down, across, squeeze=False).ravel()
+        for axes in grid:
+            axes.set(xticks=(), yticks=())
+            axes.spines[:].set_visible(False)
+        for axes, (below, classes) in zip(grid, panels, strict=False):
+            if classes is None:
+                axes.imshow(image)
+            else:
+                axes.imshow(paint[classes])
+                for c, dash in zip(range(1, len(names) + 1), ("-", "--", ":"), strict=False):
+                    if np.any(classes == c):
+                        axes.contour(classes == c, [0.5], colors=BLACK, linewidths=0.8, linestyles=[dash])
+            axes.set_xlabel(below, fontsize=9)
+        shown = [
+            Rectangle((0, 0), 1, 1, facecolor=paint[k] / 255, edgecolor=BLACK, linestyle=dash, label=name)
+            for k, (name, dash) in enumerate(zip(names, ("-", "--", ":"), strict=False), 1)
+        ]
+        figure.legend(handles=shown, loc="outside lower left", ncols=2 if _NARROW.get() else 3)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
+    shares = [
+        f"{below}: " + ", ".join(f"{name} {np.mean(classes == k):.1%}" for k, name in enumerate(names, 1))
+        for below, classes in maps.items()
+    ]
+    figure.set_label(f"{title or 'Masks'}, shares of the pixels. {'; '.join(shares)}.")
     return figure

@@ -14,7 +14,7 @@ from .transfer_set import over_batches
 __all__ = ["Inputs", "adapt", "explain_chance", "guess_pixel_range", "judge", "take_softmax_off"]
 
 RANGES = ((0.0, 255.0), (-1.0, 1.0), (0.0, 1.0))
-MOST_JUDGED = 500  # samples: enough to tell knowing from guessing
+ENOUGH, MOST_JUDGED = 100, 500  # samples that tell knowing from guessing, and that are looked at
 
 
 class Inputs(NamedTuple):
@@ -102,11 +102,19 @@ def adapt(model, inputs):
 
 
 def judge(model, *splits):
-    """Return the classes that ``model`` names and the labels of at most 500 labelled samples of the first split that has any."""
-    split = next(split for split in splits if (split.y >= 0).any())
-    rows = np.flatnonzero(split.y >= 0)
-    rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST_JUDGED])
-    return _logits(model, split.x[rows]).argmax(axis=1), split.y[rows]
+    """Return the classes that ``model`` names and the labels, of labelled samples of these splits.
+
+    Of each there are at most as many as 500 lack: few validation samples are joined by training samples, for two or ten
+    cannot tell knowing from guessing.
+    """
+    named, labels, rng = [], [], np.random.default_rng(0)
+    for split in splits:
+        rows = rng.permutation(np.flatnonzero(split.y >= 0))[: MOST_JUDGED - sum(map(len, labels))]
+        if len(rows) and sum(map(len, labels)) < ENOUGH:
+            rows = np.sort(rows)
+            named.append(_logits(model, split.x[rows]).argmax(axis=1))
+            labels.append(split.y[rows])
+    return np.concatenate(named), np.concatenate(labels)
 
 
 def explain_chance(model, inputs, class_names, *splits):
@@ -123,14 +131,16 @@ def explain_chance(model, inputs, class_names, *splits):
             order = _best_order(named, labels, len(class_names))
             for classes in (None, order):
                 found = named if classes is None else np.argsort(classes)[named]
-                # Of equals the simplest: an order is chosen on these very samples, so it must be much better.
+                # Of equals the simplest.
                 cost = (
                     0.15 * (classes is not None)
                     + 0.05 * (bgr != inputs.bgr)
                     + 0.02 * (pixel_range != inputs.pixel_range)
                 )
                 score = balanced_accuracy(found, labels)
-                if not at_chance(found, labels):
+                # An order of classes is chosen on these very samples: even a guesser gains by it.
+                knows = score > (1 + 1 / len(class_names)) / 2 if classes else not at_chance(found, labels)
+                if knows:
                     tried.append((score - cost, score, Inputs(pixel_range, bgr, classes)))
     if not tried:
         return ""

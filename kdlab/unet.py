@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .backend import keras, tf
-from .checks import check_count, check_temperature, check_training_temperature
+from .checks import check_alpha, check_count, check_training_temperature
 from .datasets.nuclei import CLASS_NAMES, views
 from .segmentation import SIDE, dice, named_classes, overlaps
 
@@ -137,11 +137,11 @@ class UNetTrainer:
         self._start = [variable.numpy() for variable in self._optimizer.variables]
         self._run = tf.function(self._run)
 
-    def train(self, temperature=2.0, alpha=1.0, labelled=None, seeds=1, progress=None, stop=None):
-        """Train ``seeds`` students, one after another, with L = Dice(y) + α·T²·BCE(σ(z_t/T), σ(z_s/T)).
+    def train(self, temperature=2.0, alpha=0.5, labelled=None, seeds=1, progress=None, stop=None):
+        """Train ``seeds`` students, one after another, L = (1 − α)·Dice(y) + α·T²·BCE(σ(z_t/T), σ(z_s/T)).
 
-        ``temperature`` is above 0 and ``alpha`` at least 0; at 0 the student learns from the labels alone. Of so many
-        tiles as ``labelled`` (None: all) the labels count: Dice is of these, the teacher's term of all tiles.
+        ``temperature`` is above 0 and ``alpha`` from 0, the labels alone, to 1, the teacher alone. Of so many tiles as
+        ``labelled`` (None: all) the labels count: Dice is of these, the teacher's term of all tiles.
 
         After each point ``progress(done, total, result)`` is called with the points of all seeds; then ``stop()`` is
         asked, and where it says true the training ends with what it has. Returns the ``UNetResult``; raises ValueError
@@ -149,7 +149,7 @@ class UNetTrainer:
         """
         temperature, alpha, seeds = (
             check_training_temperature(temperature),
-            _check_weight(alpha),
+            check_alpha(alpha),
             check_count(seeds, "seeds"),
         )
         result = UNetResult(*np.full((2, seeds, self.points), np.nan))
@@ -200,14 +200,9 @@ class UNetTrainer:
             x, masks, teacher = (tf.gather(kept, index) for kept in self._kept)
             with tf.GradientTape() as tape:
                 z = self._model(x, training=True)
-                loss = dice_loss(z, masks, tf.gather(labelled, index))
+                loss = (1 - alpha) * dice_loss(z, masks, tf.gather(labelled, index))
                 loss += alpha * soft_binary_cross_entropy(z, teacher, temperature)
             variables = self._model.trainable_variables
             self._optimizer.apply(tape.gradient(loss, variables), variables)
             total += loss
         return total / tf.cast(tf.shape(order)[0], tf.float32)
-
-
-def _check_weight(alpha):
-    """Return ``alpha`` as a float; ValueError unless it is 0 or a finite number above it."""
-    return 0.0 if not isinstance(alpha, bool) and alpha == 0 else check_temperature(alpha, "alpha")

@@ -51,6 +51,8 @@ TABLES = {
     name: np.eye(3) * k / 3 for k, name in enumerate(("untrained", "alone", "answers only", "answers and features"))
 }
 ROWS, POINTS = ["hidden 1", "hidden 2", "logits"], np.random.default_rng(1).normal(size=(30, 2))
+TISSUE = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+CLASSES = np.repeat(np.arange(4, dtype=np.uint8), 8)[:, None].repeat(32, axis=1)
 ONCE = {
     "bars": lambda: figures.bars({"hard label": [0, 1, 0], "T = 1": [0.1, 0.7, 0.2]}, title="A digit"),
     "strip": lambda: figures.strip({"alone": [0.8, 0.82, 0.79], "distilled": [0.85, 0.88, 0.9]}, reference=("teacher", 0.95)),
@@ -66,6 +68,10 @@ ONCE = {
     "ties": lambda: figures.ties([("hidden_1", "hidden_2"), ("hidden_2", "hidden_2")]),
     "matrices": lambda: figures.matrices(TABLES, ROWS, ["1", "2", "logits"], "teacher’s layer", "student’s layer", [(1, 0)]),
     "plane": lambda: figures.plane({name: POINTS + k for k, name in enumerate(TABLES)}, np.arange(30) % 10),
+    "field": lambda: figures.field(TISSUE, [(0, 20, "train"), (20, 60, "test")], "Tissue"),
+    "roc": lambda: figures.roc({"teacher, AUC 0.9": ([0, 0.2, 1], [0, 0.8, 1])}, {"teacher, AUC 0.9": (0.2, 0.8)}, "One class"),
+    "overlays": lambda: figures.overlays([TISSUE] * 3, [None, disc(0.3), disc(0.2)], ["nucleus", "teacher:\na", "student:\nb"]),
+    "masks": lambda: figures.masks(TISSUE, {"labels": CLASSES, "teacher": CLASSES.T}, ["inflammatory", "connective", "other"]),
 }  # fmt: skip
 
 
@@ -583,6 +589,30 @@ def test_narrow_pictures_of_two_axes_have_them_below_each_other():
 @pytest.mark.parametrize("make", ONCE.values(), ids=ONCE)
 def test_every_picture_has_words(make):
     assert re.fullmatch(r".{20,}[.]", make().get_label(), re.DOTALL)
+
+
+def test_a_roc_has_its_curves_and_marks_and_loses_marks_that_are_not_given():
+    curves = {"a": ([0, 0.1, 1], [0, 0.7, 1]), "b": ([0, 0.5, 1], [0, 0.6, 1])}
+    with keeping({}):
+        for marks in ({"a": (0.1, 0.7), "b": (0.5, 0.6)}, {"b": (0.25, 0.3)}):
+            figure = figures.roc(curves, marks)
+            first, second, *dots = [line.get_xydata().tolist() for line in figure.moving]
+            assert [first, second] == [[list(p) for p in zip(*xy, strict=True)] for xy in curves.values()]
+            assert [[tuple(p) for p in dot] for dot in dots] == [[marks[n]] if n in marks else [] for n in curves]
+    assert "b, marked at sensitivity 0.300, specificity 0.750" in figure.get_label()
+
+
+def test_words_of_maps_and_masks_are_their_values():
+    heat = np.zeros((6, 6))
+    heat[4, 1] = 1
+    said = figures.overlays([TISSUE] * 3, [None, heat, 0 * heat], ["nucleus", "teacher", "student"]).get_label()
+    assert said.endswith("nucleus; teacher, strongest at row 4, column 1; student.")
+    half = CLASSES.copy()
+    half[:16] = 0
+    said = figures.masks(TISSUE, {"labels": CLASSES, "teacher": half}, ["x", "y", "z"]).get_label()
+    assert "labels: x 25.0%, y 25.0%, z 25.0%; teacher: x 0.0%, y 25.0%, z 25.0%." in said
+    bands = figures.field(TISSUE, [(0, 20, "train"), (20, 60, "test")])
+    assert {text.get_text(): text.get_position()[1] for text in bands.axes[0].texts} == {"train": 10, "test": 40}
 
 
 # ---- what cannot be drawn

@@ -149,7 +149,7 @@ def test_it_trains_what_its_loss_says_on_the_views_and_their_own_teacher_logits(
     def step(x, y, known):
         with tf.GradientTape() as tape:
             z = student(x, training=True)
-            loss = dice_loss(tf.boolean_mask(z, known), tf.boolean_mask(y, known))
+            loss = 0.3 * dice_loss(tf.boolean_mask(z, known), tf.boolean_mask(y, known))
             loss += 0.7 * soft_binary_cross_entropy(z, teacher(x, training=False), 3.0)
         optimizer.apply(tape.gradient(loss, student.trainable_variables), student.trainable_variables)
         return loss
@@ -200,6 +200,13 @@ def test_a_seed_fixes_a_run_and_without_weight_the_teacher_does_nothing(trainer)
     assert same(trainer.train(4.0, 0.5).students[0], distilled[0])
 
 
+def test_at_full_weight_the_labels_do_nothing(trainer, tiles, teacher):
+    other = replace(tiles[0], classes=np.zeros_like(tiles[0].classes))
+    unlabelled = UNetTrainer(teacher, 2, other, tiles[1], points=2, steps=3, batch_size=4)
+    assert same(trainer.train(2.0, 1.0).students[0], unlabelled.train(2.0, 1.0).students[0])
+    assert not same(trainer.train(2.0, 0.9).students[0], unlabelled.train(2.0, 0.9).students[0])
+
+
 def test_a_stop_keeps_what_there_is(trainer):
     done = []
     found = trainer.train(seeds=3, progress=lambda count, *_: done.append(count), stop=lambda: len(done) == 3)
@@ -219,7 +226,8 @@ def test_kept_logits_are_the_teachers_of_each_view_and_batches_do_not_matter(tra
     ("call", "message"),
     [
         (lambda t: t.train(temperature=0), "temperature must be a finite number above 0, got 0"),
-        (lambda t: t.train(alpha=-1), "alpha must be a finite number above 0, got -1"),
+        (lambda t: t.train(alpha=-1), "alpha must be a number from 0 to 1, got -1"),
+        (lambda t: t.train(alpha=1.5), "alpha must be a number from 0 to 1, got 1.5"),
         (lambda t: t.train(labelled=4), "labelled must be a whole number from 1 to 3, got 4"),
         (lambda t: t.train(seeds=0), "seeds must be a whole number of at least 1, got 0"),
         (lambda t: unet.unet(0), "width must be a whole number of at least 1, got 0"),

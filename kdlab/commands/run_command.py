@@ -350,10 +350,13 @@ class _Command:
         for file in options.teacher:
             self.add_notes(*teacher_notes(file, data, options.data))
             self.display.note(f"Judging {file}")
-            # What the model says of itself is known once it is open.
-            said = models.build(file, data).foreign.pixel_range
-            inputs = Inputs(options.pixel_range or said, options.colour_order == "bgr", self._teacher_classes())
+            inputs = None
+            if options.pixel_range or options.colour_order == "bgr" or options.teacher_classes:
+                # What the model says of its pixels is known once it is open.
+                pixel_range = options.pixel_range or models.build(file, data).foreign.pixel_range
+                inputs = Inputs(pixel_range, options.colour_order == "bgr", self._teacher_classes())
             teacher = self.model(file, inputs=inputs)
+            inputs = teacher.foreign
             named, labels = judge(teacher, data.validation, data.train)
             self.teacher_inputs[file] = inputs._asdict()
             if at_chance(named, labels):

@@ -16,7 +16,9 @@ from .downloads import fetch_kaggle
 from .splits import divide
 from .stored_images import StoredImages, to_float
 
-__all__ = ["load_brain_tumor", "read_folder"]
+__all__ = ["brain_tumor_folder", "load_brain_tumor", "read_folder"]
+
+BRAIN_TUMOR = "navoneel/brain-mri-images-for-brain-tumor-detection"
 
 
 def read_folder(
@@ -99,17 +101,21 @@ def _names(files, rows, path):
     return tuple(str(files[row].path.relative_to(path)) for row in rows)
 
 
+def brain_tumor_folder():
+    """Return the folder of that set, with a folder for each class, downloaded the first time; OSError where it fails."""
+    path = fetch_kaggle(BRAIN_TUMOR, "brain-tumor", "folders 'yes' and 'no'")
+    inner = path / "brain_tumor_dataset"  # Kaggle's archive holds both folders twice
+    return inner if inner.is_dir() else path
+
+
 def load_brain_tumor(preparation="brain-mri", **options):
     """Return "Brain MRI Images for Brain Tumor Detection" from Kaggle, 253 images, classes "no" and "yes".
 
     They are cut to the head unless ``preparation`` says otherwise. Options and errors as for ``read_folder``;
     OSError where the download fails.
     """
-    handle = "navoneel/brain-mri-images-for-brain-tumor-detection"
-    path = fetch_kaggle(handle, "brain-tumor", "folders 'yes' and 'no'")
-    inner = path / "brain_tumor_dataset"  # Kaggle's archive holds both folders twice
-    data = read_folder(inner if inner.is_dir() else path, preparation=preparation, **options)
-    return replace(data, source=f"Kaggle, {handle}: Navoneel Chakrabarty 2019", licence="none stated")
+    data = read_folder(brain_tumor_folder(), preparation=preparation, **options)
+    return replace(data, source=f"Kaggle, {BRAIN_TUMOR}: Navoneel Chakrabarty 2019", licence="none stated")
 
 
 load_brain_tumor.__signature__ = inspect.signature(partial(read_folder, None))

@@ -19,6 +19,7 @@ __all__ = [
     "fields",
     "load_nuclei",
     "regions",
+    "split_nuclei",
     "views",
 ]
 
@@ -112,6 +113,20 @@ def regions(field, size=32):
     return where
 
 
+def split_nuclei(field, size=32, split="region"):
+    """Return the split of every nucleus, as ``regions`` does, or where ``split`` is "random" the same names shuffled.
+
+    Nuclei without a split stay without. Raises ValueError for another ``split`` and as ``crops`` does.
+    """
+    if split not in ("region", "random"):
+        raise ValueError(f'split must be "region" or "random", got {split!r}')
+    where = regions(field, size)
+    if split == "random":
+        used = np.flatnonzero(where)
+        where[used] = np.random.default_rng(0).permutation(where[used])
+    return where
+
+
 def views(x):
     """Return the eight views of square images (…, height, width, channels): turned by quarters, and mirrored.
 
@@ -131,13 +146,8 @@ def load_nuclei(*, size=32, split="region"):
     but drawn at random, so that crops of the test split overlap those of the training split; only to show the leak.
     Raises ValueError for another ``split`` and for a ``size`` as ``crops`` does.
     """
-    if split not in ("region", "random"):
-        raise ValueError(f'split must be "region" or "random", got {split!r}')
     field = fields()["nest"]
-    where, x = regions(field, size), crops(field, size)
-    if split == "random":
-        used = np.flatnonzero(where)
-        where[used] = np.random.default_rng(0).permutation(where[used])
+    where, x = split_nuclei(field, size, split), crops(field, size)
     leaks = ("The split is random: crops of the test split overlap those of the training split.",)
     return Dataset(
         **{name: Split(x[where == name], field.y[where == name]) for name in SPLITS},

@@ -1,169 +1,117 @@
-"""Chapter 4's view: panels over the nuclei, their teacher and students, each with a thread of its own."""
+"""What chapter 4's cells call: speeds, scans from a folder, and what trained networks come to, as tables and figures."""
 
-import uuid
+from pathlib import Path
 
-import traitlets
+import numpy as np
 
-from ..checks import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
-from . import medical_images, medical_state, segmentation
-from .medical_figures import chance
-from .medical_state import DEFAULTS, MedicalState
-from .panel import WorkingPanel, choice_rule, fraction_rule, module, positive_rule
+from .. import figures
+from ..clinical import auc, bootstrap_interval, sensitivity, specificity
+from ..evaluation import paired_difference, wilson_interval
+from ..softening import softmax
+from .controls import points, table, verdict
 
-__all__ = ["Chapter"]
+__all__ = ["NO_SCANS", "dice_curves", "dice_verdicts", "judged", "on_test", "scan_folder", "speed", "with_random_top"]
 
-MOST_SAMPLES = 1_000_000
-# The accuracies of a published teacher and student, and as many images as the whole set has.
-CHANCE = {"samples": 253, "first": 0.8999, "second": 0.8956}
-
-
-class MedicalPanel(WorkingPanel):
-    """One panel of the chapter; ``trained`` counts the trainings that came to their end."""
-
-    _esm = module("features_drawing.js", "medical_drawing.js", "medical.js")
-
-    classes = traitlets.List().tag(sync=True)
-    epochs = traitlets.Int().tag(sync=True)
-    seeds = traitlets.Int().tag(sync=True)
-    nuclei = traitlets.Dict().tag(sync=True)
-    slide = traitlets.Dict().tag(sync=True)
-    bounds = traitlets.Dict().tag(sync=True)
-    trained = traitlets.Int().tag(sync=True)
+NO_SCANS = (
+    "There are no scans yet: download “Brain MRI Images for Brain Tumor Detection” from "
+    "kaggle.com/datasets/navoneel/brain-mri-images-for-brain-tumor-detection and type the folder that holds yes and no, "
+    "or type brain-tumor to let this page download it."
+)
+SECONDS = 0.4  # that each speed is measured for
 
 
-class Chapter:
-    """The panels of chapter 4."""
+def speed(network, x):
+    """Return a network's multiply-adds for an image, and milliseconds (median) alone and in a batch of 32."""
+    from ..backend import tf
+    from ..export.convert import multiply_adds
+    from ..timing import time_per_example
 
-    def __init__(self):
-        self.state = MedicalState()
-        self._interested = []
-        classes = self.state.data.class_names
-        self._shared = {
-            "page_id": uuid.uuid4().hex,
-            "rules": {
-                "temperature": positive_rule("T", DEFAULTS["temperature"], LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
-                "alpha": fraction_rule("alpha", DEFAULTS["alpha"]),
-                "positive": choice_rule("positive", classes, classes[-1]),
-                "threshold": fraction_rule("threshold", 0.5),
-                "samples": {
-                    "key": "n",
-                    "kind": "integer",
-                    "min": 2,
-                    "max": MOST_SAMPLES,
-                    "accepts": f"a whole number from 2 to {MOST_SAMPLES:,}",
-                    "default": CHANCE["samples"],
-                },
-                "first": fraction_rule("first", CHANCE["first"]),
-                "second": fraction_rule("second", CHANCE["second"]),
-                **medical_images.RULES,
-                **segmentation.RULES,
-            },
-        }
+    run = tf.function(lambda images: network(images, training=False))
+    times = [1000 * time_per_example(lambda b: run(b).numpy(), x, batch, SECONDS).median for batch in (1, 32)]
+    return multiply_adds(network).total, *times
 
-    def images(self):
-        """Return the panel of what is seen: the slide with its regions, and nuclei of each class."""
-        panel = self._panel("images", slide=self.state.slide(), nuclei=self._nuclei(0))
 
-        def show(request):
-            panel.nuclei = self._nuclei(request["page"])
+def on_test(scores, ill, threshold):
+    """Return sensitivity, specificity and their sum less 1 at a ``threshold``, as words; scores and ``ill`` (N,)."""
+    threshold = float(np.clip(threshold, 0, 1))  # scikit-learn's highest is infinity: nothing is called positive
+    found, left = (f(scores, np.asarray(ill).astype(int), threshold) for f in (sensitivity, specificity))
+    return [f"{found:.3f}", f"{left:.3f}", f"{found + left - 1:.3f}"]
 
-        panel.work(show)
-        return panel
 
-    def cost(self):
-        """Return the panel of size and speed, measured when it is seen and at a press."""
-        panel = self._follower("cost")
+def with_random_top(model, last, seed=0):
+    """Return a copy of ``model`` with its weights up to the layer named ``last``, "" for none, and random ones above it."""
+    from ..backend import keras
 
-        def measure(request):
-            panel.result = self.state.cost(request.get("again", False))
+    keras.utils.set_random_seed(seed)
+    copy = keras.models.clone_model(model)
+    names = [layer.name for layer in model.layers]
+    for name in names[: names.index(last) + 1 if last else 0]:
+        copy.get_layer(name).set_weights(model.get_layer(name).get_weights())
+    return copy
 
-        panel.work(measure)
-        return panel
 
-    def training(self):
-        """Return the panel of T and alpha: every position trains students, with progress and a stop."""
-        panel = self._panel("training", epochs=medical_state.EPOCHS, seeds=medical_state.SEEDS)
+def scan_folder(text):
+    """Return the folder of scans that ``text`` names: a path, or "brain-tumor" for the one from Kaggle.
 
-        def train(request):
-            if request.get("stop"):
-                return
-            stopped, moved = (lambda: panel.request.get("stop", False)), (lambda: worker.superseded)
-            position = {name: request[name] for name in DEFAULTS}
-            if self.state.train(lambda result: panel.set_trait("result", result), stopped, moved, **position):
-                for other in self._interested:
-                    other.trained += 1
+    Raises ValueError for a path that is no folder, OSError where the download fails.
+    """
+    if text.strip() == "brain-tumor":
+        from ..datasets.image_folders import brain_tumor_folder
 
-        worker = panel.work(train)
-        return panel
+        return brain_tumor_folder()
+    path = Path(text.strip()).expanduser()
+    if not path.is_dir():
+        raise ValueError(
+            f"folder must be brain-tumor or the path of a folder with one folder of images per class, got {text!r}"
+        )
+    return path
 
-    def decision(self):
-        """Return the panel of the decision: confusion matrices, ROC, and a threshold to move."""
-        panel = self._follower("decision")
 
-        def decide(request):
-            class_index = self.state.data.class_names.index(request["positive"])
-            found = self.state.decide(class_index)
-            if found["position"] != panel.result.get("position"):
-                panel.result = found
-            panel.bounds = self.state.waver(class_index, request["threshold"])
+def judged(data, kinds):
+    """Return a table of networks on ``data.test``, of two classes, and the verdict on distilled − alone.
 
-        panel.work(decide)
-        return panel
+    ``kinds`` is {name: ``ConvolutionalResult``}; class 1 is the positive one. Numbers are of the first student of each.
+    """
+    x, y, rows = data.test.x, data.test.y, []
+    for name, result in kinds.items():
+        p = softmax(result.logits(x)[0].astype(np.float64))
+        right, scores = np.sum(p.argmax(axis=1) == y), p[:, 1]
+        share = "{:.1%} ({:.1%} to {:.1%})".format(right / len(y), *wilson_interval(int(right), len(y))[-2:])
+        area = bootstrap_interval("auc", scores, y, resamples=1000)
+        clinical = [f"{f(scores, y):.3f}" for f in (sensitivity, specificity)]
+        count = result.students[0].count_params()
+        rows.append([name, f"{count:,}", share, *clinical, f"{auc(scores, y):.3f} ({area.low:.3f} to {area.high:.3f})"])
+    majority = np.bincount(y).max() / len(y)
+    heads = ["network", "parameters", "accuracy (95 %)", "sensitivity", "specificity", "AUC (95 %)"]
+    caption = f"{len(y)} test scans; always answering the larger class would be right on {majority:.1%}"
+    gain = paired_difference(kinds["distilled"].test_accuracy, kinds["alone"].test_accuracy)
+    return table(rows, heads, caption), verdict(gain)
 
-    def calibration(self):
-        """Return the panel of reliability diagrams."""
-        panel = self._follower("calibration")
 
-        def look(request):
-            panel.result = self.state.calibration()
+def dice_curves(kinds):
+    """Return the figure of the validation Dice of U-Nets while they learn: ``kinds`` is {name: ``UNetResult``}."""
+    most = max(result.validation_dice.shape[1] for result in kinds.values())
+    series = {
+        f"{name}, student {seed + 1}": np.pad(row, (0, most - len(row)), constant_values=np.nan)
+        for name, result in kinds.items()
+        for seed, row in enumerate(result.validation_dice)
+    }
+    return figures.curves(np.arange(1, most + 1), series, xlabel="point", ylabel="Dice, validation tiles", log=False)
 
-        panel.work(look)
-        return panel
 
-    def look(self):
-        """Return the panel of where teacher and student look in a nucleus."""
-        return self._interest(medical_images.look_panel(self._shared, self.state))
+def dice_verdicts(kinds, tiles):
+    """Return a table of Dice on ``tiles`` by class, with intervals and the paired difference, distilled − alone."""
+    from ..datasets.nuclei import CLASS_NAMES
+    from ..segmentation import dice_differences, dice_intervals, overlaps
+    from ..unet import segment
 
-    def upload(self):
-        """Return the panel that answers an image of one's own."""
-        return self._interest(medical_images.upload_panel(self._shared, self.state))
-
-    def segmentation(self):
-        """Return the panel of masks: every pixel is given a class."""
-        return segmentation.segmentation_panel(self._shared)
-
-    def leakage(self):
-        """Return the panel of a random split beside one by region: trained at a press, with progress and a stop."""
-        panel = self._panel("leakage", epochs=medical_state.EPOCHS, seeds=medical_state.LEAK_SEEDS)
-
-        def train(request):
-            if not request.get("stop"):
-                self.state.leakage(lambda result: panel.set_trait("result", result), lambda: worker.superseded)
-
-        worker = panel.work(train)
-        return panel
-
-    def chance(self):
-        """Return the panel of two accuracies on a test set of some size."""
-        panel = self._panel("chance")
-
-        def reckon(request):
-            panel.result = chance(*(request[name] for name in CHANCE))
-
-        panel.work(reckon)
-        return panel
-
-    def _nuclei(self, page):
-        images = self.state.images(page)
-        return {"bytes": images.tobytes(), "side": images.shape[1], "page": page}
-
-    def _follower(self, name):
-        """Return a panel that looks again when a training ends."""
-        return self._interest(self._panel(name))
-
-    def _interest(self, panel):
-        self._interested.append(panel)
-        return panel
-
-    def _panel(self, name, **values):
-        return MedicalPanel(panel=name, **self._shared, classes=list(self.state.data.class_names), **values)
+    counts = {n: np.stack([overlaps(segment(s, tiles.x), tiles.classes) for s in r.students]) for n, r in kinds.items()}
+    rows = [
+        [name, *(f"{v:.3f} ({low:.3f} to {high:.3f})" for v, low, high in dice_intervals(of))]
+        for name, of in counts.items()
+    ]
+    gains = dice_differences(counts["distilled"], counts["alone"])
+    rows.append(
+        ["distilled − alone", *(f"{points(g.mean)} ({points(g.low)} to {points(g.high)}) points" for g in gains)]
+    )
+    return table(rows, ["", *CLASS_NAMES, "mean"], f"Dice on {len(tiles)} test tiles, 95 % intervals over tiles")

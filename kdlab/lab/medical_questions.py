@@ -1,8 +1,28 @@
 """Chapter 4's questions."""
 
-from .questions import Question, Questions, chosen, typed
+import numpy as np
 
-__all__ = ["medical_questions"]
+from ..datasets.nuclei import fields, split_nuclei
+from .questions import Question, Questions, chosen, predicted, typed
+
+__all__ = ["medical_questions", "predict_overlap"]
+
+
+def predict_overlap():
+    """Return the question to ask before chapter 4's split at random."""
+    choices = ("About one in ten", "About a third", "About two thirds", "About nine in ten")
+
+    def outcome():
+        field = fields()["nest"]
+        where = split_nuclei(field, 48, "random")
+        train, test = (field.centres[where == name].astype(int) for name in ("train", "test"))
+        share = np.mean(np.abs(test[:, None] - train).max(axis=2).min(axis=1) < 48)
+        return int(np.abs(share - np.array([0.1, 1 / 3, 2 / 3, 0.9])).argmin()), (
+            f"{share:.1%} of the test crops share pixels with a training crop: nuclei lie closer together than 48 pixels."
+        )
+
+    prompt = "Predict: of the test crops of a random split, what share overlaps a training crop?"
+    return Questions([Question(prompt, predicted(outcome, choices), choices)])
 
 
 def medical_questions():
@@ -53,7 +73,7 @@ def medical_questions():
                 "A student sees a nucleus mirrored. Which teacher logits should it learn from?",
                 chosen(
                     2,
-                    "The teacher is not exactly alike for both: the student would be told about an image it does not see.",
+                    "The teacher does not answer exactly the same to both: the student would be told about an image it does not see.",
                     "An average blurs what the teacher says of the very image, and fits no view exactly.",
                     "Both look at the same image: a consistent teacher. Kept once for all eight views, they cost nothing later.",
                     "The label is the same, but the soft answer, which is what distillation adds, would be lost.",

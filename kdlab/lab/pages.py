@@ -47,7 +47,7 @@ CHAPTERS = (
         "04_medical_imaging",
         "Medical imaging",
         "Real tissue under the microscope: a student a thirtieth of its teacher's size, judged as a clinic would judge it.",
-        45,
+        60,
         "Five nuclei of three classes under the microscope.",
     ),
     Page(

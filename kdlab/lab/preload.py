@@ -19,6 +19,7 @@ _OTHERS = (
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
     "sklearn.datasets",
+    "sklearn.metrics",
     "scipy.stats",
     "PIL.Image",
 )

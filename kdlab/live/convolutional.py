@@ -50,8 +50,8 @@ class ConvolutionalTrainer:
 
     ``build(seed)`` returns a new student, a ``keras.Model`` with logits out whose initial weights that seed fixes, such
     as ``lambda seed: kdlab.models.small_cnn((32, 32, 3), 3, seed, channels=(8, 16, 32))``. The teacher's logits are
-    computed once, its features once for the layers last asked for. An epoch is as many whole batches as there are:
-    batch normalization suffers from a last one of a few samples.
+    computed once, ``teacher_logits`` (V, N, C) for V views, its features once for the layers last asked for. An epoch is as
+    many whole batches as there are: batch normalization suffers from a last one of a few samples.
 
     ``views``, such as ``kdlab.datasets.nuclei.views``, is a function from images to several views of each, (V, N, …), which only
     moves pixels about. Every sample of a batch then is one of its views, drawn anew, with the teacher's logits of that
@@ -70,7 +70,7 @@ class ConvolutionalTrainer:
         self._images = tf.constant(data.train.x)
         self._kept = lru_cache(maxsize=2)(self._kept)
         self._kept_features = lru_cache(maxsize=2)(self._kept_features)
-        self._logits, self.finished, self._settings = self._teacher_logits(), {}, {}
+        self.teacher_logits, self.finished, self._settings = self._teacher_logits(), {}, {}
 
     def train(
         self,
@@ -79,15 +79,17 @@ class ConvolutionalTrainer:
         seeds=3,
         features=None,
         feature_alpha=0.5,
+        another_view=False,
         progress=None,
         stop=None,
     ):
         """Train ``seeds`` students, one after another, and return the ``ConvolutionalResult``.
 
         ``temperature``, ``alpha``, ``features`` (a ``kdlab.FeatureDistillation`` or None) and ``feature_alpha`` are those
-        of ``kdlab.Distiller``; α = 0 without features is the student alone. After each epoch ``progress(done, total,
-        result)`` is called with the epochs of all seeds and the result so far; then ``stop()`` is asked, and where it
-        says true the training ends with what it has.
+        of ``kdlab.Distiller``; α = 0 without features is the student alone. ``another_view`` gives it
+        the teacher's logits of the view after the one that it sees, to show what that costs. After each epoch
+        ``progress(done, total, result)`` is called with the epochs of all seeds and the result so far; then ``stop()`` is
+        asked, and where it says true the training ends with what it has.
 
         Raises ValueError as ``kdlab.Distiller`` does, and FloatingPointError where training diverges.
         """
@@ -99,7 +101,7 @@ class ConvolutionalTrainer:
             student = self.build(seed)
             distiller, answer = self._begin(student, seed, **settings, feature_alpha=feature_alpha if features else 0.0)
             watcher = _Watcher(self.data, answer, result, seed, progress, stop)
-            batches, steps = self._batches(seed, features)
+            batches, steps = self._batches(seed, features, another_view)
             fitting = {"steps_per_epoch": steps, "epochs": self.epochs, "shuffle": False, "verbose": 0}
             distiller.fit(batches, callbacks=[watcher], **fitting)
             student.set_weights(distiller.student.get_weights())
@@ -192,7 +194,7 @@ class ConvolutionalTrainer:
         start = [(v, v.numpy()) for v in (*distiller.variables, *distiller.optimizer.variables)]
         return distiller, start, tf.function(lambda x: tf.argmax(distiller.student(x, training=False), axis=1))
 
-    def _batches(self, seed, features):
+    def _batches(self, seed, features, another_view=False):
         """Return the ``tf.data.Dataset`` of a seed's batches, all epochs of them, and the steps of an epoch."""
         targets = [self.data.train.y]
         if features is not None:
@@ -201,7 +203,8 @@ class ConvolutionalTrainer:
             # Attention compares maps made of the features: another thing to keep.
             targets.append(self._kept_features(features.method == "attention", tuple(features.teacher_layers)))
         kept = tf.nest.map_structure(tf.constant, tuple(targets))
-        logits, order = tf.constant(self._logits), self.batch_order(seed)
+        order, logits = self.batch_order(seed), self.teacher_logits
+        logits = tf.constant(np.roll(logits, -1, axis=0) if another_view else logits)
 
         def batch(rows, views):
             labels, *features = tf.nest.map_structure(lambda array: tf.gather(array, rows), kept)

@@ -125,7 +125,7 @@ def teacher_notes(file, data, data_name):
         return [
             f"What {file} was trained on is not known: where it has seen these test samples, its test accuracy flatters it. "
             f"To train it further on this training split alone: kdlab train --data {shlex.quote(str(data_name))} --model "
-            f"{shlex.quote(str(file))} --out teacher.keras"
+            f"{shlex.quote(str(file))} --out again.keras"
         ]
     if classes != list(data.class_names):
         raise ValueError(

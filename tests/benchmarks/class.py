@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 from playwright.async_api import Error, async_playwright
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
@@ -108,7 +108,7 @@ class Client:
         data = message["content"].get("data", {})
         if message["msg_type"] == "comm_msg" and data.get("method") == "update_states":
             self.states = {model: state["state"] for model, state in data["states"].items()}
-        elif message["msg_type"] == "comm_msg":
+        elif message["msg_type"] in ("comm_open", "comm_msg"):
             paths = data.get("buffer_paths", [])
             self.figures += ["png"] in paths or "result" in data.get("state", {})
 
@@ -148,7 +148,7 @@ async def by_protocol(url, stay):
         client.socket.close()
         address = f"{base}/voila/api/shutdown/{kernel}"
         await AsyncHTTPClient().fetch(HTTPRequest(address, method="POST", body=b""))
-    except (OSError, StopIteration, TimeoutError, ConnectionError, ValueError) as error:
+    except (HTTPError, OSError, StopIteration, ValueError) as error:  # OSError: TimeoutError too
         seen["error"] = f"{type(error).__name__}: {error}"
     return seen
 

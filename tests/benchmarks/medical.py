@@ -1,28 +1,23 @@
 """Chapter 4's speeds: `python tests/benchmarks/medical.py`.
 
-Prints: EfficientNetB0's time per image over the brain student's, at the same size and batch; seconds from the release of
-a slider to the first point of a curve, by the panel's own thread and, where there is a Chromium, in it; an epoch of
+Prints: EfficientNetB0's time per image over the brain student's, at the same size and batch; seconds from the
+begin of a training to the first point of its curve; an epoch of
 `keras.distillation.Distiller` with the EfficientNetB0 teacher over an epoch from kept logits.
 """
 
 import argparse
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from kdlab import Distiller, models
 from kdlab.backend import keras, tf
 from kdlab.datasets.dataset import Dataset, Split
+from kdlab.datasets.nuclei import load_nuclei, views
 from kdlab.export.convert import latency, multiply_adds, to_tflite
-from kdlab.lab.medical import Chapter
-from kdlab.lab.pages import CHAPTERS
 from kdlab.live.convolutional import ConvolutionalTrainer
+from kdlab.teachers.nuclei import nuclei_teacher
 from kdlab.timing import time_per_example
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
-from conftest import FLAGS, Server, find_chromium
 
 SHAPE, CLASSES = (128, 128, 1), 2  # of brain scans as they are prepared
 
@@ -60,74 +55,21 @@ def quartiles(values, digits):
     return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def slider(moves=6):
-    """Print the seconds from a request of the panel to the first epoch that it tells of, once all is warm."""
-    panel = Chapter().training()
-    first = {}
-    panel.observe(
-        lambda change: first.setdefault(change["new"]["position"]["temperature"], time.perf_counter()), "result"
-    )
+def first_point(moves=6):
+    """Print the seconds from a training's begin to the first epoch that it tells of, once all is warm."""
+    data, temperature, first = load_nuclei(size=48), 1.0, []
 
-    def ask(temperature):
-        asked = time.perf_counter()
-        panel.request = {"temperature": temperature, "alpha": 0.9, "counter": temperature}
-        return asked
+    def build(seed):
+        blocks = models.small_cnn((24, 24, 3), 3, seed, channels=(8, 16, 32)).layers
+        return keras.Sequential([keras.Input((48, 48, 3)), keras.layers.AveragePooling2D(2), *blocks])
 
-    def wait(condition, seconds=300):
-        end = time.perf_counter() + seconds
-        while not condition() and time.perf_counter() < end:
-            time.sleep(0.005)
-
-    ask(1.0)
-    wait(lambda: panel.result.get("difference") and panel.status == "idle")
-    print(f"  a whole training of distilled students: {panel.result['seconds']:.1f} s")
-    for name, pause in (("at rest", True), ("while another position trains", False)):
-        taken = []
-        for k in range(moves):
-            temperature = 2.0 + k + 0.5 * pause
-            asked = ask(temperature)
-            wait(lambda t=temperature: t in first)
-            taken.append(first[temperature] - asked)
-            if pause:
-                panel.request = {"stop": True, "counter": -temperature}
-                wait(lambda: panel.status == "idle")
-        print(f"  slider to first point, {name}: median {np.median(taken):.2f} s, longest {max(taken):.2f} s")
-    panel.request = {"stop": True}
-
-
-def in_the_browser(moves=5):
-    """Print the same in Chromium: from the key that moves T to the first curve point of that T drawn."""
-    from playwright.sync_api import sync_playwright
-
-    server = Server("--port", "8953")
-    server.wait(lambda: server.kernels() == 1 + len(CHAPTERS), 120)
-    time.sleep(5)  # the last one imports TensorFlow
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        start = time.perf_counter()
-        page.goto(server.page("04_medical_imaging"))
-        page.wait_for_selector('[data-panel="images"] button', timeout=60_000)
-        print(f"  page to first control, kernels ahead: {time.perf_counter() - start:.2f} s")
-        panel = page.locator('[data-panel="training"]')
-        panel.scroll_into_view_if_needed()
-        page.wait_for_selector('[data-panel="training"] .kd-verdict:not(:empty)', timeout=180_000)
-        panel.get_by_label("Temperature T", exact=True).focus()
-        taken = []
-        for _ in range(moves):
-            page.wait_for_timeout(1500)
-            start = time.perf_counter()
-            page.keyboard.press("ArrowRight")
-            shown = panel.get_by_label("Temperature T, typed").input_value()
-            page.wait_for_function(
-                "text => document.querySelector('[data-panel=training] .kd-made').textContent.startsWith(text) && "
-                "!document.querySelector('[data-panel=training] .kd-stale')",
-                arg=f"Made for T = {shown}, α",
-            )
-            taken.append(time.perf_counter() - start)
-        print(f"  key to first point, in the browser: median {np.median(taken):.2f} s, longest {max(taken):.2f} s")
-        browser.close()
-    server.stop()
+    trainer = ConvolutionalTrainer(data, nuclei_teacher(), build, 15, 32, 0.005, views)
+    for move in range(moves + 1):
+        begun, told = time.perf_counter(), []
+        note = lambda *_, told=told: told.append(time.perf_counter())  # noqa: E731
+        trainer.train(temperature + move, 0.9, seeds=1, progress=note, stop=lambda told=told: bool(told))
+        first.append(told[0] - begun)
+    print(f"  button to first point: median {np.median(first[1:]):.2f} s, longest {max(first[1:]):.2f} s")
 
 
 def epochs(x, y, batch_size=32, epochs=20, rounds=3):
@@ -174,15 +116,14 @@ def epochs(x, y, batch_size=32, epochs=20, rounds=3):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=192)
-    parser.add_argument("--only", choices=("speeds", "slider", "browser", "epochs"))
+    parser.add_argument("--only", choices=("speeds", "first_point", "epochs"))
     options = parser.parse_args(arguments)
     random = np.random.default_rng(0)
     x = random.random((options.images, *SHAPE), np.float32)
     y = random.integers(0, CLASSES, options.images, np.int32)
     parts = {
         "speeds": lambda: speeds(x),
-        "slider": slider,
-        "browser": in_the_browser if find_chromium() else lambda: print("  no Chromium"),
+        "first_point": first_point,
         "epochs": lambda: epochs(x, y),
     }
     for name, part in parts.items():

@@ -1,164 +1,230 @@
-"""The pages in a real browser: `python tests/benchmarks/pages.py`.
+"""The pages in a real browser, beside those of another checkout in the same run: `python tests/benchmarks/pages.py --old DIR`.
 
-Chapter 1 against the same bars drawn by the kernel, and chapter 2, where every update is ten trained students.
-
-Prints a table: page open → first control; key → bars changed (median, p95); updates per second under a 60 Hz drag.
-The rival is what a notebook does without a module of its own: an ipywidgets slider whose observer computes softmax in
-the kernel and draws the bars as SVG into an HTML widget, served by plain Voila.
+Prints a table of medians with the ratio of each (new by old): chapter 1's bars, which the browser draws, and chapter 2's
+students, of which twenty are trained and drawn at every position; what a page costs to open, with a kernel started ahead,
+and with a processor throttled six times. `--quick` measures only this checkout's pages, briefly.
 """
 
-import json
-import subprocess
+import argparse
+import contextlib
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import nbformat
 import numpy as np
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
-from conftest import FLAGS, Server, find_chromium
+from conftest import FLAGS, LAB_PANELS, Server, find_chromium
 
-RIVAL = """
-import ipywidgets, numpy as np
-from kdlab import softmax
-from kdlab.datasets import digits_logits
-logits = digits_logits()["teacher"][0]
-slider = ipywidgets.FloatLogSlider(4.0, min=-1, max=2, step=0.01)
-bars = ipywidgets.HTML()
-def draw(_=None):
-    q = softmax(logits, slider.value)
-    bars.value = "<svg class='rival' viewBox='0 0 200 100'>" + "".join(
-        f"<rect x='{20 * k}' y='{100 - 100 * p}' width='16' height='{100 * p}'/>" for k, p in enumerate(q)) + "</svg>"
-slider.observe(draw, "value")
-draw()
-ipywidgets.VBox([slider, bars])
-"""
+THROTTLED = 6
+CHAPTERS = {"bars": "01_temperature_softening", "students": "02_response_based_kd"}
 
-# In the page: how many frames of a drag show a new picture; and how long after a key the picture has changed.
-FRAMES = """([watched, seconds]) => new Promise(done => {
-    const ANY = { subtree: true, childList: true, attributes: true, characterData: true };
-    let [fresh, changes] = [false, 0];
-    const start = performance.now();
-    new MutationObserver(() => { fresh = true; }).observe(document.querySelector(watched), ANY);
-    const look = () => {
-        changes += fresh;
-        fresh = false;
-        if (performance.now() - start < 1000 * seconds) requestAnimationFrame(look);
-        else done(changes / seconds);
-    };
-    requestAnimationFrame(look);
-})"""
-WATCH = """watched => {
-    const ANY = { subtree: true, childList: true, attributes: true, characterData: true };
+# The panel in which a page has what is measured, its slider of T, and what changes when it is drawn.
+OLD = {
+    "bars": ("document.querySelector('[data-panel=bars]')", "input[type=range]", "tbody"),
+    "students": ("document.querySelector('[data-panel=live]')", "input[type=range]", ".kd-strip"),
+}
+NEW = {
+    "bars": ("labPanel('softened')", ".noUi-handle", "[data-kdlab=bars]"),
+    "students": ("labPanel('students')", ".noUi-handle", "[data-kdlab=figure]"),
+}
+
+# Marks the panel and what is watched in it; true when both, and the slider, are there and something is drawn.
+FIND = """([panel, handle, watched]) => {
+    const found = eval(panel);
+    const [knob, picture] = [found?.querySelector(handle), found?.querySelector(watched)];
+    if (found && !scrolledTo) { globalThis.scrolledTo = true; found.scrollIntoView({ block: "center" }); }
+    if (knob) knob.dataset.knob = "T";
+    if (!knob || !picture || (picture.dataset.kdlab ? !picture.dataset.drawn : !picture.childElementCount)) return false;
+    picture.dataset.watched = "yes";
+    return true;
+}"""
+# Where a widget counts its drawings, only that is one; elsewhere every change of the picture is.
+OBSERVE = """const observe = (seen) => {
+    const picture = document.querySelector("[data-watched]");
+    const every = { subtree: true, childList: true, attributes: true, characterData: true };
+    new MutationObserver(seen).observe(picture, picture.dataset.kdlab ? { attributeFilter: ["data-drawn"] } : every);
+};"""
+WATCH = f"""() => {{
+    {OBSERVE}
     globalThis.keyTimes = [];
     let pressed;
-    addEventListener("keydown", () => { pressed = performance.now(); }, true);
-    new MutationObserver(() => {
+    addEventListener("keydown", () => {{ pressed = performance.now(); }}, true);
+    observe(() => {{
         if (pressed === undefined) return;
         keyTimes.push(performance.now() - pressed);
         pressed = undefined;
-    }).observe(document.querySelector(watched), ANY);
-}"""
+    }});
+}}"""
+FRAMES = f"""(seconds) => {{
+    {OBSERVE}
+    let [fresh, changes] = [false, 0];
+    const start = performance.now();
+    observe(() => {{ fresh = true; }});
+    const look = () => {{
+        changes += fresh;
+        fresh = false;
+        if (performance.now() - start < 1000 * seconds) requestAnimationFrame(look);
+        else globalThis.changes = changes;
+    }};
+    requestAnimationFrame(look);
+}}"""
+MODELS = "Object.keys(globalThis.jupyterapp?.widgetManager?._models ?? {}).length"
 
 
-def measure(browser, url, handle, watched, visits=7, keys=60, rest=60):
-    """Return (first control s, [key → changed ms], updates per second)."""
-    opened = []
-    for _ in range(visits):
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        page = context.new_page()
-        start = time.perf_counter()
-        page.goto(url)
-        page.wait_for_selector(handle, timeout=60_000)
-        opened.append(time.perf_counter() - start)
-        if len(opened) < visits:
-            page.close(run_before_unload=True)
-            context.close()
-            time.sleep(4)
-    page.wait_for_selector(watched, timeout=60_000)
-    page.wait_for_timeout(3000)
-    page.evaluate(WATCH, watched)
-    knob = page.locator(handle).first
-    knob.focus()
-    for k in range(keys):
+@contextlib.contextmanager
+def serving(port, folder=None):
+    """Serve this checkout's pages, or those of the checkout in ``folder``, with what it starts ahead by default."""
+    with tempfile.TemporaryDirectory() as data:
+        environment = {}
+        if folder:
+            template = Path(data) / "voila" / "templates" / "kdlab"
+            template.parent.mkdir(parents=True)
+            template.symlink_to(folder / "kdlab" / "lab" / "voila_template")
+            environment = {"PYTHONPATH": str(folder), "JUPYTER_PATH": data}
+        server = Server("--port", str(port), folder=folder, environment=environment)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def seconds_of(processes):
+    """Return the processor time that processes have taken, in seconds."""
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(Exception):
+            total += sum(process.cpu_times()[:2])
+    return total
+
+
+def calm(server):
+    """Wait until the kernels of the server, those started ahead too, have nothing to do for two seconds."""
+    before, end = None, time.monotonic() + 180
+    while time.monotonic() < end:
+        now = len(server.kernel_processes()), round(seconds_of(server.kernel_processes()), 1)
+        if now == before:
+            return
+        before = now
+        time.sleep(2)
+
+
+@contextlib.contextmanager
+def opened(browser, server, what, where, throttle=1):
+    """Open the page with ``what``; yield it with the seconds to its first control and to the first picture."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.add_init_script(LAB_PANELS + "globalThis.scrolledTo = false;")
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Performance.enable")
+    session.send("Emulation.setCPUThrottlingRate", {"rate": throttle})
+    start = time.perf_counter()
+    page.goto(server.page(CHAPTERS[what]), timeout=180_000)
+    page.wait_for_selector(".noUi-handle, input[type=range]", timeout=180_000)
+    control = time.perf_counter() - start
+    page.wait_for_function(FIND, arg=list(where[what]), timeout=180_000)
+    picture = time.perf_counter() - start
+    page.script_seconds = next(
+        m["value"] for m in session.send("Performance.getMetrics")["metrics"] if m["name"] == "ScriptDuration"
+    )
+    yield page, control, picture
+    page.goto("about:blank")
+    context.close()
+
+
+def press_keys(page, count, rest):
+    """Return the ms from each of ``count`` keys on T to the changed picture."""
+    page.evaluate(WATCH)
+    page.locator("[data-knob]").focus()
+    for k in range(count):
         page.keyboard.press("ArrowRight" if k % 20 < 10 else "ArrowLeft")
         page.wait_for_timeout(rest)
-    times = page.evaluate("keyTimes")
-    box = knob.bounding_box()
-    y = box["y"] + box["height"] / 2
-    page.evaluate(f"void ({FRAMES})({json.dumps([watched, 2])}).then(rate => {{ globalThis.rate = rate; }})")
-    track = page.locator(f"{handle}").first.evaluate(
-        "e => { const t = (e.closest('.noUi-target') ?? e).getBoundingClientRect(); return [t.left, t.width]; }"
+    return page.evaluate("keyTimes")
+
+
+def drag(page, server, seconds):
+    """Return the pictures per second under a 60 Hz drag of T, and the kernels' processor time per picture in ms."""
+    knob = page.locator("[data-knob]")
+    left, width, y = knob.evaluate(
+        "e => { const t = (e.closest('.noUi-target') ?? e).getBoundingClientRect(); return [t.left, t.width, t.top + t.height / 2]; }"
     )
-    page.mouse.move(box["x"] + box["width"] / 2, y)
+    box = knob.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2 if box["width"] < 60 else left + width / 2, y)
     page.mouse.down()
+    before = seconds_of(server.kernel_processes())
+    page.evaluate(FRAMES, seconds)
     start = time.perf_counter()
-    for i in range(140):
+    for i in range(60 * seconds + 20):
         there_and_back = abs((i / 35) % 2 - 1)  # at one speed, so that every move is a new value
-        page.mouse.move(track[0] + track[1] * (0.1 + 0.8 * there_and_back), y)
+        page.mouse.move(left + width * (0.1 + 0.8 * there_and_back), y)
         time.sleep(max(0, start + (i + 1) / 60 - time.perf_counter()))
     page.mouse.up()
-    page.wait_for_function("globalThis.rate !== undefined")
-    rate = page.evaluate("rate")
-    context.close()
-    return np.median(opened), np.array(times), rate
+    page.wait_for_function("globalThis.changes !== undefined")
+    changes = page.evaluate("changes")
+    return changes / seconds, 1000 * (seconds_of(server.kernel_processes()) - before) / max(changes, 1)
 
 
-def first_result(browser, url, watched):
-    """Return the seconds from opening the page to its first trained students."""
-    page = browser.new_page()
-    start = time.perf_counter()
-    page.goto(url)
-    page.wait_for_selector(watched, timeout=60_000)
-    seconds = time.perf_counter() - start
-    page.close(run_before_unload=True)
-    return seconds
+def measure(browser, server, where, visits, keys, seconds, quick):
+    """Return {row: value} of a server's two chapters."""
+    rows = {}
+    for what, rest in (("bars", 60), ("students", 400)):
+        controls, pictures = [], []
+        for visit in range(visits):
+            if not quick:
+                calm(server)
+            with opened(browser, server, what, where) as (page, control, picture):
+                controls.append(control)
+                pictures.append(picture)
+                if visit < visits - 1:
+                    continue
+                page.wait_for_timeout(2000)
+                times = press_keys(page, keys, rest)
+                rows[f"{what}: key on T → drawn, median, ms"] = np.median(times)
+                rows[f"{what}: key on T → drawn, p95, ms"] = np.percentile(times, 95)
+                name = f"{what}: pictures/s under a 60 Hz drag"
+                rows[name], rows[f"{what}: kernel's processor time per picture, ms"] = drag(page, server, seconds)
+                rows[f"{what}: widget models on the page"] = page.evaluate(MODELS)
+        rows[f"{what}: open → first control, s"] = np.median(controls)
+        rows[f"{what}: open → first picture, s"] = np.median(pictures)
+        if quick:
+            continue
+        calm(server)
+        with opened(browser, server, what, where, THROTTLED) as (page, control, _):
+            rows[f"{what}: open → first control, processor ÷ {THROTTLED}, s"] = control
+            rows[f"{what}: scripts until the first picture, processor ÷ {THROTTLED}, s"] = page.script_seconds
+    return rows
 
 
-def main():
-    """Measure both and print the table."""
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+def main(arguments=None):
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--old", type=Path, metavar="DIR", help="another checkout, to compare with")
+    parser.add_argument("--port", type=int, default=8951)
+    parser.add_argument("--visits", type=int, default=5)
+    parser.add_argument("--keys", type=int, default=60)
+    parser.add_argument("--quick", action="store_true", help="this checkout only, few repeats, nothing waited for")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.old, options.visits, options.keys = None, 1, 10
+    found = []
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-        server = Server("--port", "8951")
-        time.sleep(6)
-        bars = '[data-panel="bars"] tbody'
-        ours = measure(browser, server.page("01_temperature_softening"), '[data-panel="bars"] input[type=range]', bars)
-        time.sleep(4)
-        live = server.page("02_response_based_kd")
-        first = first_result(browser, live, ".kd-strip svg")
-        time.sleep(6)
-        knob = '[data-panel="live"] input[type=range]'
-        trained = measure(browser, live, knob, ".kd-strip", visits=3, rest=400)
-        server.stop()
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(RIVAL)])
-        nbformat.write(book, Path(folder) / "rival.ipynb")
-        command = [sys.executable, "-m", "voila", folder, "--no-browser", "--port", "8952"]
-        rival = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(6)
-        try:
-            address = "http://localhost:8952/voila/render/rival.ipynb"
-            theirs = measure(browser, address, ".noUi-handle", ".widget-html-content, .jupyter-widgets.widget-html")
-        finally:
-            rival.terminate()
-            rival.wait()
+        for where, folder in ((NEW, None), (OLD, options.old and options.old.resolve())):
+            if where is OLD and folder is None:
+                continue
+            with serving(options.port, folder) as server:
+                seconds = 1 if options.quick else 4
+                found.append(measure(browser, server, where, options.visits, options.keys, seconds, options.quick))
         browser.close()
-    print("| what | kdlab | plain Voila, drawn by the kernel | ratio |")
-    print("|---|---|---|---|")
-    print(f"| open → first control, s | {ours[0]:.2f} | {theirs[0]:.2f} | {theirs[0] / ours[0]:.1f} |")
-    for name, share in (("median", 50), ("p95", 95)):
-        a, b = np.percentile(ours[1], share), np.percentile(theirs[1], share)
-        print(f"| key → bars changed, {name}, ms | {a:.1f} | {b:.1f} | {b / a:.1f} |")
-    print(f"| updates/s under a 60 Hz drag | {ours[2]:.0f} | {theirs[2]:.0f} | {ours[2] / theirs[2]:.1f} |")
-    print("\n| chapter 2, ten students trained per update | |")
-    print("|---|---|")
-    print(f"| open → first control, s | {trained[0]:.2f} |")
-    print(f"| open → first trained students, s | {first:.2f} |")
-    print(f"| key → new accuracies drawn, median, ms | {np.percentile(trained[1], 50):.0f} |")
-    print(f"| key → new accuracies drawn, p95, ms | {np.percentile(trained[1], 95):.0f} |")
-    print(f"| updates/s under a 60 Hz drag | {trained[2]:.1f} |")
+    new, *old = found
+    print("| what | new | old | new ÷ old |\n|---|---|---|---|" if old else "| what | new |\n|---|---|")
+    for name, value in new.items():
+        against = (
+            f" {old[0][name]:.2f} | {value / old[0][name]:.2f} |" if old and old[0][name] else " | |" if old else ""
+        )
+        print(f"| {name} | {value:.2f} |{against}")
 
 
 if __name__ == "__main__":

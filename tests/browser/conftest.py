@@ -187,21 +187,6 @@ def dejavu_browser(launch, tmp_path_factory):
     return launch(FONTCONFIG_FILE=str(folder / "fonts.conf"))
 
 
-# Whether the kernel is done with what a panel asked for. It says so itself, but a busy one only a while after it is asked.
-AT_REST = """(() => {
-    const since = new Map();
-    window.atRest = (name) => {
-        if (document.querySelector(`[data-panel="${name}"] .kd-status`)?.dataset.status !== "idle") since.delete(name);
-        else if (!since.has(name)) since.set(name, performance.now());
-        else if (performance.now() - since.get(name) > 600) {
-            since.delete(name);
-            return true;
-        }
-        return false;
-    };
-})();"""
-
-
 # Panels of `lab.interact` by the name of their function, which is in the code behind them; whether one is at rest.
 LAB_PANELS = """(() => {
     const since = new Map();
@@ -277,9 +262,9 @@ class Pages:
     def __init__(self, browser):
         self.browser, self.contexts, self.problems = browser, [], []
 
-    def open(self, url, selector=".kd-panel", width=1280, height=900, script=""):
+    def open(self, url, selector=".kdlab-panel", width=1280, height=900, script=""):
         context = self.browser.new_context(viewport={"width": width, "height": height})
-        context.add_init_script(AT_REST + LAB_PANELS + script)
+        context.add_init_script(LAB_PANELS + script)
         self.contexts.append(context)
         page = context.new_page()
         page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))
@@ -342,52 +327,6 @@ def lab_page(module_lab_page):
     return module_lab_page
 
 
-@pytest.fixture(scope="module")
-def module_page(browser, server, request):
-    """The chapter NAME of a test file, opened once, READY, for all tests that need no page of their own."""
-    pages = Pages(browser)
-    page = pages.open(server.page(request.module.NAME), getattr(request.module, "READY", ".kd-panel"))
-    yield page, pages.problems
-    pages.close()
-
-
-@pytest.fixture
-def page_at(module_page):
-    """Return a function (name=value, …) that gives the module's page at its defaults but for these values."""
-    page, problems = module_page
-
-    def move(**values):
-        page.set_viewport_size({"width": 1280, "height": 900})
-        page.evaluate(
-            """() => {
-                for (const details of document.querySelectorAll("details[open]")) details.open = false;
-                document.querySelector("#rendered_cells").scrollTo(0, 0);
-                document.querySelector(".kd-panel :is(input, select, button)").focus();
-            }"""
-        )
-        changed = page.evaluate(
-            """values => {
-                const [store] = kdlabStores.values();
-                const before = JSON.stringify(store.values);
-                const defaults = Object.entries(store.rules).map(([name, rule]) => [name, rule.default]);
-                store.set({ ...Object.fromEntries(defaults), ...values });
-                return JSON.stringify(store.values) !== before;
-            }""",
-            values,
-        )
-        if changed:
-            page.wait_for_timeout(700)  # by then a result of another position is marked as such
-        page.wait_for_function(
-            """[...document.querySelectorAll(".kd-status")].every(s => s.dataset.status !== "computing")
-            && document.querySelector('[data-panel="live"] .kd-made')?.dataset.stale !== "true" """,
-            timeout=60_000,
-        )
-        return page
-
-    yield move
-    assert problems == []
-
-
 @pytest.fixture(scope="session")
 def fits_and_is_accessible():
     """Return a function that asserts of a page that nothing is cut off, wide or narrow, and that axe finds nothing."""
@@ -397,10 +336,10 @@ def fits_and_is_accessible():
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(300)
             too_wide = page.evaluate(
-                """() => [...document.querySelectorAll('#rendered_cells *, .kd-panel *, .kdlab-panel *')].filter(e => {
+                """() => [...document.querySelectorAll('#rendered_cells *, .kdlab-panel *')].filter(e => {
                     const box = e.getBoundingClientRect();
                     const scrolls = e.closest(
-                        'mjx-container, .kd-hidden, .kd-scroll, .kd-code, .kd-wide, .kdlab-hidden, .kdlab-scroll, pre');
+                        'mjx-container, .kd-code, .kd-wide, .kdlab-hidden, .kdlab-scroll, pre');
                     return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
                 }).map(e => e.outerHTML.slice(0, 120))"""
             )

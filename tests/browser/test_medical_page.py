@@ -1,177 +1,115 @@
-"""Chapter 4 as a person uses it, on one page: nuclei are looked at, students trained, a threshold moved, a leak shown."""
+"""Chapter 4 as a person uses it: a threshold, maps, an upload good and bad, a folder of scans, a training that is stopped."""
 
+import io
 import re
-from io import BytesIO
 
 import numpy as np
+import pytest
 from PIL import Image
+from sklearn.metrics import confusion_matrix
+
+import kdlab
+from kdlab.datasets.nuclei import CLASS_NAMES
+from kdlab.teachers.nuclei import nuclei_teacher
 
 NAME = "04_medical_imaging"
 
 
-def panel(page, name):
-    return page.locator(f'[data-panel="{name}"]')
+@pytest.fixture(scope="module")
+def scores():
+    data = kdlab.load("nuclei", size=48)
+    return kdlab.softmax(nuclei_teacher()(data.test.x, training=False).numpy().astype(float)), data.test.y
 
 
-def idle(page, name):
-    page.wait_for_function("name => atRest(name)", arg=name, timeout=120_000)
+def cells(lab_page, name):
+    rows = lab_page.settled(name).locator("tbody tr")
+    return [row.locator("th, td").all_inner_texts() for row in rows.all()]
 
 
-def says(page, name, selector, text):
-    page.wait_for_function(
-        "([where, text]) => document.querySelector(where)?.textContent.includes(text)",
-        arg=[f'[data-panel="{name}"] {selector}', text],
-        timeout=120_000,
-    )
+def test_the_threshold_moves_sensitivity_specificity_and_the_mark(lab_page, scores):
+    said, labels = scores
+    lab_page.settled("decide")
+    for key, threshold in (("Home", 0.0), ("End", 1.0), ("PageDown", 0.9)):
+        lab_page.press("decide", "threshold", key)
+        (tn, fp), (fn, tp) = confusion_matrix(labels == 2, said[:, 2] >= threshold, labels=[False, True])
+        wanted = [str(int(v)) for v in (tp, fn, fp, tn)]
+        assert [row[1:5] for row in cells(lab_page, "decide") if row[0] == "teacher"] == [wanted]
+        at = f"marked at sensitivity {tp / (tp + fn):.3f}, specificity {tn / (tn + fp):.3f}"
+        assert lab_page.says("curve", at)
 
 
-def figures(page):
-    """The cells of the decision's table, a list per network."""
-    rows = panel(page, "decision").locator(".kd-plain tbody tr")
-    return {row.get_attribute("data-network"): row.locator("td").all_inner_texts() for row in rows.all()}
+def test_maps_are_of_the_chosen_class_and_random_weights_change_them(lab_page):
+    panel = lab_page.settled("look")
+    panel.get_by_label("map for").select_option("connective")
+    assert lab_page.says("look", "map for connective, strongest at")
+    with_last = lab_page.words("sanity")
+    lab_page.panel("sanity").get_by_label("trained layers").select_option("none: all are random")
+    assert lab_page.says("sanity", "mean over 24 nuclei")
+    found = [
+        float(re.search(r"mean over 24 nuclei: (-?[\d.]+)", text)[1]) for text in (with_last, lab_page.words("sanity"))
+    ]
+    assert found[0] != found[1]
 
 
-def file_of(image, kind="PNG"):
-    file = BytesIO()
-    image.save(file, kind)
+def png(size=70):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)).save(file, "png")
     return file.getvalue()
 
 
-def bad_uploads():
-    """Files that are refused: their names, their bytes, and what the page says."""
-    whole = file_of(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)))
-    yield "cut.png", whole[: len(whole) // 2], "cut off"
-    yield "huge.png", file_of(Image.new("1", (20_000, 20_000))), "pixels; accepted are at most 40,000,000"
-    yield "text.png", b"a text file that calls itself an image", "text"
+def test_an_image_of_ones_own_good_and_bad(lab_page):
+    panel = lab_page.settled("own")
+    upload = panel.locator("input[type=file]")
+    upload.set_input_files({"name": "mine.png", "mimeType": "image/png", "buffer": png()})
+    assert lab_page.says("own", "your image")
+    assert re.search(f"teacher: ({'|'.join(CLASS_NAMES)})", lab_page.words("own"))
+    for name, buffer, came in (
+        ("no.gif", b"GIF89a...", "a GIF image"),
+        ("half.png", png()[:500], "damaged or cut off"),
+    ):
+        upload.set_input_files({"name": name, "mimeType": "image/png", "buffer": buffer})
+        lab_page.page.wait_for_function("came => labPanel('own').innerText.includes(came)", arg=came)
+        assert "kdlab-stale" in panel.get_attribute("class")
 
 
-def good_uploads():
-    """Unusual files that are read."""
-    grey = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    yield "grey.png", file_of(Image.fromarray(grey))
-    yield "cmyk.jpg", file_of(Image.new("CMYK", (60, 60), (200, 20, 90, 10)), "JPEG")
+def test_a_folder_of_scans_is_read_or_said_to_be_none(lab_page, tmp_path):
+    panel = lab_page.settled("copies")
+    assert "There are no scans yet" in lab_page.words("copies")
+    for name in ("no", "yes"):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            (tmp_path / name / f"{k}.png").write_bytes(png(20 + (name == "yes") * 10 + k))
+    (tmp_path / "no" / "copy.png").write_bytes(png(20))
+    box = panel.get_by_label("folder")
+    box.fill(str(tmp_path))
+    box.press("Enter")
+    assert lab_page.says("copies", "9 files, 1 exact copies, in 1 groups.")
+    assert lab_page.says("shown_scans", "Exact duplicates (the same pixels): 1, in groups: 1.")
+    box = lab_page.panel("copies").get_by_label("folder")
+    box.fill("/nowhere")
+    box.press("Enter")
+    lab_page.page.wait_for_function("labPanel('copies').innerText.includes('folder must be brain-tumor or the path')")
+    box.fill("")
+    box.press("Enter")
+    assert lab_page.says("copies", "There are no scans yet")
 
 
-def test_from_the_first_nucleus_to_the_leak(server, open_page, fits_and_is_accessible):
-    page = open_page(server.page(NAME, "?T=2&threshold=0.3&positive=stroma"))
-
-    images = panel(page, "images")
-    assert "positive = “stroma”; accepted is one of inflammatory, connective, neoplastic" in images.inner_text()
-    assert "Not for clinical use." in images.inner_text()
-    nuclei = images.locator("canvas")
-    assert nuclei.count() == 24
-    before = nuclei.first.evaluate("c => c.toDataURL()")
-    images.get_by_role("button", name="Show other nuclei").click()
-    page.wait_for_function(
-        "before => document.querySelector('[data-panel=images] canvas').toDataURL() !== before", arg=before
+def test_students_are_trained_with_progress_and_a_stop(lab_page):
+    panel = lab_page.settled("train")
+    panel.get_by_role("button", name="Train three students of each kind").click()
+    lab_page.page.wait_for_function("labPanel('train').querySelector('img')", timeout=180_000)
+    lab_page.page.wait_for_function(
+        r"/^◌? ?\d+ of 90/.test(labPanel('train').querySelector('[data-kdlab=state] p').innerText)"
     )
-
-    chance = panel(page, "chance")
-    says(page, "chance", ".kd-verdict", "So few images cannot tell these two apart.")
-    assert "That is 228 and 227 of 253 right." in chance.inner_text()
-    chance.get_by_label("Test images n, typed").fill("100000")
-    chance.get_by_label("Test images n, typed").press("Enter")
-    says(page, "chance", ".kd-verdict", "So many images can tell these two apart.")
-    page.wait_for_function("new URLSearchParams(location.search).get('n') === '100000'")
-    chance.get_by_label("Student right, typed").fill("1.2")
-    chance.get_by_label("Student right, typed").press("Enter")
-    assert "Student right must be a number from 0 to 1, got “1.2”" in chance.inner_text()
-
-    panel(page, "decision").scroll_into_view_if_needed()
-    says(page, "decision", ".kd-plain tbody td", "(")  # with its interval
-    assert list(figures(page)) == ["teacher"]
-
-    training = panel(page, "training")
-    training.scroll_into_view_if_needed()
-    page.wait_for_selector('[data-panel="training"] .kd-verdict:not(:empty)', timeout=180_000)
-    idle(page, "training")
-    assert training.locator(".kd-run").count() == 6
-    assert "Made for T = 2, α = 0.9." in training.inner_text()
-    says(page, "decision", ".kd-plain tbody", "distilled")
-
-    # Another position trains at once; a stop keeps the networks.
-    training.get_by_label("Alpha α", exact=True).focus()
-    page.keyboard.press("Home")
-    says(page, "training", ".kd-made", "Made for T = 2, α = 0.")
-    training.get_by_role("button", name="Stop").click()
-    says(page, "training", ".kd-status", "there is no verdict on half-trained students")
-
-    decision = panel(page, "decision")
-    decision.scroll_into_view_if_needed()
-    idle(page, "decision")
-    assert list(figures(page)) == ["teacher", "alone", "distilled"]
-    decision.get_by_label("Threshold", exact=True).focus()
-    page.keyboard.press("Home")
-    assert [cells[:2] for cells in figures(page).values()] == [["100.0 %", "0.0 %"]] * 3  # at once, without the kernel
-    best = decision.get_by_role("button", name=re.compile(r"^distilled student \("))
-    best.click()
-    chosen = best.inner_text().split("(")[1].rstrip(")")
-    assert decision.get_by_label("Threshold, typed").input_value() == chosen
-    page.wait_for_function(
-        "[...document.querySelectorAll('[data-panel=decision] .kd-plain tbody td')].every(c => c.textContent.includes('('))"
+    panel.get_by_role("button", name="Stop").click()
+    lab_page.page.wait_for_function(
+        r"/Stopped at \d+ of 90/.test(labPanel('train').querySelector('[data-kdlab=state] p').innerText)",
+        timeout=60_000,
     )
-    for sensitivity, specificity, area in figures(page).values():
-        for cell in (sensitivity, specificity):
-            value, low, high = map(float, re.findall(r"\d+\.\d", cell))
-            assert low <= value <= high
-        assert 0.5 < float(area.split()[0]) <= 1
-    page.wait_for_function(f"Math.abs(new URLSearchParams(location.search).get('threshold') - {chosen}) < 1e-3")
-    assert "Distilled minus alone, on the same nuclei: sensitivity" in decision.inner_text()
+    assert "There is no verdict on half-trained students." in lab_page.words("train")
 
-    for name in ("cost", "calibration"):
-        panel(page, name).scroll_into_view_if_needed()
-        idle(page, name)
-    says(page, "cost", "tbody", "alone")
-    assert "6,299" in panel(page, "cost").inner_text()
-    assert panel(page, "calibration").locator("figure").count() == 3
 
-    look = panel(page, "look")
-    look.scroll_into_view_if_needed()
-    says(page, "look", ".kd-summary", "distilled student")
-    assert look.locator(".kd-digit").count() == 12
-    seen = look.locator(".kd-cams canvas")
-    before = seen.nth(1).evaluate("c => c.toDataURL()")
-    look.get_by_label("Evidence for", exact=True).select_option("connective")
-    says(page, "look", ".kd-summary", "What speaks for “connective” to the teacher")
-    assert seen.nth(1).evaluate("c => c.toDataURL()") != before
-    look.get_by_label("Show nuclei", exact=True).select_option("teacher_wrong")
-    says(page, "look", ".kd-made", "that the teacher reads wrong")
-    idle(page, "look")
-    truth = look.locator(".kd-cams figcaption").first.inner_text().removeprefix("it is ")
-    assert look.locator(".kd-cams figcaption").nth(1).inner_text() != f"teacher: {truth}"
-    assert "group=teacher_wrong" in page.url
-
-    upload = panel(page, "upload")
-    upload.get_by_role("button", name="Take a test nucleus").click()
-    says(page, "upload", ".kd-summary", "The distilled student calls it")
-    shown = upload.locator(".kd-cams canvas").first.evaluate("c => c.toDataURL()")
-    choose = upload.get_by_label("Your image")
-    for name, data, sentence in bad_uploads():
-        choose.set_input_files({"name": name, "mimeType": "image/png", "buffer": data})
-        says(page, "upload", ".kd-status", sentence)
-        assert upload.locator(".kd-cams canvas").first.evaluate("c => c.toDataURL()") == shown
-    choose.set_input_files({"name": "large.png", "mimeType": "image/png", "buffer": bytes(5_000_001)})
-    says(page, "upload", ".kd-message", "“large.png” has 5,000,001 bytes; accepted are at most 5,000,000.")
-    for name, data in good_uploads():
-        choose.set_input_files({"name": name, "mimeType": "image/png", "buffer": data})
-        says(page, "upload", ".kd-cams figcaption", name)
-        idle(page, "upload")
-        assert upload.locator(".kd-cams canvas").first.evaluate("c => c.toDataURL()") != shown
-
-    segmentation = panel(page, "segmentation")
-    segmentation.scroll_into_view_if_needed()
-    says(page, "segmentation", "tbody", "185,803")
-    segmentation.get_by_role("button", name="Train 2 students of each kind").click()
-    says(page, "segmentation", ".kd-status", "Training")
-    segmentation.get_by_role("button", name="Stop").click()
-    says(page, "segmentation", ".kd-status", "there is no verdict on half-trained students")
-
-    leakage = panel(page, "leakage")
-    leakage.get_by_role("button", name="Train 3 students on each split").click()
-    page.wait_for_function(
-        "document.querySelector('[data-panel=leakage] .kd-status').textContent.startsWith('Training')", timeout=60_000
-    )
-    leakage.get_by_role("button", name="Stop").click()
-    says(page, "leakage", ".kd-status", "Stopped after")
-
-    fits_and_is_accessible(page)
+def test_it_fits_with_results_and_is_accessible(lab_page, fits_and_is_accessible):
+    for name in ("confusions", "intervals", "calibration", "segments"):
+        lab_page.settled(name)
+    fits_and_is_accessible(lab_page.page)

@@ -5,7 +5,7 @@ import pytest
 
 from kdlab.lab.pages import CHAPTERS, notebooks_folder
 
-PANEL = ".kd-panel, .kdlab-panel"  # of the pages before `lab.interact`, and of those with it
+PANEL = ".kdlab-panel"
 PAGES = {"index": ".kd-card", **{page.name: PANEL for page in CHAPTERS}}
 
 

@@ -1,5 +1,6 @@
 """The server: what it refuses, what it says, and that it leaves nothing behind."""
 
+import ipaddress
 import json
 import re
 import signal
@@ -11,7 +12,9 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
+from urllib.parse import urlsplit
 
+import numpy as np
 import psutil
 import pytest
 
@@ -102,7 +105,7 @@ def test_an_image_of_another_site_starts_no_kernel_and_its_link_works(start_serv
             page.goto(elsewhere)
         assert server.kernels() == 0
         page.get_by_role("link", name="there").click()
-        page.wait_for_selector(".kd-panel", timeout=60_000)
+        page.wait_for_selector(".kdlab-panel", timeout=60_000)
         assert server.kernels() == 1
         page.close(run_before_unload=True)
     finally:
@@ -246,7 +249,7 @@ def test_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, ha
     page.set_default_timeout(120_000)
     try:
         page.goto(server.page(PAGE))
-        page.wait_for_selector(".kd-panel")
+        page.wait_for_selector(".kdlab-panel")
         page.wait_for_timeout(5000)  # by then it has looked, and found its kernel
         assert page.locator("#kd-lost").count() == 0
         if happens == "killed":
@@ -262,7 +265,7 @@ def test_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, ha
         page.wait_for_selector(f'#kd-lost:has-text("{said}")', timeout=10_000)
         if happens in ("killed", "culled"):
             page.get_by_role("button", name="Reload").click()
-            page.wait_for_selector(".kd-panel")
+            page.wait_for_selector(".kdlab-panel")
             assert page.locator("#kd-lost").count() == 0
         elif happens == "stuck":
             psutil.Process(server.process.pid).resume()
@@ -343,7 +346,7 @@ def test_beyond_the_last_place_a_page_says_so_and_opens_when_somebody_leaves(sta
         assert late.title() == "All places are taken"
         assert server.kernels() == 2
         page.close(run_before_unload=True)
-        late.wait_for_selector(".kd-panel")
+        late.wait_for_selector(".kdlab-panel")
         assert late.url.endswith("?T=4")
     finally:
         first.close()
@@ -360,12 +363,35 @@ def test_places_are_counted_while_kernels_start(start_server):
     server.stop()
 
 
+def test_pages_that_come_and_go_leave_nothing_behind(start_server, wait, tmp_path):
+    server = start_server("--port", "8955", environment={"TMPDIR": str(tmp_path)})
+    process, seen = psutil.Process(server.process.pid), []
+    for _ in range(9):
+        page = get(server.page(HOME))[1]
+        kernel = re.search(r'"kernelId": "([^"]+)"', page)[1]
+        assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
+        assert wait(lambda: server.kernels() == 0, 20)
+        files = len([path for path in tmp_path.rglob("*") if path.is_file()])
+        statuses = [child.status() for child in process.children(recursive=True)]
+        seen.append((process.num_fds(), process.num_threads(), files, len(statuses), statuses.count("zombie")))
+    assert np.all(np.array(seen[-1]) <= seen[4]), seen
+    server.stop()
+
+
+def test_other_machines_are_told_an_address_that_works(start_server):
+    server = start_server("--port", "8953", "--ip", "0.0.0.0", "--token", "a b")
+    address = re.search(r"From other machines: (\S+)", "".join(server.output))[1]
+    ipaddress.ip_address(urlsplit(address).hostname)
+    assert "kd-card" in get(address)[1]
+    server.stop()
+
+
 def test_a_kernel_that_nobody_is_connected_to_ends(start_server, browser, wait):
     server = start_server("--port", "8957", "--cull-after", "2")
     page = browser.new_page()
     page.set_default_timeout(120_000)
     page.goto(server.page(PAGE))
-    page.wait_for_selector(".kd-panel")
+    page.wait_for_selector(".kdlab-panel")
     assert len(open_pages(server, PAGE, HOME)) == 3
     assert wait(lambda: server.kernels() == 1, 20)
     page.wait_for_timeout(5000)

@@ -16,6 +16,7 @@ def panel(page, function):
 
 def at_rest(page, one):
     one.scroll_into_view_if_needed()
+    one.locator(":is([data-kdlab=figure], table, pre)").first.wait_for(state="attached", timeout=120_000)
     page.wait_for_timeout(500)
     page.wait_for_function(f"!{STATES}.some(s => ['computing', 'waiting'].includes(s))", timeout=120_000)
 
@@ -35,10 +36,12 @@ def opened(browser, server):
 
 
 def test_the_address_is_read_and_what_it_may_not_say_is_named(opened):
-    opened.get_by_text("bits = “9”; accepted is a whole number from 2 to 8").wait_for(state="attached", timeout=60_000)
+    said = "[data-kdlab=page] [role=status]"
+    opened.wait_for_function(f"document.querySelector('{said}').textContent !== ''", timeout=120_000)
+    assert "bits = “9”; accepted is a whole number from 2 to 8" in opened.locator(said).text_content()
     one = panel(opened, "measured")
     at_rest(opened, one)
-    assert one.locator("select").nth(2).evaluate("e => e.selectedOptions[0].text") == "200 samples"
+    assert one.locator("select").nth(2).evaluate("e => e.selectedOptions[0].text.replace(/\\s/g, ' ')") == "200 samples"
     assert re.search(r"S = .* / 255 = .*; Z = round", one.inner_text())
 
 

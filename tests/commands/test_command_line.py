@@ -59,7 +59,7 @@ def test_help_is_there_without_tensorflow():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert done.stderr == ""
-    for words in ("train a model on your data", "--temperatures T,T,…", "--lambda L", "(default: 30)"):
+    for words in ("train a model on your data", "--temperatures T,T,…", "--lambda L", "30 to 200)"):
         assert words in done.stdout
 
 
@@ -67,12 +67,17 @@ def test_defaults_are_those_of_the_package(folder):
     from kdlab import Distiller, models
     from kdlab.runs import runs
 
+    by_size = {"epochs", "batch_size", "patience"}  # these follow from the number of samples, unless they are given
     for command in COMMANDS:
         out = "a.csv" if command == "sweep" else "a.keras"
-        options = command_line._parser().parse_args([command, *others(command), "--out", out])
+        options = command_line._parser(command_line._top_options()).parse_args(
+            [command, *others(command), "--out", out]
+        )
         given = {name: value for name, value in vars(options).items() if name in SETTINGS}
-        assert given == {name: getattr(runs.Settings(), name) for name in SETTINGS}
-    options = command_line._parser().parse_args(["distill", *others("distill"), "--out", "a.keras"])
+        assert given == {name: None if name in by_size else getattr(runs.Settings(), name) for name in SETTINGS}
+    options = command_line._parser(command_line._top_options()).parse_args(
+        ["distill", *others("distill"), "--out", "a.keras"]
+    )
     ours = {"temperature": options.temperature, "alpha": run_arguments.DEFAULT_ALPHA}
     assert Distiller.__init__.__kwdefaults__.items() >= ours.items()
     for name in models.NAMES:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -188,7 +189,10 @@ def test_the_record_of_train_has_the_numbers_of_the_model(shared, data):
 
 def test_the_record_of_train_says_how_to_repeat_it(shared, data):
     found = record(shared / "teacher.json")
-    assert found["command"] == ("kdlab train --data data.npz --model mlp --epochs 6 --out teacher.keras --seed 7")
+    assert (
+        found["command"]
+        == "kdlab train --data data.npz --model mlp --epochs 6 --batch-size 64 --out teacher.keras --seed 7"
+    )
     assert found["data"]["fingerprint"] == data.fingerprint
     assert found["data"]["samples"] == {"train": len(data.train), "validation": len(data.validation), "test": 100}
     assert found["data"]["class_names"] == list("0123456789")
@@ -326,7 +330,8 @@ def test_a_student_alone_that_is_given_is_not_trained_again(folder, data, monkey
 def test_several_teachers_are_an_ensemble(folder, data):
     other = models.build("mlp", data, 3)
     other.save("other.keras")
-    assert main([*DISTILL, "--teacher", "other.keras", "--student-alone", "other.keras", "--out", "s.keras"]) == 0
+    line = [*DISTILL, "--teacher", "other.keras", "--student-alone", "other.keras", "--weak-teacher"]
+    assert main([*line, "--out", "s.keras"]) == 0
     row = record("s.json")["models"][0]
     p = np.mean([softmax(predict(name, data.test.x)) for name in ("teacher.keras", "other.keras")], axis=0)
     assert row["test_correct"] == (p.argmax(axis=1) == data.test.y).sum()
@@ -481,7 +486,8 @@ def test_sweep_writes_table_picture_and_record(folder, capsys, monkeypatch):
         assert picture.size[0] > 500
     shown = capsys.readouterr().out
     assert f"T = {float(chosen):g}, alpha = 0.5, chosen on validation data" in shown
-    assert f"kdlab distill … --temperature {float(chosen):g} --alpha 0.5" in shown
+    again = f"{shlex.join(['kdlab', *DISTILL])} --temperature {float(chosen):g} --alpha 0.5 --out student.keras"
+    assert again in shown
 
     monkeypatch.setattr(runs, "train", lambda *args, **keywords: pytest.fail("trained"))
     monkeypatch.setattr(runs, "distill", lambda *args, **keywords: pytest.fail("trained"))
@@ -568,7 +574,9 @@ def test_a_teacher_of_other_classes_is_told_by_its_record(folder, capsys):
     assert said in capsys.readouterr().err
     for odd in ("{}", "no JSON", '{"data": 3}'):
         Path("teacher.json").write_text(odd)
-        assert run_command.teacher_notes("teacher.keras", kdlab.load("data.npz")) == []
+        (note,) = run_command.teacher_notes("teacher.keras", kdlab.load("data.npz"), "data.npz")
+        assert note.startswith("What teacher.keras was trained on is not known")
+        assert "kdlab train --data data.npz --model teacher.keras --out " in note
 
 
 def test_a_teacher_of_other_data_is_a_note(folder, data):
@@ -576,7 +584,7 @@ def test_a_teacher_of_other_data_is_a_note(folder, data):
     Path("teacher.json").unlink()
     theirs["data"]["fingerprint"] = "0" * 64
     Path("teacher.json").write_text(json.dumps(theirs))
-    (note,) = run_command.teacher_notes("teacher.keras", data)
+    (note,) = run_command.teacher_notes("teacher.keras", data, "data.npz")
     assert "was trained on other data, which may hold some of these test samples" in note
 
 
@@ -678,7 +686,7 @@ def kill_when(ready, line, folder):
 
 
 def test_killed_in_an_epoch_it_comes_to_the_same_weights(folder, data, capsys):
-    line = [*TRAIN, "--out", "model.keras", "--epochs", "30", "--patience", "30"]
+    line = [*TRAIN, "--out", "model.keras", "--epochs", "30", "--patience", "30", "--batch-size", "64"]
     work = folder / "model.keras.unfinished"
 
     def some_epochs():

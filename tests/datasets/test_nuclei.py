@@ -200,6 +200,18 @@ def test_the_random_split_has_the_same_nuclei_and_leaks(data):
     assert not any("overlap" in note for note in data.notes)
 
 
+@pytest.mark.parametrize("size", [32, 48])
+@pytest.mark.parametrize("split", ["region", "random"])
+def test_the_names_of_the_splits_are_those_of_the_loaded_nuclei(size, split):
+    field = nuclei.fields()["nest"]
+    where, loaded = nuclei.split_nuclei(field, size, split), kdlab.load("nuclei", size=size, split=split)
+    for name in nuclei.SPLITS:
+        np.testing.assert_array_equal(field.y[where == name], getattr(loaded, name).y)
+    train, test = (field.centres[where == name].astype(int) for name in ("train", "test"))
+    apart = np.abs(test[:, None] - train).max(axis=2).min(axis=1)
+    assert (apart < size).mean() == 0 if split == "region" else (apart < size).mean() > 0.5
+
+
 def test_it_is_the_same_every_time(data):
     assert kdlab.load("nuclei").fingerprint == data.fingerprint
     assert kdlab.load("nuclei", split="random").fingerprint == kdlab.load("nuclei", split="random").fingerprint

@@ -404,7 +404,7 @@ def test_what_goes_wrong_in_the_command_is_one_line_and_leaves_nothing(folder, c
 
 def test_stopped_it_leaves_what_was_there(folder, capsys, monkeypatch):
     (folder / "a.h").write_text("old")
-    monkeypatch.setattr(convert, "to_c_array", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.setattr(convert, "to_c_array", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt()))
     assert main(["export", "student.keras", "--to", "c-array", "--data", "digits", "--out", "a.h", "--force"]) == 130
     assert capsys.readouterr().err == "kdlab: stopped; nothing half-written is left\n"
     assert (folder / "a.h").read_text() == "old"
@@ -414,9 +414,9 @@ def test_stopped_it_leaves_what_was_there(folder, capsys, monkeypatch):
 def test_a_full_disk_leaves_nothing(folder, capsys, file_size_limit, monkeypatch):
     line = ["export", "student.keras", "--to", "c-array", "--data", "digits", "--out", "a.h", "--quiet"]
 
-    def full(tflite, name, to_c_array=convert.to_c_array):
+    def full(*arguments, to_c_array=convert.to_c_array, **keywords):
         file_size_limit(1000)
-        return to_c_array(tflite, name)
+        return to_c_array(*arguments, **keywords)
 
     monkeypatch.setattr(convert, "to_c_array", full)
     code = main(line)

@@ -95,7 +95,8 @@ if __name__ == "__main__":
 def test_nothing_is_computed_before_the_fork():
     # The number of threads can only be set before TensorFlow's first operation.
     code = """
-import kdlab.lab.preload, sys
+import kdlab.lab.preload, sys, threading
+assert threading.enumerate() == [threading.main_thread()]  # a module's own thread would be missing in every kernel
 assert {"tensorflow", "keras", "ipywidgets", "matplotlib.figure", "kdlab.live.trainer"} <= set(sys.modules)
 assert not {"voila", "kdlab.lab.serving"} & set(sys.modules)
 import tensorflow

@@ -9,7 +9,7 @@ import pytest
 
 from kdlab import LiveTrainer, load, models
 from kdlab.datasets.dataset import digits_logits
-from kdlab.lab.medical_questions import medical_questions
+from kdlab.lab.medical_questions import medical_questions, predict_overlap
 from kdlab.lab.questions import (
     Question,
     Questions,
@@ -33,6 +33,7 @@ SETS = (
     response_questions,
     feature_questions,
     medical_questions,
+    predict_overlap,
     tinyml_questions,
 )
 

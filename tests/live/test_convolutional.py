@@ -84,8 +84,20 @@ def test_views_are_seen_with_the_teachers_logits_of_those_very_views(data, teach
         for batch, way in zip(rows, ways, strict=True):
             distiller.train_on_batch(seen[way, batch], (data.train.y[batch], said[way, batch]))
     assert same(trainer.train(3.0, 0.7, seeds=1).students[0], distiller.student)
+    np.testing.assert_allclose(trainer.teacher_logits, said, atol=1e-5)
     with pytest.raises(ValueError, match="features must be None where there are views"):
         trainer.train(seeds=1, features=HINT)
+
+
+def test_logits_of_another_view_are_those_of_the_one_after(data, teacher):
+    trainer = ConvolutionalTrainer(data, teacher, build, epochs=EPOCHS, batch_size=32, views=nuclei.views)
+    mismatched = trainer.train(3.0, 0.7, seeds=1, another_view=True)
+    same_view = trainer.train(3.0, 0.7, seeds=1)
+    assert not same(mismatched.students[0], same_view.students[0])
+    trainer.teacher_logits = trainer.teacher_logits[[1, 2, 3, 4, 5, 6, 7, 0]]
+    assert same(mismatched.students[0], trainer.train(3.0, 0.7, seeds=1).students[0])
+    alone = [trainer.train(alpha=0.0, seeds=1, another_view=other).students[0] for other in (True, False)]
+    assert same(*alone)  # without the teacher's term it does not matter
 
 
 def test_views_that_do_more_than_move_pixels_are_refused(data, teacher):
