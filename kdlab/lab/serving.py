@@ -26,6 +26,7 @@ from traitlets.config import Config
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
+from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from ..memory import free_memory
 from .kernels import FORKED, KernelSpecs, end_kernels, start_forkserver
@@ -35,6 +36,7 @@ from .program_cache import ProgramCache
 __all__ = ["Dashboards", "bound", "is_loopback", "serve"]
 
 CULL_EVERY = 30  # seconds
+PROTOCOL = "v1.kernel.websocket.jupyter.org"  # of pages and kernels, as JupyterLab's libraries speak it
 # Bytes of memory: a kernel after chapter 2, and the server with what kernels are forked from.
 FORKED_KERNEL, ORDINARY_KERNEL, SERVER = 200e6, 600e6, 600e6
 AGAIN_AFTER = 5  # seconds until a visitor who found no room is let try again
@@ -82,6 +84,19 @@ class ShutdownHandler(VoilaShutdownKernelHandler):
         """Accept the beacon."""
 
 
+class ChannelsHandler(VoilaKernelWebsocketHandler):
+    """Speaks with a page's widgets in the one protocol that Voila can read.
+
+    Voila takes every binary message for one of that protocol, and counts through one of the older for hours meanwhile.
+    """
+
+    async def get(self, *arguments, **options):
+        """Connect, or answer that this protocol is spoken here."""
+        if PROTOCOL not in self.request.headers.get("Sec-WebSocket-Protocol", ""):
+            raise HTTPError(400, f"only {PROTOCOL} is spoken here")
+        await super().get(*arguments, **options)
+
+
 class FullHouseError(HTTPError):
     """There is no room for another kernel."""
 
@@ -123,8 +138,7 @@ class Dashboards(Voila):
             path = "/" + pattern.removeprefix(self.server_url).lstrip("/")
             if pattern == self.server_url or path.startswith(unwanted):
                 continue
-            if path in ours:
-                handler = ours[path]
+            handler = ours.get(path, ChannelsHandler if path.endswith("/channels") else handler)
             handlers.append((pattern, handler, *options))
         return handlers
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 from playwright.async_api import Error, async_playwright
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
 from tornado.websocket import websocket_connect
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 from conftest import FLAGS, Server, find_chromium
 
 CHAPTER = "02_response_based_kd"
+PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PATIENCE = 180  # seconds until a visitor counts as not served
 CONTROL = '.noUi-handle, [data-panel="live"] input[type=range]'
 STUDENTS = '[data-kdlab="figure"][data-drawn], .kd-strip svg'
@@ -71,6 +73,11 @@ async def in_chromium(browser, url, stay):
     return seen
 
 
+def to_bytes(value):
+    """Return it as JSON."""
+    return json.dumps(value).encode()
+
+
 class Client:
     """A page's part of the protocol: it asks for the widgets' state, says that a panel is seen, and moves a slider."""
 
@@ -87,8 +94,8 @@ class Client:
             "version": "5.3",
         }
         metadata = {"version": "1.0.0" if content.get("target_name") == "jupyter.widget.control" else "2.1.0"}
-        message = {"header": header, "parent_header": {}, "metadata": metadata, "content": content, "channel": "shell"}
-        await self.socket.write_message(json.dumps(message))
+        message = {"header": header, "parent_header": {}, "metadata": metadata, "content": content}
+        await self.socket.write_message(serialize_msg_to_ws_v1(message, "shell", to_bytes), binary=True)
 
     async def update(self, model, **state):
         """Set traits of a widget."""
@@ -100,15 +107,12 @@ class Client:
         message = await asyncio.wait_for(self.socket.read_message(), PATIENCE)
         if message is None:
             raise ConnectionError("the kernel is gone")
-        if isinstance(message, bytes):  # a number of parts, their offsets, the message as JSON and what is binary in it
-            parts = int.from_bytes(message[:4], "big")
-            offsets = [int.from_bytes(message[4 * i : 4 * i + 4], "big") for i in range(1, parts + 1)]
-            message = message[offsets[0] : offsets[1] if parts > 1 else None]
-        message = json.loads(message)
-        data = message["content"].get("data", {})
-        if message["msg_type"] == "comm_msg" and data.get("method") == "update_states":
+        _, (header, _, _, content, *_) = deserialize_msg_from_ws_v1(message)
+        kind, content = json.loads(header)["msg_type"], json.loads(content)
+        data = content.get("data", {})
+        if kind == "comm_msg" and data.get("method") == "update_states":
             self.states = {model: state["state"] for model, state in data["states"].items()}
-        elif message["msg_type"] in ("comm_open", "comm_msg"):
+        elif kind in ("comm_open", "comm_msg"):
             paths = data.get("buffer_paths", [])
             self.figures += ["png"] in paths or "result" in data.get("state", {})
 
@@ -126,7 +130,7 @@ async def by_protocol(url, stay):
         (kernel,) = set(re.findall(r'"kernelId": "([^"]+)"', page))
         base = url.split("/voila/")[0]
         channels = f"ws{base[4:]}/api/kernels/{kernel}/channels?session_id={uuid.uuid4().hex}"
-        client = Client(await websocket_connect(channels, max_message_size=2**28))
+        client = Client(await websocket_connect(channels, subprotocols=[PROTOCOL], max_message_size=2**28))
         opening = {"comm_id": uuid.uuid4().hex, "target_name": "jupyter.widget.control", "data": {}}
         await client.send("comm_open", opening)
         await client.send("comm_msg", {"comm_id": opening["comm_id"], "data": {"method": "request_states"}})

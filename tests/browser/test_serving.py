@@ -82,6 +82,14 @@ def test_cross_site_posts_are_refused(server):
     assert get(server.url + f"voila/api/shutdown/{unknown}", method="POST")[0] == 404
 
 
+@pytest.mark.parametrize(("spoken", "status"), [({}, 400), ({"Sec-WebSocket-Protocol": "v0.example"}, 400)])
+def test_a_client_of_another_protocol_does_not_stop_the_server(server, spoken, status):
+    kernel = re.search(r'"kernelId": "([^"]+)"', get(server.page(HOME))[1])[1]
+    key = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAA"}
+    assert get(f"{server.url}api/kernels/{kernel}/channels", headers=key | spoken)[0] == status
+    get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_another_site_can_lead_to_a_page_but_not_load_it(server, site):
     url, headers = server.page(PAGE), {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
