@@ -73,7 +73,7 @@ def executed(book, extra=""):
     book = nbformat.from_dict(book)
     if extra:
         book.cells.append(nbformat.v4.new_code_cell(extra))
-    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    NotebookClient(book, timeout=1200, resources={"metadata": {"path": str(FOLDER)}}).execute()
     return book
 
 
