@@ -910,7 +910,7 @@ def overlays(pictures, maps, titles, title=""):
     across = min(len(titles), 2 if _NARROW.get() else 4)
     down = -(-len(titles) // across)
     with _STYLING, rc_context(STYLE):
-        figure = Figure(figsize=(6.4, (3.3 if across == 2 else 2.1) * down + 0.3))
+        figure = Figure(figsize=(6.4, 2.4 * down + 0.3))
         FigureCanvasAgg(figure)
         grid = figure.subplots(down, across, squeeze=False).ravel()
         for axes in grid:
@@ -941,7 +941,7 @@ def masks(image, maps, names, title=""):
     down = -(-len(panels) // across)
     paint = np.array([[248, 249, 251], [0, 114, 178], [230, 159, 0], [61, 61, 61], [179, 89, 154]], np.uint8)
     with _STYLING, rc_context(STYLE):
-        figure = Figure(figsize=(6.4, (3.3 if across == 2 else 1.75) * down + 0.7))
+        figure = Figure(figsize=(6.4, (2.1 if _NARROW.get() else 1.75) * down + 0.7))
         FigureCanvasAgg(figure)
         grid = figure.subplots(down, across, squeeze=False).ravel()
         for axes in grid:

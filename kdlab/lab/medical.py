@@ -38,8 +38,11 @@ def on_test(scores, ill, threshold):
     return [f"{found:.3f}", f"{left:.3f}", f"{found + left - 1:.3f}"]
 
 
-def with_random_top(model, last, seed=0):
-    """Return a copy of ``model`` with its weights up to the layer named ``last``, "" for none, and random ones above it."""
+def with_random_top(model, last, seed=1):
+    """Return a copy of ``model`` with its weights up to the layer named ``last``, "" for none, and random ones above it.
+
+    ``seed`` must not be the one that the model itself began with: trained weights are similar to their initial values.
+    """
     from ..backend import keras
 
     keras.utils.set_random_seed(seed)

@@ -48,7 +48,7 @@ def test_maps_are_of_the_chosen_class_and_random_weights_change_them(lab_page):
     found = [
         float(re.search(r"mean over 24 nuclei: (-?[\d.]+)", text)[1]) for text in (with_last, lab_page.words("sanity"))
     ]
-    assert found[0] != found[1]
+    assert max(map(abs, found)) < 0.8  # the trained teacher's own map would be 1
 
 
 def png(size=70):

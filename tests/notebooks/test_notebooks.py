@@ -69,7 +69,7 @@ def executed(book, extra=""):
     book = nbformat.from_dict(book)
     if extra:
         book.cells.append(nbformat.v4.new_code_cell(extra))
-    NotebookClient(book, timeout=900, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    NotebookClient(book, timeout=1200, resources={"metadata": {"path": str(FOLDER)}}).execute()
     return book
 
 
