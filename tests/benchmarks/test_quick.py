@@ -14,7 +14,6 @@ FOLDER = Path(__file__).parent
 QUICK = {
     "distiller": ["--images", "640", "--rounds", "1"],
     "live": ["--repeats", "2", "--rival-seeds", "1"],
-    "live_features": ["--repeats", "2", "--rivals", "1"],
     "pages": ["--quick", "--port", "8953"],
 }
 

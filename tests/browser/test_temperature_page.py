@@ -242,3 +242,10 @@ def test_leaving_ends_the_kernel(server, lab_page, open_lab_page):
     assert server.kernels() == 2
     opened.page.goto("about:blank")
     assert server.wait(lambda: server.kernels() == 1, 30)
+
+
+def test_another_template_brings_no_lab_cell_back(server, open_lab_page):
+    opened = open_lab_page(server.page(NAME, "?template=lab&T=8"))
+    assert opened.says("how_soft", "At T = 8 the teacher leaves")
+    for hidden in ("largest difference", "def soft_gradient", "right of 600"):
+        assert hidden not in opened.page.content()
