@@ -15,9 +15,7 @@ with without_standard_error():
     import keras
     import tensorflow as tf
 
-tf.get_logger().setLevel("ERROR")  # what it says of retracing is of no use to a reader
-
-tf.get_logger().setLevel("WARNING")  # in notebooks it would tell of every file that is written
+tf.get_logger().setLevel("ERROR")  # in notebooks it would tell of every file that is written, and of retracing
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
