@@ -46,7 +46,8 @@ def test_maps_are_of_the_chosen_class_and_random_weights_change_them(lab_page):
     lab_page.panel("sanity").get_by_label("trained layers").select_option("none: all are random")
     assert lab_page.says("sanity", "mean over 24 nuclei")
     found = [
-        float(re.search(r"mean over 24 nuclei: (-?\d+\.\d+)", text)[1]) for text in (with_last, lab_page.words("sanity"))
+        float(re.search(r"mean over 24 nuclei: (-?\d+\.\d+)", text)[1])
+        for text in (with_last, lab_page.words("sanity"))
     ]
     assert max(map(abs, found)) < 0.8  # the trained teacher's own map would be 1
 
