@@ -113,7 +113,7 @@ def test_an_image_of_another_site_starts_no_kernel_and_its_link_works(start_serv
             page.goto(elsewhere)
         assert server.kernels() == 0
         page.get_by_role("link", name="there").click()
-        page.wait_for_selector(".kdlab-panel", timeout=60_000)
+        page.wait_for_selector(".kdlab-panel", timeout=120_000)
         assert server.kernels() == 1
         page.close(run_before_unload=True)
     finally:

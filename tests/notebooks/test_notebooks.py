@@ -1,6 +1,6 @@
 """Every notebook runs from top to bottom, with and without what only makes sense with code, and is what it should be.
 
-A chapter in its new form calls ``lab.interact``; the others are still prose and one call per panel.
+A chapter calls ``lab.interact``; the home page is prose and cards.
 """
 
 import ast
@@ -19,31 +19,32 @@ BOOKS = {
 TAGS = {"setup", "frame", "lab"}  # shows nothing; header, page and footer; only with code
 PLOTTING = {"matplotlib", "pyplot", "plt", "subplots", "axes", "gca", "add_subplot", "imshow", "scatter", "set_xlabel"}
 
-# What a reader may do to every panel: see its first result, and move all of its controls to the one end and the other.
+# What a reader may do to every panel: see its first result, and move its sliders to the one end and the other. What takes
+# a button is stopped as soon as it asks whether to: its whole run is for the tests of the page.
 EVERY_PANEL = """
+from ipywidgets import FloatLogSlider, FloatSlider
 from ipywidgets.widgets.widget import _instances
-from kdlab.lab import Panel
+from kdlab.lab import Panel, Progress
 
-def ends(control):
-    if hasattr(control, "_options_values"):
-        return control._options_values[0], control._options_values[-1]
-    if hasattr(control, "labels"):
-        return 0, len(control.labels) - 1
-    base = getattr(control, "base", None)
-    found = getattr(control, "min", control.value), getattr(control, "max", control.value)
-    return [base**end for end in found] if base else found
+def at_end(control, top):
+    if isinstance(control, FloatLogSlider):
+        return control.base ** (control.max if top else control.min)
+    if isinstance(control, FloatSlider):
+        return control.max if top else control.min
+    return control.value
 
 panels, faults = [widget for widget in _instances.values() if isinstance(widget, Panel)], {}
 for panel in panels:
-    name = panel.function.__name__
-    try:
-        panel.result
-    except Exception as error:
-        faults[name] = repr(error)
-    for end in () if panel._button else (0, -1):
-        values = {name: ends(control)[end] for name, control in panel.controls.items()}
-        panel._compute(values)
-        if panel._state.state != "idle":
+    name, values = panel.function.__name__, panel._now()
+    sliders = any(isinstance(control, (FloatLogSlider, FloatSlider)) for control in panel.controls.values())
+    runs = [values] if panel._button or not sliders else [values, *(
+        {name: at_end(control, top) for name, control in panel.controls.items()} for top in (False, True)
+    )]
+    for values in runs:
+        stopped = Progress()
+        stopped.stop()
+        panel._compute(values, progress=stopped if panel._button and panel._wants_progress else None)
+        if panel._state.state != "idle" and not panel._state.message.startswith("Stopped"):
             faults[f"{name}({values})"] = panel._state.message
 len(panels), faults
 """
@@ -94,7 +95,7 @@ def test_nothing_is_stored_but_the_text(name):
 
 
 @pytest.mark.parametrize("name", NEW)
-def test_the_dashboard_runs_and_every_panel_works_at_the_ends_of_its_controls(name):
+def test_the_dashboard_runs_and_every_panel_works_at_the_ends_of_its_sliders(name):
     book = nbformat.from_dict(BOOKS[name])
     book.cells = [cell for cell in book.cells if "lab" not in tags(cell)]
     *cells, last = code_cells(executed(book, EVERY_PANEL))
