@@ -41,7 +41,7 @@ def test_eight_bits_are_what_litert_keeps():
     convolution = keras.Sequential([keras.Input((8, 8, 2)), keras.layers.Conv2D(6, 3), keras.layers.Flatten()])
     for model in (models.mlp(16, (6,), 3, seed=0), convolution):
         samples = np.random.default_rng(0).random((20, *model.input_shape[1:]), np.float32)
-        interpreter = convert._interpreter(convert.to_tflite_int8(model, samples))
+        interpreter = convert.interpreter_of(convert.to_tflite_int8(model, samples))
         kept = []
         for tensor in interpreter.get_tensor_details():
             scales = tensor["quantization_parameters"]["scales"]
