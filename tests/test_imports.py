@@ -58,6 +58,7 @@ FLOORS = {
         "teachers",
         "live",
         "runs",
+        "export.contract",
         "export.convert",
         "export.converter",
         "export.measure",
