@@ -156,8 +156,12 @@ def test_what_cannot_be_built(tmp_path):
         models.build("cnn", dataset((6,)))
     softmax = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, activation="softmax")])
     softmax.save(tmp_path / "softmax.keras")
-    with pytest.raises(ValueError, match=r"the model .*softmax\.keras's outputs look like probabilities"):
-        models.build(tmp_path / "softmax.keras", dataset((6,)))
+    built, x = (
+        models.build(tmp_path / "softmax.keras", dataset((6,))),
+        np.random.default_rng(0).random((5, 6), np.float32),
+    )
+    assert "The softmax at the end of" in built.note
+    np.testing.assert_allclose(keras.ops.softmax(built(x)), softmax(x), rtol=1e-5)
     with pytest.raises(
         ValueError, match=r"softmax\.keras returns outputs of shape \(3,\), but the data have 4 classes"
     ):
