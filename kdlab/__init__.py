@@ -4,7 +4,7 @@ Public names and submodules load on first use (PEP 562): ``import kdlab`` import
 ipywidgets.
 """
 
-import importlib
+from .lazy import lazily
 
 __version__ = "0.1.0"
 
@@ -24,13 +24,4 @@ _MODULES = ("clinical", "conventions", "evaluation", "figures", "lab", "losses",
 __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 
 
-def __getattr__(name):
-    if name in _MODULES:
-        return importlib.import_module(f".{name}", __name__)
-    if name in _HOME:
-        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME, _MODULES)

@@ -29,6 +29,7 @@ FLOORS = {
         "memory",
         "timing",
         "quiet",
+        "lazy",
         "datasets",
         "features.representations",
         "runs.results",

@@ -1,6 +1,6 @@
 """From a student to a microcontroller: LiteRT files, fewer bits, and boards. What needs TensorFlow loads it on first use."""
 
-import importlib
+from ..lazy import lazily
 
 _HOME = {
     "BOARDS": "boards",
@@ -23,11 +23,4 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name):
-    if name in _HOME:
-        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)

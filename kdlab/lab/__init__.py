@@ -3,7 +3,7 @@
 To add a control or a sentence, see ``controls``; a browser-side widget, ``widgets`` and ``static/lab.js``; a chapter, ``pages``.
 """
 
-import importlib
+from ..lazy import lazily
 
 _HOME = {
     "interact": "interaction",
@@ -30,11 +30,4 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name):
-    if name in _HOME:
-        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)

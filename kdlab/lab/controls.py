@@ -84,21 +84,17 @@ class Table:
         self.rows, self.heads, self.caption = [list(row) for row in rows], list(heads), caption
 
     def _repr_html_(self):
-        def row(cells, tag="td", first="th"):
-            first = f'<{first} scope="{"row" if first == "th" and tag == "td" else "col"}">{inside(cells[0])}</{first}>'
-            return f"<tr>{first}{''.join(f'<{tag}>{inside(cell)}</{tag}>' for cell in cells[1:])}</tr>"
-
-        def inside(cell):
-            return cell._repr_html_() if hasattr(cell, "_repr_html_") else escape(str(cell))
+        def cell(part, kind):
+            shown = part._repr_html_() if hasattr(part, "_repr_html_") else escape(str(part))
+            return f"<{kind}>{shown}</{kind.split()[0]}>"
 
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
-        head, body = (
-            row(self.heads, 'th scope="col"').replace('</th scope="col">', "</th>"),
-            "".join(map(row, self.rows)),
-        )
+        heads = "".join(cell(head, 'th scope="col"') for head in self.heads)
+        rows = (cell(first, 'th scope="row"') + "".join(cell(c, "td") for c in rest) for first, *rest in self.rows)
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
         return (
             '<div class="kdlab-scroll" tabindex="0" role="group" aria-label="table">'
-            f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table></div>"
+            f"<table>{caption}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
     def __repr__(self):

@@ -166,7 +166,7 @@ class Panel(ipywidgets.VBox):
             self._ask()
 
     def _resized(self, _):
-        """Draw what was returned again: nothing is computed anew, but a figure may choose other proportions."""
+        """Draw again at the new size: a live panel calls its function, for a narrow figure has other proportions."""
         if self.values is None:
             return
         if not self._button:

@@ -6,10 +6,11 @@ Imports alone: TensorFlow starts its threads with its first operation, and threa
 import contextlib
 import gc
 import importlib
-import os
 import pkgutil
 
 import kdlab
+
+from ..quiet import without_standard_error
 
 # Beside kdlab's own modules: what they and the kernels import only when it is used.
 _OTHERS = (
@@ -35,13 +36,7 @@ def _import_all():
             importlib.import_module(name)
 
 
-_shown = os.dup(2)
-with open(os.devnull, "w") as nowhere:  # TensorFlow greets at length
-    os.dup2(nowhere.fileno(), 2)
-    try:
-        _import_all()
-    finally:
-        os.dup2(_shown, 2)
-        os.close(_shown)
+with without_standard_error():
+    _import_all()
 gc.collect()
 gc.freeze()  # so that a kernel's garbage collection does not touch, and thereby copy, what it shares with the others
