@@ -247,10 +247,10 @@ def serve(
         start_forkserver()
     else:
         print("Every page starts a kernel from nothing, which takes seconds: only Linux can fork them.", flush=True)
+    programs = ProgramCache()
     try:
         app = Dashboards(ip=ip, port=chosen, base_url=base_url, open_browser=browser, root_dir=str(notebooks_folder()))
-        app.sockets = sockets
-        app.programs = ProgramCache()
+        app.sockets, app.programs = sockets, programs
         app.log_level = "INFO" if verbose else "ERROR"
         places = max_kernels or room()
         app.update_config(
@@ -297,4 +297,4 @@ def serve(
             app.start()
     finally:
         end_kernels()
-        app.programs.tidy()
+        programs.tidy()
