@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from jupyter_client.manager import AsyncKernelManager
@@ -37,7 +38,9 @@ async def _answers(code, count, **options):
 
 def answers(code, count=1, **options):
     """What ``answer`` is after ``code`` in each of so many new kernels."""
-    return asyncio.run(_answers(code, count, **options))
+    # In a thread of its own: Playwright leaves a running loop in the one of the tests.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(_answers(code, count, **options))).result()
 
 
 def test_a_kernel_trains_in_its_folder_with_its_arguments(tmp_path):
