@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -196,17 +196,23 @@ def epoch_order(samples, seed, epoch):
     return np.random.default_rng((seed, epoch)).permutation(samples)
 
 
-def _digits():
-    """1797 handwritten digits, 8×8 pixels as 64 features; half to train on, a sixth to validate, a third to test."""
+@cache
+def _read_digits():
+    """Return pixels (1797, 64) from 0 to 1, labels, and the places of the three splits."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     x, y = load_digits(return_X_y=True)
-    x, y = (x / 16).astype(np.float32), y.astype(np.int32)
     train, rest = train_test_split(np.arange(len(x)), test_size=0.5, stratify=y, random_state=0)
     validation, test = train_test_split(rest, test_size=2 / 3, stratify=y[rest], random_state=0)
+    return (x / 16).astype(np.float32), y.astype(np.int32), (train, validation, test)
+
+
+def _digits():
+    """1797 handwritten digits, 8×8 pixels as 64 features; half to train on, a sixth to validate, a third to test."""
+    x, y, parts = _read_digits()
     return Dataset(
-        *(Split(x[part], y[part]) for part in (train, validation, test)),
+        *(Split(x[part], y[part]) for part in parts),
         class_names=tuple("0123456789"),
         source="scikit-learn's digits: Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, UCI",
         licence="CC BY 4.0",

@@ -17,7 +17,7 @@ from ipywidgets.widgets.interaction import interactive
 from matplotlib.figure import Figure
 
 from ..figures import keeping
-from .widgets import FigureView, State
+from .widgets import FigureView, State, plain
 
 __all__ = ["Panel", "Progress", "Queue", "interact"]
 
@@ -112,20 +112,20 @@ class Panel(ipywidgets.VBox):
         self._queue, self._pending, self._drawn, self._kept = queue or QUEUE, True, {}, ({}, {})
         self._result, self.values, self._lock = None, None, threading.RLock()
         self._progress = None
-        self._box = ipywidgets.VBox()
+        self._box = plain(ipywidgets.VBox)
         self._box.add_class("kdlab-result").add_class("kdlab-empty")
-        self._state = State()
+        self._state = plain(State)
         self._wants_progress = "progress" in inspect.signature(function).parameters
-        self._box_of_controls = ipywidgets.VBox([*controls.values()])
+        self._box_of_controls = plain(ipywidgets.VBox, children=[*controls.values()])
         self._box_of_controls.add_class("kdlab-controls")
         rows = [self._box_of_controls]
         self._button = self._bar = None
         if manual:
             self._name = manual
-            self._button = ipywidgets.Button(description=manual, button_style="primary")
+            self._button = plain(ipywidgets.Button, description=manual, button_style="primary")
             self._bar = ipywidgets.FloatProgress(min=0, max=1, layout={"display": "none"})
             self._button.on_click(self._press)
-            rows.append(ipywidgets.HBox([self._button, self._bar]))
+            rows.append(plain(ipywidgets.HBox, children=[self._button, self._bar]))
             self._box.remove_class("kdlab-empty")
         super().__init__([*rows, self._box, self._state])
         self.add_class("kdlab-panel")
@@ -270,7 +270,7 @@ class Panel(ipywidgets.VBox):
     def _view(self, place, kind):
         """Return the view at a place of the result, the one that was there if it is of this ``kind``."""
         if not isinstance(self._drawn.get(place), kind):
-            self._drawn[place] = kind()
+            self._drawn[place] = plain(kind)
         return self._drawn[place]
 
     def _html(self, part):

@@ -7,6 +7,9 @@ import contextlib
 import gc
 import importlib
 import pkgutil
+import sys
+
+import PIL.Image
 
 import kdlab
 
@@ -15,6 +18,8 @@ from ..quiet import without_standard_error
 # Beside kdlab's own modules: what they and the kernels import only when it is used.
 _OTHERS = (
     "ipykernel.kernelapp",
+    "ipykernel.debugger",
+    "IPython.core.logger",
     "ipywidgets",
     "anywidget",
     "matplotlib.figure",
@@ -34,6 +39,10 @@ def _import_all():
     for name in (*_OTHERS, *(name for name in ours if not name.startswith(_NOT))):
         with contextlib.suppress(ImportError):  # of an optional part, or another version's
             importlib.import_module(name)
+    PIL.Image.preinit()
+    kdlab.load("digits")  # kept, and what scikit-learn looks up at its first call
+    for module in [*sys.modules.values()]:  # ipykernel asks each for its file, and TensorFlow's then begin to load
+        getattr(module, "__file__", None)
 
 
 with without_standard_error():

@@ -13,6 +13,7 @@ from ..conventions import to_ours
 from ..datasets.dataset import digits_logits
 from ..evaluation import paired_difference
 from ..softening import softmax
+from .widgets import plain
 
 __all__ = [
     "Answer",
@@ -106,7 +107,7 @@ class Questions(ipywidgets.VBox):
         self.add_class("kdlab-panel").add_class("kdlab-questions")
 
     def _view(self, question):
-        feedback = ipywidgets.HTML(_said(""))
+        feedback = plain(ipywidgets.HTML, value=_said(""))
 
         def check(answer):
             feedback.value = _said("Checking …")  # a prediction's answer may have to be trained first
@@ -118,16 +119,18 @@ class Questions(ipywidgets.VBox):
             feedback.value = _said(f"{word} {result.message}", kind)
 
         if question.choices:
-            answer = ipywidgets.RadioButtons(options=[(text, k) for k, text in enumerate(question.choices)], value=None)
+            options = [(text, k) for k, text in enumerate(question.choices)]
+            answer = plain(ipywidgets.RadioButtons, options=options, value=None)
             answer.observe(lambda change: check(change["new"]), "value")
             rows = [answer]
         else:
-            answer = ipywidgets.Text(placeholder="a number", description="answer", continuous_update=False)
-            button = ipywidgets.Button(description="Check")
+            answer = plain(ipywidgets.Text, placeholder="a number", description="answer", continuous_update=False)
+            button = plain(ipywidgets.Button, description="Check")
             answer.observe(lambda change: check(change["new"]), "value")
             button.on_click(lambda _: check(answer.value))
-            rows = [ipywidgets.HBox([answer, button])]
-        view = ipywidgets.VBox([ipywidgets.HTML(f"<p><b>{escape(question.prompt)}</b></p>"), *rows, feedback])
+            rows = [plain(ipywidgets.HBox, children=[answer, button])]
+        prompt = plain(ipywidgets.HTML, value=f"<p><b>{escape(question.prompt)}</b></p>")
+        view = plain(ipywidgets.VBox, children=[prompt, *rows, feedback])
         return view.add_class("kdlab-question")
 
 

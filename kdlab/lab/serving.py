@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import ipaddress
 import os
 import secrets
@@ -15,8 +16,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import zmq
+from jinja2 import BytecodeCache
+from jinja2.ext import Extension
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
+from nbconvert.exporters import templateexporter
+from nbconvert.filters.highlight import Highlight2HTML
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.netutil import bind_sockets
@@ -178,6 +183,37 @@ class Dashboards(Voila):
         return f"http://{host}:{self.port}{self.base_url}{token}"
 
 
+class KeptTemplates(Extension):
+    """Keeps compiled templates: Voila makes a new environment for every visitor, which would compile them anew."""
+
+    class _Kept(BytecodeCache):
+        def __init__(self):
+            self.kept = {}
+
+        def load_bytecode(self, bucket):
+            if bucket.key in self.kept:
+                bucket.bytecode_from_string(self.kept[bucket.key])
+
+        def dump_bytecode(self, bucket):
+            self.kept[bucket.key] = bucket.bytecode_to_string()
+
+    cache = _Kept()
+
+    def __init__(self, environment):
+        super().__init__(environment)
+        environment.bytecode_cache = self.cache
+
+
+@functools.lru_cache(1000)
+def _highlighted(source):
+    return Highlight2HTML(pygments_lexer="ipython3")(source)
+
+
+def highlighted(source, metadata=None):
+    """Return a cell's ``source`` as coloured HTML: Voila's own filter, which would colour it for each visitor anew."""
+    return _highlighted(source)
+
+
 def is_loopback(ip):
     """Return whether only this machine can reach a server bound to ``ip``."""
     if ip == "localhost":
@@ -283,10 +319,14 @@ def serve(
                 KernelRestarter={"restart_limit": 0},
                 # Other users of this machine cannot listen in between server and kernels (jupyter_client 8.10).
                 KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"},
+                # A page is asked for often and its notebook stays: nothing is kept or made that no page shows.
+                VoilaExporter={"optimistic_validation": True, "filters": {"highlight_code": highlighted}},
+                VoilaExecutor={"store_widget_state": False, "record_timing": False},
                 Kernels={"quiet": not verbose, "limit": places},
                 MappingKernelManager={"cull_idle_timeout": cull_after, "cull_interval": min(CULL_EVERY, cull_after)},
             )
         )
+        templateexporter.JINJA_EXTENSIONS.append(KeptTemplates)
         app.initialize([])
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
         print(f"Room for {places} open pages{'' if max_kernels else ', by the memory that is free'}.", flush=True)

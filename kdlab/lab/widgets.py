@@ -3,29 +3,64 @@
 Each is a model of one module, ``static/lab.js``, in which ``kind`` says what it is.
 """
 
+import functools
 import io
 from pathlib import Path
 
 import anywidget
+import ipywidgets
 import numpy as np
 import traitlets
 from PIL import Image
 
 from ..checks import check_logits
 
-__all__ = ["Bars", "FigureView", "Grid", "Pad", "State"]
+__all__ = ["Bars", "FigureView", "Grid", "Pad", "State", "plain"]
 
 STATIC = Path(__file__).parent / "static"
 BLUE, ORANGE = np.array([0, 114, 178]), np.array([213, 94, 0])
 
 
-class BrowserWidget(anywidget.AnyWidget):
-    """A widget whose view is in ``static/lab.js`` under the name ``kind``."""
+@functools.cache
+def _one(kind):
+    return kind()
+
+
+def plain(widget, **options):
+    """Return ``widget(**options)`` with the layout and the style of all that nobody restyles.
+
+    Each would have two models more, and every model takes a page time to open.
+    """
+    if "style" in widget.class_traits():
+        options.setdefault("style", _one(widget.class_traits()["style"].klass))
+    return widget(layout=_one(ipywidgets.Layout), **options)
+
+
+class _Code(anywidget.AnyWidget):
+    """The module itself and its style sheet, sent once."""
 
     _esm = STATIC / "lab.js"
     _css = STATIC / "lab.css"
+
+
+class BrowserWidget(anywidget.AnyWidget):
+    """A widget whose view is in ``static/lab.js`` under the name ``kind``."""
+
+    _esm = """
+const code = (globalThis.kdlab ??= {});
+code.ready ??= new Promise((resolve) => (code.load = resolve));
+export default {
+  initialize: async (context) => (await code.ready).initialize(context),
+  render: async (context) => (await code.ready).render(context),
+};
+"""
     kind = traitlets.Unicode().tag(sync=True)
     description = traitlets.Unicode(help="what it shows, for those who do not see it").tag(sync=True)
+    _code = traitlets.Instance(_Code).tag(sync=True, **ipywidgets.widget_serialization)
+
+    @traitlets.default("_code")
+    def _only_one(self):
+        return _one(_Code)
 
 
 class Bars(BrowserWidget):

@@ -353,7 +353,10 @@ const widgets = {
   page: { render: renderPage, initialize: startPage },
 };
 
-export default {
+// Those widgets wait for it: each of them only says so, and this module is sent to the page once.
+globalThis.kdlab ??= {};
+globalThis.kdlab.ready ??= new Promise((resolve) => (globalThis.kdlab.load = resolve));
+globalThis.kdlab.load({
   initialize(context) {
     nameHandles();
     widgets[context.model.get("kind")].initialize?.(context);
@@ -363,4 +366,6 @@ export default {
     context.el.classList.add("kdlab-widget");
     return widgets[context.model.get("kind")].render(context);
   },
-};
+});
+
+export default {};
