@@ -141,7 +141,8 @@ def pixels(figure, width=640, ratio=1.0):
     canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
     if getattr(figure, "laid_out", None) != (dpi, size):
         figure.set_layout_engine("constrained")
-        canvas.draw()
+        if figure.axes:  # it warns of a figure without
+            figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
         figure.laid_out = (dpi, size)
     if moving and getattr(figure, "still", None):
@@ -178,13 +179,20 @@ def _figure(height, panels=1, **options):
 
 
 def _limits(axes, figure, low, high, step, which="x"):
-    """Let an axis reach from ``low`` to ``high`` in whole ``step``s; what stands still is drawn again if that moves it."""
+    """Let an axis reach from ``low`` to ``high`` in whole ``step``s; what stands still is drawn again if that moves it.
+
+    It stays while all fits on it and fills a quarter of it: then values can be compared from one position of
+    a slider to the next, and less is drawn.
+    """
     wanted = np.floor(low / step + 1e-9) * step, np.ceil(high / step - 1e-9) * step
     if wanted[0] == wanted[1]:
         wanted = wanted[0] - step, wanted[1] + step
-    if not np.allclose(getattr(axes, f"get_{which}lim")(), wanted):
-        getattr(axes, f"set_{which}lim")(*wanted)
-        figure.still = None
+    now = getattr(axes, f"get_{which}lim")() if which in axes.__dict__.setdefault("fitted", set()) else None
+    if now and now[0] <= wanted[0] and wanted[1] <= now[1] and wanted[1] - wanted[0] >= (now[1] - now[0]) / 4:
+        return
+    axes.fitted.add(which)
+    getattr(axes, f"set_{which}lim")(*wanted)
+    figure.still = None
 
 
 def _legend(axes, **options):
@@ -279,7 +287,6 @@ class _Strip:
             *self.dots,
             *self.bars,
             *self.means,
-            *self.names,
         ]
 
     def update(self, series, reference=None, unit="percent"):
@@ -291,11 +298,11 @@ class _Strip:
             # A fixed scatter: a dot keeps its height from one position to the next.
             height = row + 0.05 + 0.2 * np.sin(2.4 * np.arange(len(some)))
             mean, low, high = mean_interval(some) if len(some) > 1 else (some[0],) * 3
-            self.names[row].set_text(name)
             self.dots[row].set_data(some, height)
             self.bars[row].set_data([low, high], [row + 0.38] * 2)
             self.means[row].set_data([mean], [row + 0.38])
             words.append(f"{name}: mean {mean:.2f}, 95 % interval {low:.2f} to {high:.2f}")
+        _set_texts(self.figure, self.names, series)
         if self.pairs:
             ends = zip(*(dot.get_xydata() for dot in self.dots), strict=True)
             self.pairs.set_segments([list(pair) for pair in ends])

@@ -193,9 +193,37 @@ def test_a_kept_figure_equals_a_new_one_pixel_for_pixel(name, size):
         pixels(kept, width)
     assert kept.get_label() == new.get_label()
     kept.laid_out = kept.still = None  # it is laid out for what it showed first
+    for axes in kept.axes:  # and has the limits that all it showed needs
+        vars(axes).pop("fitted", None)
+    with keeping(store, narrow):
+        picture(*after[0], **after[1])
     wrong = (pixels(kept, width) != expected).any(axis=-1)
     # A letter may fall on the next pixel: laying it out again moves it by a rounding error.
     assert wrong.mean() < 2e-4, f"{wrong.sum()} pixels, rows {np.flatnonzero(wrong.any(axis=1))[[0, -1]]}"
+
+
+def test_an_axis_stays_while_all_fits_and_fills_a_quarter_of_it():
+    store = {}
+
+    def limits(*accuracies):
+        with keeping(store):
+            figure = figures.strip({"a": accuracies})
+        return figure.axes[0].get_xlim(), figure.still is not None
+
+    def redraw():
+        pixels(next(iter(store.values()))[0], 640)
+
+    wide, _ = limits(0.5, 0.9)
+    redraw()
+    assert limits(0.55, 0.85) == (wide, True)
+    assert limits(0.6, 0.75) == (wide, True)
+    closer, still = limits(0.7, 0.72)
+    assert wide[0] < closer[0] <= 70 < 72 <= closer[1] < wide[1]
+    assert not still
+    redraw()
+    beyond, still = limits(0.7, 0.95)
+    assert beyond[0] <= 70 < 95 <= beyond[1]
+    assert not still
 
 
 @pytest.mark.parametrize("name", ["bars", "bars beyond 1", "strip", "strip with a line", "students", "curves"])

@@ -157,17 +157,20 @@ def drag(page, server, seconds):
     box = knob.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2 if box["width"] < 60 else left + width / 2, y)
     page.mouse.down()
-    before = seconds_of(server.kernel_processes())
+    before, i = seconds_of(server.kernel_processes()), 0
     page.evaluate(FRAMES, seconds)
     start = time.perf_counter()
-    for i in range(60 * seconds + 20):
-        there_and_back = abs((i / 35) % 2 - 1)  # at one speed, so that every move is a new value
+    while (now := time.perf_counter() - start) < seconds:
+        there_and_back = abs((60 * now / 35) % 2 - 1)  # at one speed, so that every move is a new value
         page.mouse.move(left + width * (0.1 + 0.8 * there_and_back), y)
-        time.sleep(max(0, start + (i + 1) / 60 - time.perf_counter()))
+        i += 1
+        time.sleep(max(0, start + i / 60 - time.perf_counter()))
+    used = seconds_of(server.kernel_processes()) - before
     page.mouse.up()
     page.wait_for_function("globalThis.changes !== undefined")
     changes = page.evaluate("changes")
-    return changes / seconds, 1000 * (seconds_of(server.kernel_processes()) - before) / max(changes, 1)
+    page.evaluate("delete globalThis.changes")
+    return changes / seconds, 1000 * used / max(changes, 1)
 
 
 def measure(browser, server, where, visits, keys, seconds, quick):

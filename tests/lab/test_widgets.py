@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kdlab import figures, lab
-from kdlab.lab.widgets import FigureView, State
+from kdlab.lab.widgets import STATIC, FigureView, State
 
 
 def picture(data):
@@ -125,6 +125,6 @@ def test_pad_begins_clear():
 )
 def test_all_are_one_module_that_knows_their_kind(widget):
     made = widget()
-    source = (type(made)._esm.path if hasattr(type(made)._esm, "path") else None) or made._esm
-    text = source.read_text("utf-8") if hasattr(source, "read_text") else str(source)
-    assert f"  {made.kind}: {{ render: " in text
+    assert f"  {made.kind}: {{ render: " in (STATIC / "lab.js").read_text("utf-8")
+    assert made._code is State()._code
+    assert len(made._esm) < 400
