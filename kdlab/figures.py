@@ -141,6 +141,8 @@ def pixels(figure, width=640, ratio=1.0):
     canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
     if getattr(figure, "laid_out", None) != (dpi, size):
         figure.set_layout_engine("constrained")
+        for artist in moving:  # within the axes, wherever it moves
+            artist.set_in_layout(False)
         if figure.axes:  # it warns of a figure without
             figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
@@ -270,7 +272,16 @@ class _Strip:
             axes.add_collection(LineCollection([], colors="#7a8794", linewidths=0.6, alpha=0.6)) if paired else None
         )
         self.names = [
-            axes.text(0.01, row - 0.3, "", transform=axes.get_yaxis_transform(), va="bottom", fontsize=9.5, color=BLACK)
+            axes.text(
+                0.01,
+                row - 0.3,
+                "",
+                transform=axes.get_yaxis_transform(),
+                va="bottom",
+                fontsize=9.5,
+                color=BLACK,
+                in_layout=False,
+            )
             for row in rows
         ]
         axes.set_yticks(())
@@ -603,11 +614,11 @@ def diagram():
         "x": (0, 50, "image x", "#f5f7f9"),
         "t": (1, 78, "teacher\n(large, fixed)", "#fbe9c4"),
         "s": (1, 22, "student\n(small, trained)", "#cfe5f2"),
-        "qt": (2, 84, "softened answer\n$q_t$ = softmax($z_t$ / T)", "#ffffff"),
-        "qs": (2, 50, "softened answer\n$q_s$ = softmax($z_s$ / T)", "#ffffff"),
-        "ps": (2, 16, "answer\n$p_s$ = softmax($z_s$)", "#ffffff"),
-        "soft": (3, 67, "soft loss\nα · T² · CE($q_t$, $q_s$)", "#e3f3ec"),
-        "hard": (3, 16, "hard loss with label y\n(1 − α) · CE(y, $p_s$)", "#e3f3ec"),
+        "qt": (2, 84, "softened answer\nqₜ = softmax(zₜ / T)", "#ffffff"),
+        "qs": (2, 50, "softened answer\nqₛ = softmax(zₛ / T)", "#ffffff"),
+        "ps": (2, 16, "answer\npₛ = softmax(zₛ)", "#ffffff"),
+        "soft": (3, 67, "soft loss\nα · T² · CE(qₜ, qₛ)", "#e3f3ec"),
+        "hard": (3, 16, "hard loss with label y\n(1 − α) · CE(y, pₛ)", "#e3f3ec"),
     }
     arrows = ("x t", "x s", "t qt", "s qs", "s ps", "qt soft", "qs soft", "ps hard")
     with _STYLING, rc_context(STYLE):
@@ -618,12 +629,13 @@ def diagram():
             middle = (100 - across, 92 - 28 * step) if down else (10 + 26.5 * step, across)
             boxes[name] = axes.text(
                 *middle, words.replace(" = ", " =\n") if down else words, ha="center", va="center", fontsize=8 if down else 8.8,
-                bbox={"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": "#54606d"},
+                bbox={"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": "#54606d"}, in_layout=False,
             )  # fmt: skip
         for start, end in map(str.split, arrows):
             axes.annotate(
                 "", boxes[end].get_position(), boxes[start].get_position(), zorder=0,
                 arrowprops={"arrowstyle": "-|>", "color": "#54606d", "shrinkA": 26 if down else 46, "shrinkB": 26 if down else 52},
+                in_layout=False,
             )  # fmt: skip
     figure.set_label(
         "Diagram: an image goes to the teacher and to the student. The teacher's logits, softened at T, and the student's, "
