@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .datasets.dataset import Dataset, Split
+from .datasets.dataset import Dataset, Split, few_of_each
 
 __all__ = ["SCENARIOS", "STEPS", "Prepared", "Scenario", "few"]
 
@@ -24,7 +24,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Scenario:
-    """``prepare`` makes the training set from all data and the teachers' logits (K, N, C) on ``data.train``.
+    """``prepare`` makes the training set from all data and the logits on ``data.train``, (K, N, C) or one teacher's (N, C).
 
     ``biased`` are the classes whose logits a bias may correct afterwards (Hinton, Vinyals & Dean 2015, section 3);
     ``ensemble`` says that all teachers are used, not the first alone.
@@ -45,25 +45,25 @@ def _prepared(data, logits, x, y):
     return Prepared(replace(data, train=train), logits, batch_size, max(1, round(STEPS / steps)))
 
 
+def _all_teachers(logits):
+    """Return logits (K, N, C), also of one teacher's (N, C)."""
+    logits = np.asarray(logits)
+    return logits[None] if logits.ndim == 2 else logits
+
+
 def _all_labels(data, logits):
-    return _prepared(data, logits[0], data.train.x, data.train.y)
+    return _prepared(data, _all_teachers(logits)[0], data.train.x, data.train.y)
 
 
 def _ensemble(data, logits):
-    return _prepared(data, logits, data.train.x, data.train.y)
+    return _prepared(data, _all_teachers(logits), data.train.x, data.train.y)
 
 
 def few(count, rest_unlabelled=False):
     """Return a scenario's ``prepare`` with ``count`` labelled samples, of every class as many as can be."""
 
     def prepare(data, logits):
-        # As many of every class as can be: the order of a fixed shuffle, class by class in turn.
-        order = np.random.default_rng(0).permutation(len(data.train))
-        within = np.zeros(len(order), int)
-        for c in range(len(data.class_names)):
-            members = order[data.train.y[order] == c]
-            within[members] = np.arange(len(members))
-        chosen = np.argsort(within, kind="stable")[:count]
+        logits, chosen = _all_teachers(logits), few_of_each(data.train.y, count)
         if not rest_unlabelled:
             return _prepared(data, logits[0, chosen], data.train.x[chosen], data.train.y[chosen])
         labels = np.full(len(data.train), -1)
@@ -79,7 +79,7 @@ def _wrong_labels(share):
         labels, classes = data.train.y.copy(), len(data.class_names)
         wrong = random.choice(len(labels), round(share * len(labels)), replace=False)
         labels[wrong] = (labels[wrong] + random.integers(1, classes, len(wrong))) % classes
-        return _prepared(data, logits[0], data.train.x, labels)
+        return _prepared(data, _all_teachers(logits)[0], data.train.x, labels)
 
     return prepare
 
@@ -87,7 +87,7 @@ def _wrong_labels(share):
 def _only(keep):
     def prepare(data, logits):
         chosen = np.flatnonzero(np.isin(data.train.y, keep))
-        return _prepared(data, logits[0, chosen], data.train.x[chosen], data.train.y[chosen])
+        return _prepared(data, _all_teachers(logits)[0, chosen], data.train.x[chosen], data.train.y[chosen])
 
     return prepare
 

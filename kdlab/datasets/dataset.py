@@ -144,7 +144,8 @@ def load(name_or_path, **options):
     Paths: an EMNIST ``.mat``, an ``.npz`` as MedMNIST or Keras ship them, a folder of class folders.
 
     ``options`` are the source's own: ``seed`` and ``validation_split``, the share of the training part that becomes
-    the validation split where the source gives none; folders also take those of ``image_folders.read_folder``.
+    the validation split where the source gives none; folders also take those of ``image_folders.read_folder``; "digits"
+    takes ``labels``, how many of its 898 digits are kept to train on, of every class as many as can be.
 
     Raises ValueError, listing the names there are, for any other, for options that the source does not have and for
     files that do not hold what they should; OSError for files and downloads that cannot be had. One line each.
@@ -191,6 +192,22 @@ def hold_out(labels, share, seed=0, groups=None, class_names=None):
     return np.flatnonzero(~held[group]), np.flatnonzero(held[group])
 
 
+def few_of_each(labels, count):
+    """Return the places of ``count`` samples, of every class as many as can be; the same every time.
+
+    ``labels`` (N,) are whole numbers from 0 on. Raises ValueError for another ``count`` than a whole number from 2 to N.
+    """
+    if isinstance(count, bool) or not isinstance(count, Integral) or not 2 <= count <= len(labels):
+        raise ValueError(f"labels must be a whole number from 2 to {len(labels)}, got {count!r}")
+    # The order of a fixed shuffle, class by class in turn.
+    order = np.random.default_rng(0).permutation(len(labels))
+    within = np.zeros(len(order), int)
+    for c in np.unique(labels):
+        members = order[labels[order] == c]
+        within[members] = np.arange(len(members))
+    return np.argsort(within, kind="stable")[:count]
+
+
 def epoch_order(samples, seed, epoch):
     """Return the order, (samples,) int64, in which the epoch of that number sees the samples; the same every time."""
     return np.random.default_rng((seed, epoch)).permutation(samples)
@@ -208,9 +225,13 @@ def _read_digits():
     return (x / 16).astype(np.float32), y.astype(np.int32), (train, validation, test)
 
 
-def _digits():
-    """1797 handwritten digits, 8×8 pixels as 64 features; half to train on, a sixth to validate, a third to test."""
-    x, y, parts = _read_digits()
+def _digits(labels=None):
+    """1797 handwritten digits, 8×8 pixels as 64 features; half to train on, a sixth to validate, a third to test.
+
+    ``labels`` are how many of the 898 to train on are kept; all, unless given.
+    """
+    x, y, (train, *rest) = _read_digits()
+    parts = (train if labels is None else train[few_of_each(y[train], labels)], *rest)
     return Dataset(
         *(Split(x[part], y[part]) for part in parts),
         class_names=tuple("0123456789"),

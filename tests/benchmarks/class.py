@@ -10,6 +10,7 @@ Prints a table; memory is the proportional set size of the server and all its ke
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -21,44 +22,48 @@ from pathlib import Path
 import numpy as np
 import psutil
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
+from pages import CHAPTERS, FIND, NEW, OLD, serving
 from playwright.async_api import Error, async_playwright
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
-from conftest import FLAGS, Server, find_chromium
+from conftest import FLAGS, LAB_PANELS, find_chromium
 
-CHAPTER = "02_response_based_kd"
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PATIENCE = 180  # seconds until a visitor counts as not served
-CONTROL = '.noUi-handle, [data-panel="live"] input[type=range]'
-STUDENTS = '[data-kdlab="figure"][data-drawn], .kd-strip svg'
-# Resolves with the milliseconds from the next key until a figure, or what the students' accuracies are in, has changed.
+CONTROL = ".noUi-handle, input[type=range]"
+# Resolves with the milliseconds from the next key until the students' picture has changed.
 MOVED = """() => new Promise((done) => {
     let pressed;
     addEventListener("keydown", () => { pressed ??= performance.now(); }, { capture: true, once: true });
-    const observer = new MutationObserver((changes) => {
-        if (pressed === undefined || !changes.some((change) =>
-            change.attributeName === "data-drawn" || change.target.closest?.(".kd-strip"))) return;
+    const picture = document.querySelector("[data-watched]");
+    const observer = new MutationObserver(() => {
+        if (pressed === undefined) return;
         observer.disconnect();
         done(performance.now() - pressed);
     });
-    observer.observe(document.body, { subtree: true, childList: true, attributes: true });
+    const every = { subtree: true, childList: true, attributes: true, characterData: true };
+    observer.observe(picture, picture.dataset.kdlab ? { attributeFilter: ["data-drawn"] } : every);
 })"""
 
 
-async def in_chromium(browser, url, stay):
-    """Visit the page; return {"control": s, "students": s, "moves": [s, …]}, as far as it came."""
+async def in_chromium(browser, url, stay, where):
+    """Visit the page; return {"control": s, "students": s, "moves": [s, …]}, as far as it came.
+
+    ``where`` the students are: the panel, its slider, its picture.
+    """
     seen, start = {"moves": []}, time.perf_counter()
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    await context.add_init_script(LAB_PANELS + "globalThis.scrollAt = 0;")
     page = await context.new_page()
     try:
         await page.goto(url, timeout=1000 * PATIENCE, wait_until="commit")
         await page.wait_for_selector(CONTROL, timeout=1000 * PATIENCE)
         seen["control"] = time.perf_counter() - start
-        await page.wait_for_selector(STUDENTS, timeout=1000 * PATIENCE, state="attached")
+        await page.wait_for_function(FIND, arg=list(where), polling=100, timeout=1000 * PATIENCE)
         seen["students"] = time.perf_counter() - start
-        knob = page.locator(CONTROL).first
+        knob = page.locator("[data-knob]")
         for k in range(stay // 6):
             await asyncio.sleep(6)
             await knob.focus()
@@ -137,9 +142,12 @@ async def by_protocol(url, stay):
         await client.until(lambda: client.states)
         seen["control"] = time.perf_counter() - start
         slider = next(m for m, s in client.states.items() if s.get("_model_name") == "FloatLogSliderModel")
-        # The panel that is seen first, as in a window of 900 pixels, is the one that follows the first slider.
-        after = list(client.states)[list(client.states).index(slider) :]
-        panel = next(m for m in after if client.states[m].get("kind") == "state")
+        # The state of the students' panel, the one whose controls end with how far they are trained.
+        (trained,) = (m for m, s in client.states.items() if str(s.get("description")).startswith("trained"))
+        children = {m: s["children"] for m, s in client.states.items() if "children" in s}
+        (controls,) = (m for m, some in children.items() if f"IPY_MODEL_{trained}" in some)
+        (shown,) = (some for some in children.values() if f"IPY_MODEL_{controls}" in some)
+        panel = shown[-1].removeprefix("IPY_MODEL_")
         await client.update(panel, available=640, ratio=1, visible=True)
         await client.until(lambda: client.figures)
         seen["students"] = time.perf_counter() - start
@@ -189,15 +197,15 @@ async def watch(server, most):
         await asyncio.sleep(2)
 
 
-async def measure(server, visitors, within, stay, browser):
+async def measure(server, visitors, within, stay, browser, where):
     """Let so many visitors come; return the row of the table. Without a browser they draw nothing."""
-    url, most = server.page(CHAPTER), {}
+    url, most = server.page(CHAPTERS["students"]), {}
     before = {p.pid: sum(p.cpu_times()[:2]) for p in processes(server.process.pid)}
     watching = asyncio.ensure_future(watch(server, most))
 
     async def come(k):
         await asyncio.sleep(within * k / visitors)
-        return await (in_chromium(browser, url, stay) if browser else by_protocol(url, stay))
+        return await (in_chromium(browser, url, stay, where) if browser else by_protocol(url, stay))
 
     seen = await asyncio.gather(*map(come, range(visitors)))
     watching.cancel()
@@ -233,22 +241,20 @@ async def run(options):
         end="",
     )
     print(" processor s a visitor | of Chromium | kernels 10 s after |\n|---|---|---|---|---|---|---|---|---|")
-    environment = {"PYTHONPATH": str(Path(options.source).resolve())} if options.source else None
+    source = Path(options.source).resolve() if options.source else None
     async with async_playwright() as playwright:
         kinds = ["chromium", "protocol"] if options.protocol else ["chromium"]
-        for kind in kinds:
-            for visitors in options.visitors:
-                server = await asyncio.to_thread(Server, "--port", str(options.port), environment=environment)
+        for kind, visitors in itertools.product(kinds, options.visitors):
+            with serving(options.port, source) as server:
                 await asyncio.sleep(options.rest)
-                idle = memory(server)
-                browser = None
+                idle, browser = memory(server), None
                 if kind == "chromium":
                     browser = await playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-                row = await measure(server, visitors, options.within, options.stay, browser)
+                where = OLD["students"] if source else NEW["students"]
+                row = await measure(server, visitors, options.within, options.stay, browser, where)
                 print(f"| {' | '.join(row)} |", flush=True)
                 if browser:
                     await browser.close()
-                await asyncio.to_thread(server.stop)
     load = os.getloadavg()[0]
     print(f"\nIdle server {idle:.2f} GB; {len(os.sched_getaffinity(0))} processors, load at the end {load:.0f}.")
 
@@ -261,12 +267,12 @@ def main():
     parser.add_argument("--stay", type=int, default=60, help="seconds that each moves T")
     parser.add_argument("--rest", type=int, default=15, help="seconds before the first comes")
     parser.add_argument("--protocol", action="store_true", help="also as many clients that draw nothing")
-    parser.add_argument("--quick", action="store_true", help="one and three visitors, for a short while")
-    parser.add_argument("--source", help="folder of another checkout to serve")
+    parser.add_argument("--quick", action="store_true", help="two visitors of either kind, for a short while")
+    parser.add_argument("--source", help="folder of another checkout, of commit fada1e4 say, to serve")
     parser.add_argument("--port", type=int, default=8949)
     options = parser.parse_args()
     if options.quick:
-        options.visitors, options.within, options.stay = [1, 3], 6, 12
+        options.visitors, options.within, options.stay, options.rest, options.protocol = [2], 2, 6, 1, True
     asyncio.run(run(options))
 
 

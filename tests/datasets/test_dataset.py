@@ -16,6 +16,7 @@ import kdlab
 from kdlab.datasets import dataset as datasets
 from kdlab.datasets.dataset import Dataset, Split, digits_logits, digits_teacher_weights, epoch_order, hold_out, load
 from kdlab.datasets.stored_images import StoredImages, to_float
+from kdlab.scenarios import few
 
 SPLITS = ("train", "validation", "test")
 
@@ -124,8 +125,38 @@ def test_a_name_comes_before_a_folder_of_that_name(tmp_path, monkeypatch, digits
         load("./digits")
 
 
+@pytest.mark.parametrize("count", [10, 50, 437, 898])
+def test_so_many_labelled_digits_are_kept_of_every_class_as_many_as_can_be(digits, count):
+    few = load("digits", labels=count)
+    assert few.fingerprint == load("digits", labels=count).fingerprint
+    assert len(few.train) == count
+    for split in ("validation", "test"):
+        np.testing.assert_array_equal(getattr(few, split).x, getattr(digits, split).x)
+    of_class, there = (np.bincount(data.train.y, minlength=10) for data in (few, digits))
+    assert (of_class >= np.minimum(there, of_class.max() - 1)).all()
+    whole = {x.tobytes(): y for x, y in zip(digits.train.x, digits.train.y, strict=True)}
+    assert all(whole[x.tobytes()] == y for x, y in zip(few.train.x, few.train.y, strict=True))
+
+
+@pytest.mark.parametrize("count", [50, 300])
+def test_they_are_those_of_the_scenario(digits, count):
+    logits = np.arange(898 * 10.0).reshape(898, 10)
+    made = few(count)(digits, logits)
+    np.testing.assert_array_equal(made.data.train.x, load("digits", labels=count).train.x)
+    chosen = [int(row[0]) // 10 for row in made.teacher_logits]
+    np.testing.assert_array_equal(digits.train.x[chosen], made.data.train.x)
+    both = few(count)(digits, np.stack([logits, logits + 1]))
+    np.testing.assert_array_equal(both.teacher_logits, made.teacher_logits)
+
+
+@pytest.mark.parametrize("count", [1, 899, 0, -3, 2.5, True, "50"])
+def test_another_number_of_labels_is_refused(count):
+    with pytest.raises(ValueError, match=rf"^labels must be a whole number from 2 to 898, got {count!r}$"):
+        load("digits", labels=count)
+
+
 def test_options_that_a_source_does_not_have_are_refused():
-    with pytest.raises(ValueError, match=r"^'digits' takes no options; got image_size, seed$"):
+    with pytest.raises(ValueError, match=r"^'digits' takes labels; got image_size, seed$"):
         load("digits", image_size=3, seed=1)
     with pytest.raises(ValueError, match=r"^'emnist-letters' takes seed, validation_split; got image_size$"):
         load("emnist-letters", image_size=3)
