@@ -430,7 +430,7 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
     cursor = axes.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
     if log:
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
     if log is True:
         axes.set_yscale("log")
         axes.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_formatter=NullFormatter())

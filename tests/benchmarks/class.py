@@ -33,8 +33,8 @@ from conftest import FLAGS, LAB_PANELS, find_chromium
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PATIENCE = 180  # seconds until a visitor counts as not served
 CONTROL = ".noUi-handle, input[type=range]"
-# Resolves with the milliseconds from the next key until the students' picture has changed.
-MOVED = """() => new Promise((done) => {
+# globalThis.moved becomes the milliseconds from the next key until the students' picture has changed.
+MOVED = """() => void (globalThis.moved = new Promise((done) => {
     let pressed;
     addEventListener("keydown", () => { pressed ??= performance.now(); }, { capture: true, once: true });
     const picture = document.querySelector("[data-watched]");
@@ -45,7 +45,7 @@ MOVED = """() => new Promise((done) => {
     });
     const every = { subtree: true, childList: true, attributes: true, characterData: true };
     observer.observe(picture, picture.dataset.kdlab ? { attributeFilter: ["data-drawn"] } : every);
-})"""
+}))"""
 
 
 async def in_chromium(browser, url, stay, where):
@@ -67,11 +67,11 @@ async def in_chromium(browser, url, stay, where):
         for k in range(stay // 6):
             await asyncio.sleep(6)
             await knob.focus()
-            moved = asyncio.ensure_future(page.evaluate(MOVED))
+            await page.evaluate(MOVED)
             await page.keyboard.press("ArrowRight" if k % 2 else "ArrowLeft")
-            seen["moves"].append(await asyncio.wait_for(moved, 60) / 1000)
+            seen["moves"].append(await asyncio.wait_for(page.evaluate("moved"), 60) / 1000)
     except (Error, TimeoutError) as error:
-        seen["error"] = str(error).splitlines()[0]
+        seen["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
     await page.close(run_before_unload=True)
     await asyncio.sleep(1)
     await context.close()
@@ -88,6 +88,8 @@ class Client:
 
     def __init__(self, socket):
         self.socket, self.session, self.states, self.figures = socket, uuid.uuid4().hex, {}, 0
+        self.came = asyncio.Event()
+        self.reading = asyncio.ensure_future(self.read())
 
     async def send(self, kind, content):
         """Send one message of that type to the kernel."""
@@ -107,24 +109,32 @@ class Client:
         data = {"method": "update", "state": state, "buffer_paths": []}
         await self.send("comm_msg", {"comm_id": model, "data": data})
 
-    async def receive(self):
-        """Take in one message; a figure counts."""
-        message = await asyncio.wait_for(self.socket.read_message(), PATIENCE)
-        if message is None:
-            raise ConnectionError("the kernel is gone")
-        _, (header, _, _, content, *_) = deserialize_msg_from_ws_v1(message)
-        kind, content = json.loads(header)["msg_type"], json.loads(content)
-        data = content.get("data", {})
-        if kind == "comm_msg" and data.get("method") == "update_states":
-            self.states = {model: state["state"] for model, state in data["states"].items()}
-        elif kind in ("comm_open", "comm_msg"):
-            paths = data.get("buffer_paths", [])
-            self.figures += ["png"] in paths or "result" in data.get("state", {})
+    async def read(self):
+        """Take in what the kernel sends as it comes; a figure counts."""
+        while (message := await self.socket.read_message()) is not None:
+            _, (header, _, _, content, *_) = deserialize_msg_from_ws_v1(message)
+            kind, content = json.loads(header)["msg_type"], json.loads(content)
+            data = content.get("data", {})
+            if kind == "comm_msg" and data.get("method") == "update_states":
+                self.states = {model: state["state"] for model, state in data["states"].items()}
+            elif kind in ("comm_open", "comm_msg"):
+                paths = data.get("buffer_paths", [])
+                self.figures += ["png"] in paths or "result" in data.get("state", {})
+            self.came.set()
 
     async def until(self, condition):
-        """Take messages in until the condition holds."""
+        """Wait until the condition holds."""
         while not condition():
-            await self.receive()
+            self.came.clear()
+            await asyncio.wait(
+                [self.reading, asyncio.ensure_future(self.came.wait())],
+                timeout=PATIENCE,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if self.reading.done():
+                raise ConnectionError("the kernel is gone")
+            if not self.came.is_set():
+                raise TimeoutError("nothing came")
 
 
 async def by_protocol(url, stay):
