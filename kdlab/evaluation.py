@@ -58,8 +58,8 @@ class PairedDifference:
 
     @property
     def verdict(self):
-        """What it says of the first: "better", "worse" or, where the interval holds 0, "not told apart"."""
-        return "better" if self.low > 0 else "worse" if self.high < 0 else "not told apart"
+        """What it says of the first: "better", "worse" or, where the interval holds 0, "no detectable difference"."""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "no detectable difference"
 
 
 class BiasSweep(NamedTuple):

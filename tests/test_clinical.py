@@ -245,7 +245,7 @@ def test_the_paired_difference_equals_scipys(measure):
 
 
 def test_pairs_cancel_what_is_hard_for_both():
-    """A model against nearly itself: apart they are not told apart, in pairs they are."""
+    """A model against nearly itself: apart there is no detectable difference, in pairs there is."""
     nearly = SCORES - 0.1 * LABELS * SCORES
     alone = [clinical.bootstrap_interval("auc", scores, LABELS) for scores in (SCORES, nearly)]
     paired = clinical.paired_bootstrap("auc", SCORES, nearly, LABELS)
@@ -253,7 +253,7 @@ def test_pairs_cancel_what_is_hard_for_both():
     assert paired.verdict == "better"
     assert clinical.paired_bootstrap("auc", nearly, SCORES, LABELS).high == -paired.low
     same = clinical.paired_bootstrap("accuracy", SCORES, SCORES, LABELS)
-    assert (same.mean, same.low, same.high, same.verdict) == (0, 0, 0, "not told apart")
+    assert (same.mean, same.low, same.high, same.verdict) == (0, 0, 0, "no detectable difference")
 
 
 def test_the_thresholds_are_each_models_own():

@@ -274,7 +274,7 @@ def test_paired_verdict_is_that_of_the_paired_t_test(pairs):
     assert result.mean == pytest.approx(np.mean(first - second), rel=1e-9, abs=1e-12)
     assert (result.low, result.high) == pytest.approx((interval.low, interval.high), rel=1e-6, abs=1e-9)
     if abs(test.pvalue - 0.05) > 1e-6:
-        expected = "not told apart" if test.pvalue > 0.05 else "better" if result.mean > 0 else "worse"
+        expected = "no detectable difference" if test.pvalue > 0.05 else "better" if result.mean > 0 else "worse"
         assert result.verdict == expected
 
 
@@ -285,18 +285,18 @@ def test_pairing_sees_a_small_difference_that_unpaired_intervals_hide():
     assert alone[0].low < alone[1].high  # they overlap
     assert evaluation.paired_difference(first, second).verdict == "better"
     assert evaluation.paired_difference(second, first).verdict == "worse"
-    assert evaluation.paired_difference(first, second[::-1]).verdict == "not told apart"
+    assert evaluation.paired_difference(first, second[::-1]).verdict == "no detectable difference"
 
 
 def test_a_higher_confidence_is_harder_to_convince():
     first, second = [0.92, 0.94, 0.95, 0.93], [0.91, 0.91, 0.93, 0.93]
     assert evaluation.paired_difference(first, second, confidence=0.8).verdict == "better"
-    assert evaluation.paired_difference(first, second, confidence=0.99).verdict == "not told apart"
+    assert evaluation.paired_difference(first, second, confidence=0.99).verdict == "no detectable difference"
 
 
 def test_differences_that_are_all_equal():
     same = evaluation.paired_difference([0.5, 0.75], [0.5, 0.75])
-    assert (same.mean, same.low, same.high, same.verdict) == (0, 0, 0, "not told apart")
+    assert (same.mean, same.low, same.high, same.verdict) == (0, 0, 0, "no detectable difference")
     up = evaluation.paired_difference([0.75, 1.0], [0.5, 0.75])
     assert (up.mean, up.low, up.high, up.verdict) == (0.25, 0.25, 0.25, "better")
     assert evaluation.paired_difference([0.5, 0.75], [0.75, 1.0]).verdict == "worse"

@@ -117,7 +117,7 @@ class ModelResult:
 def compare(student, alone):
     """Return what McNemar's test says of two ``ModelResult``s on the same test samples, as plain values.
 
-    "verdict" is "helps", "hurts" or "not told apart" (p ≥ 0.05). Raises ValueError as ``evaluation.mcnemar``.
+    "verdict" is "helps", "hurts" or "no detectable difference" (p ≥ 0.05). Raises ValueError as ``evaluation.mcnemar``.
     """
     p = mcnemar(student.correct, alone.correct)
     first_only = int((student.correct & ~alone.correct).sum())
@@ -129,7 +129,7 @@ def compare(student, alone):
         "only_second_correct": second_only,
         "difference": (first_only - second_only) / len(student.correct),
         "mcnemar_p": p,
-        "verdict": better if p < SIGNIFICANT else "not told apart",
+        "verdict": better if p < SIGNIFICANT else "no detectable difference",
     }
 
 
@@ -143,10 +143,10 @@ def sentence(student, alone, comparison):
     )
     if student.at_chance and alone.at_chance:
         return f"Nothing was learned: both students stand at chance, and comparing them says nothing ({found})."
-    if comparison["verdict"] == "not told apart":
+    if comparison["verdict"] == "no detectable difference":
         needed = samples_to_tell(comparison["only_first_correct"], comparison["only_second_correct"], samples)
         more = f" About {needed:,} test samples would tell such a difference from none." if needed else ""
-        return f"Not told apart: {found}.{more}"
+        return f"No detectable difference: {found}.{more}"
     return f"Distillation {comparison['verdict']} here: {found}. Another seed may say otherwise."
 
 
@@ -175,15 +175,15 @@ def sentence_of_seeds(distilled, alone):
     interval = (
         f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
         if spread
-        else "all alike: no spread to judge by"
+        else "all equal: no spread to judge by"
     )
-    begin = f"Distillation {verdict} here" if verdict else "Not told apart"
+    begin = f"Distillation {verdict} here" if verdict else "No detectable difference"
     said = f"{begin}: {percent(np.mean(distilled))} distilled, {percent(np.mean(alone))} alone, {words} ({interval})."
     return said, {
         "distilled": list(distilled),
         "alone": list(alone),
         "difference": asdict(found),
-        "verdict": verdict or "not told apart",
+        "verdict": verdict or "no detectable difference",
     }
 
 

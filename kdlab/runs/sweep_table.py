@@ -118,7 +118,7 @@ class SweepTable:
         """Return what the chosen point is worth on the test samples, as plain values, with "sentence".
 
         Means over seeds with 95 % intervals (Student's t over the seeds), None for the interval of one seed. "verdict" is
-        "helps", "hurts" or, also where the seeds leave no spread to judge by, "not told apart".
+        "helps", "hurts" or, also where the seeds leave no spread to judge by, "no detectable difference".
         """
         temperature, alpha = self.chosen()
         distilled, alone = self._accuracies("test", temperature, alpha), self._accuracies("test", None, 0.0)
@@ -130,7 +130,7 @@ class SweepTable:
             "test_accuracy": _mean(distilled),
             "student_alone_test_accuracy": _mean(alone),
             "difference": None,
-            "verdict": "not told apart",
+            "verdict": "no detectable difference",
         }
         if len(self.seeds) > 1:
             difference = paired_difference(distilled, alone)
@@ -152,9 +152,15 @@ def _sentence(found):
     where = f"T = {found['temperature']:g}, alpha = {found['alpha']:g}, chosen on validation data"
     means = f"{100 * accuracy:.2f} % of the test samples right, {100 * alone:.2f} % alone"
     if found["difference"] is None:
-        return f"Not told apart: {where}: {means}; one seed has no spread to judge by, take --seeds 3 or more."
+        return (
+            f"No detectable difference: {where}: {means}; one seed has no spread to judge by, take --seeds 3 or more."
+        )
     mean, low, high = (100 * value for value in found["difference"].values())
-    spread = f"95 % interval {low:+.2f} to {high:+.2f}" if low < high else "all alike: no spread to judge by"
+    spread = f"95 % interval {low:+.2f} to {high:+.2f}" if low < high else "all equal: no spread to judge by"
     seeds = f"{mean:+.2f} points on average over {len(found['seeds'])} seeds ({spread})"
-    begin = "Not told apart" if found["verdict"] == "not told apart" else f"Distillation {found['verdict']} here"
+    begin = (
+        "No detectable difference"
+        if found["verdict"] == "no detectable difference"
+        else f"Distillation {found['verdict']} here"
+    )
     return f"{begin}: {where}: {means}, {seeds}."

@@ -2,8 +2,8 @@
 
 Visitors come to chapter 2 one after the other within a minute, each in a page of its own in a real Chromium, wait for
 the first control and the first trained students, move T every six seconds and close the page after a minute. Chromium
-shares the processors with the server, so that both's processor time is shown; `--protocol` adds as many clients that
-speak Voila's protocol (page, websocket, widget messages) and draw nothing. `--source` serves another checkout.
+shares the processors with the server, so that both's processor time is shown; with
+`--kinds protocol` they are clients that speak Voila's protocol (page, websocket, widget messages) and draw nothing. `--source` serves another checkout.
 
 Prints a table; memory is the proportional set size of the server and all its kernels.
 """
@@ -253,8 +253,7 @@ async def run(options):
     print(" processor s a visitor | of Chromium | kernels 10 s after |\n|---|---|---|---|---|---|---|---|---|")
     source = Path(options.source).resolve() if options.source else None
     async with async_playwright() as playwright:
-        kinds = ["chromium", "protocol"] if options.protocol else ["chromium"]
-        for kind, visitors in itertools.product(kinds, options.visitors):
+        for kind, visitors in itertools.product(options.kinds, options.visitors):
             with serving(options.port, source) as server:
                 await asyncio.sleep(options.rest)
                 idle, browser = memory(server), None
@@ -276,13 +275,20 @@ def main():
     parser.add_argument("--within", type=int, default=60, help="seconds in which they come")
     parser.add_argument("--stay", type=int, default=60, help="seconds that each moves T")
     parser.add_argument("--rest", type=int, default=15, help="seconds before the first comes")
-    parser.add_argument("--protocol", action="store_true", help="also as many clients that draw nothing")
+    parser.add_argument(
+        "--kinds",
+        type=lambda text: text.split(","),
+        default=["chromium"],
+        metavar="KIND,…",
+        help="chromium, protocol (clients that draw nothing), or both",
+    )
     parser.add_argument("--quick", action="store_true", help="two visitors of either kind, for a short while")
     parser.add_argument("--source", help="folder of another checkout, of commit fada1e4 say, to serve")
     parser.add_argument("--port", type=int, default=8949)
     options = parser.parse_args()
     if options.quick:
-        options.visitors, options.within, options.stay, options.rest, options.protocol = [2], 2, 6, 1, True
+        options.visitors, options.within, options.stay, options.rest = [2], 2, 6, 1
+        options.kinds = ["chromium", "protocol"]
     asyncio.run(run(options))
 
 

@@ -88,9 +88,9 @@ def test_quiet_shows_results_only():
         display.note("Reading data")
         fit(display.training("student"))
         display.count("logits")(1, 2)
-        display.say("Not told apart.")
+        display.say("No detectable difference.")
         display.table(["model"], [["student"]])
-    assert file.getvalue() == "Not told apart.\n| model |\n| --- |\n| student |\n"
+    assert file.getvalue() == "No detectable difference.\n| model |\n| --- |\n| student |\n"
 
 
 def test_long_lines_and_square_brackets_stay_as_they_are():

@@ -306,7 +306,7 @@ def test_the_record_of_distill_compares_the_students(distilled, data):
     comparison = found["comparison"]
     assert (comparison["only_first_correct"], comparison["only_second_correct"]) == (b, c)
     assert comparison["mcnemar_p"] == pytest.approx(p)
-    assert comparison["verdict"] == ("not told apart" if p >= 0.05 else "helps" if b > c else "hurts")
+    assert comparison["verdict"] == ("no detectable difference" if p >= 0.05 else "helps" if b > c else "hurts")
     assert found["sentence"] in (distilled / "student.md").read_text("utf-8")
 
 

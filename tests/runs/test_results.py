@@ -51,7 +51,7 @@ def test_mcnemar_is_the_binomial_sum_over_the_samples_that_one_alone_got_right(p
     assert found["difference"] == pytest.approx((sum(first) - sum(second)) / len(pairs))
     assert found["between"] == ["student", "student alone"]
     told_apart = 2 * tail < 0.05
-    assert found["verdict"] == (("helps" if b > c else "hurts") if told_apart else "not told apart")
+    assert found["verdict"] == (("helps" if b > c else "hurts") if told_apart else "no detectable difference")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_mcnemar_is_the_binomial_sum_over_the_samples_that_one_alone_got_right(p
     [
         (30, 5, "Distillation helps here: 95.00 % distilled, 82.50 % alone; of 200 test samples 30 are right only"),
         (5, 30, "Distillation hurts here: 82.50 % distilled, 95.00 % alone; of 200 test samples 5 are right only"),
-        (12, 11, "Not told apart: 86.00 % distilled, 85.50 % alone; of 200 test samples 12 are right only"),
+        (12, 11, "No detectable difference: 86.00 % distilled, 85.50 % alone; of 200 test samples 12 are right only"),
     ],
 )
 def test_the_sentence_is_honest(only_first, only_second, said):
@@ -111,7 +111,7 @@ def record():
     return {
         "title": "kdlab distill: student.keras",
         "models": [model([True, False]).to_json()],
-        "sentence": "Not told apart.",
+        "sentence": "No detectable difference.",
         "settings": {"student": "mlp", "epochs": 30, "image_size": None, "teacher": ["a.keras", "b.keras"]},
         "data": {
             "name": "letters|1.mat",
@@ -135,7 +135,7 @@ def test_the_page_has_all_it_takes_to_repeat_the_run(record):
     page = markdown(record)
     for part in (
         "# kdlab distill: student.keras\n",
-        "\nNot told apart.\n",
+        "\nNo detectable difference.\n",
         "| model | parameters |",
         "| student | 415,258 |",
         "- Data: letters|1.mat: NIST (licence: public domain)\n",

@@ -79,7 +79,7 @@ def test_of_equals_the_first_is_chosen_also_where_rounding_makes_another_seem_be
     [
         ([0.05, 0.06, 0.05], "helps", "Distillation helps here: T = 1, alpha = 0.1"),
         ([-0.05, -0.06, -0.05], "hurts", "Distillation hurts here: T = 1, alpha = 0.1"),
-        ([0.05, -0.06, 0.02], "not told apart", "Not told apart: T = 1, alpha = 0.1"),
+        ([0.05, -0.06, 0.02], "no detectable difference", "No detectable difference: T = 1, alpha = 0.1"),
     ],
 )
 def test_the_sentence_says_what_the_interval_says(accuracies, gain, verdict, begins):
@@ -95,7 +95,7 @@ def test_one_seed_is_never_a_verdict(accuracies):
     accuracies["test"][:] = 1.0
     summary = table(accuracies, seeds=(0,)).summary()
     assert summary["difference"] is None
-    assert summary["verdict"] == "not told apart"
+    assert summary["verdict"] == "no detectable difference"
     assert "one seed has no spread to judge by" in summary["sentence"]
 
 
@@ -106,8 +106,8 @@ def test_seeds_that_all_differ_by_the_same_are_no_verdict(accuracies, gain):
     accuracies["test alone"][:] = 0.5
     accuracies["test"][0, 0] = 0.5 + gain
     summary = table(accuracies).summary()
-    assert summary["verdict"] == "not told apart"
-    assert f"{100 * gain:+.2f} points on average over 3 seeds (all alike: no spread to judge by)" in summary["sentence"]
+    assert summary["verdict"] == "no detectable difference"
+    assert f"{100 * gain:+.2f} points on average over 3 seeds (all equal: no spread to judge by)" in summary["sentence"]
 
 
 def test_places_are_every_student_once_and_those_alone_first():
