@@ -2,8 +2,8 @@
 
 Visitors come to chapter 2 one after the other within a minute, each in a page of its own in a real Chromium, wait for
 the first control and the first trained students, move T every six seconds and close the page after a minute. Chromium
-shares the processors with the server, so that both's processor time is shown; with
-`--kinds protocol` they are clients that speak Voila's protocol (page, websocket, widget messages) and draw nothing. `--source` serves another checkout.
+shares the processors with the server, so that both's processor time is shown. With `--kinds protocol` they are clients
+that speak Voila's protocol (page, websocket, widget messages) and draw nothing. `--source` serves another checkout.
 
 Prints a table; memory is the proportional set size of the server and all its kernels.
 """
