@@ -7,7 +7,7 @@ gradient is
     scale · ours at α,   scale = w_hard + s,   α = s / scale,   s = w_soft with T², w_soft / T² without:
 
 without T² the soft gradient is smaller by T². A scale multiplies the learning rate of plain gradient descent;
-Adam hardly sees it.
+Adam is nearly invariant to it.
 """
 
 import math

@@ -23,7 +23,7 @@ class Result:
 
     ``history`` maps each of Keras's names ("loss", "accuracy", "val_loss", …) to its value per epoch.
     ``metrics`` are those on the test split: "accuracy" (0 to 1) and "loss", the cross-entropy with the labels
-    in nats; for the distilled student, the student alone and the teacher alike.
+    in nats; for the distilled student, the student alone and the teacher.
     """
 
     student: keras.Model
@@ -56,7 +56,7 @@ def distill(
 
     Both start from the student's present weights and see the same batches in the same order, with Adam at
     ``learning_rate`` (0.01 suits small dense students, 0.001 larger and convolutional ones): what differs is
-    the loss's doing. ``student`` itself becomes the distilled one; the teacher, a ``keras.Model`` that
+    due to the loss. ``student`` itself becomes the distilled one; the teacher, a ``keras.Model`` that
     returns logits or a list of them, is not changed. ``data`` is a ``kdlab.Dataset``; ``temperature``,
     ``alpha`` and the loss are those of ``kdlab.Distiller``; ``seed`` becomes Keras's global seed; ``verbose``
     as in ``fit``.
@@ -72,7 +72,7 @@ def distill(
         named, labels = judge(one, data.validation, data.train)
         if at_chance(named, labels):
             warnings.warn(
-                f"teacher {number} knows no more than chance: it is right about {np.mean(named == labels):.0%} of "
+                f"teacher {number} is at chance level: accuracy {np.mean(named == labels):.0%} on "
                 f"{len(labels)} validation samples. Its samples lie in [0, 1] here, with the classes in the order of "
                 "data.class_names; kdlab.foreign_models.adapt makes a model that takes others",
                 stacklevel=2,

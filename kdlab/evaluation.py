@@ -82,7 +82,7 @@ def accuracy(logits, labels):
 def balanced_accuracy(predicted, labels):
     """Return the mean over the classes in ``labels`` (N,) of the share of their samples in ``predicted`` (N,): 0 to 1.
 
-    It is 1 / (number of these classes) for whoever guesses, also where one class is much larger than the others.
+    It is 1 / (number of these classes) for random guesses, also where one class is much larger than the others.
     """
     predicted, labels = np.asarray(predicted), np.asarray(labels)
     return float(np.mean([(predicted[labels == label] == label).mean() for label in np.unique(labels)]))
@@ -91,7 +91,7 @@ def balanced_accuracy(predicted, labels):
 def at_chance(predicted, labels):
     """Whether classes (N,) named for samples with these ``labels`` (N,) are no more often right than guesses would be.
 
-    True where the balanced accuracy is below that of guessing, 1 / C, and two of its standard deviations.
+    True where the balanced accuracy is at most that of guessing, 1 / C, plus two of its standard deviations.
     """
     classes, samples = np.unique(labels, return_counts=True)
     guess = 1 / len(classes)
@@ -190,7 +190,7 @@ def wilson_interval(correct, total, confidence=0.95):
 def mean_interval(values, confidence=0.95, within=None):
     """Return the ``Interval`` of the mean of ``values`` (n,), n ≥ 2, one per seed: Student's t.
 
-    It speaks of the seeds alone: another test set would move the mean too. Values that are all equal leave no
+    It covers variation between seeds only: another test set would move the mean too. Values that are all equal leave no
     spread to judge by: the interval is that one value. ``within``, a pair, is what the mean can be at all, (0, 1) for
     shares: the interval ends there. Raises ValueError for fewer than two values or any that is not finite.
     """

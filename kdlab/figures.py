@@ -381,7 +381,7 @@ def students(alone, distilled, teacher=None, trained=1.0):
         ):
             lines[kind, split] = right.plot([], [], color=colour, label=f"{kind}, {split}", **style)[0]
     right.set(xlabel="share of the training, per cent", ylabel="mean accuracy, per cent", xlim=(0, 100))
-    right.set_title("While they learn")
+    right.set_title("During training")
     right.legend(loc="lower right")
     cursor = right.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
     figure.moving += [*lines.values(), cursor]
@@ -506,7 +506,7 @@ def matrix(values, rows=None, columns=None, title="", ylabel="true class", xlabe
 def landscape(temperatures, alphas, differences, chosen=None, title="", label="validation accuracy"):
     """Draw a cell per temperature and alpha with its number, blue where distilling is better.
 
-    ``differences`` (T, A) are mean differences in accuracy to the student alone, from −1 to 1 (NaN: not trained);
+    ``differences`` (T, A) are mean differences in accuracy from the student alone, −1 to 1 (NaN: not trained);
     shown in percentage points. ``chosen`` is a (temperature, alpha) to frame, or None. Raises ValueError for another
     shape.
     """
@@ -691,7 +691,7 @@ def ranges(values, low, high, title="", xlabel="value"):
             axes.axvline(end, color=GREEN, linestyle=dash, linewidth=2)
             axes.text(end, 1.0, f" {where} ", transform=axes.get_xaxis_transform(), ha="right" if end == low else "left",
                       va="bottom", color="#00664b", fontsize=9)  # fmt: skip
-        axes.set(yscale="log", xlabel=xlabel, ylabel="how many")
+        axes.set(yscale="log", xlabel=xlabel, ylabel="count")
         figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
     figure.set_label(
         f"{title or 'Values'}: from {values.min():.3g} to {values.max():.3g}; int8 holds {low:.3g} to {high:.3g}, "
@@ -747,7 +747,7 @@ def learning(kinds, title="", teacher=None, trained=1.0):
         few = len(accuracy) if len(accuracy) <= 5 else 0
         single.append([right.plot([], [], color=colour, linestyle=dash, linewidth=0.8)[0] for _ in range(few)])
     right.set(xlabel="share of the training, per cent", ylabel="mean test accuracy, per cent", xlim=(0, 100))
-    right.set_title("While they learn")
+    right.set_title("During training")
     right.legend(loc="lower right")
     cursor = right.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
     figure.moving += [*lines, *(line for some in single for line in some), cursor]

@@ -1,4 +1,4 @@
-"""Distillation losses on logits, for ``kdlab.Distiller`` and for ``keras.distillation.Distiller`` alike.
+"""Distillation losses on logits, for both ``kdlab.Distiller`` and ``keras.distillation.Distiller``.
 
 Each has ``per_sample``, (samples,), which sample weights need, and ``compute_loss``, its mean, which Keras
 calls. Symbols: z_s student logits, z_t teacher logits, T temperature, C classes; p = softmax(z_t / T), q =

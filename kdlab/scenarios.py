@@ -104,7 +104,7 @@ SCENARIOS = {
         Scenario(
             "all",
             "All 898 labels",
-            "Labels enough, and a small student. Expect little or no gain, and with strong softening (T = 16, α = 1) a loss.",
+            "Plenty of labels, and a small student. Expect little or no gain, and with strong softening (T = 16, α = 1) a loss.",
             _all_labels,
         ),
         Scenario(
@@ -116,20 +116,20 @@ SCENARIOS = {
         Scenario(
             "wrong",
             "Three labels in ten are wrong",
-            "The teacher saw the right labels, so its answers correct the wrong ones. A fair gain only where such a teacher exists.",
+            "The teacher saw the right labels, so its answers correct the wrong ones. Useful only where such a teacher exists.",
             _wrong_labels(0.3),
         ),
         Scenario(
             "no3",
             "No 3 in the training set",
-            "The student never sees a 3, yet softened answers for other digits speak of it: expect a gain. Raise its bias for more.",
+            "The student never sees a 3, yet softened answers for other digits mention it: expect a gain. Raise its bias for more.",
             _only((0, 1, 2, 4, 5, 6, 7, 8, 9)),
             biased=(3,),
         ),
         Scenario(
             "only78",
             "Only 7s and 8s",
-            "Only softened answers speak of the other eight digits: expect a gain. Lower the bias of 7 and 8 for more.",
+            "Only softened answers mention the other eight digits: expect a gain. Lower the bias of 7 and 8 for more.",
             _only((7, 8)),
             biased=(7, 8),
         ),

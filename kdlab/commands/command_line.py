@@ -46,9 +46,7 @@ def main(arguments=None):
         return options.run(options) or 0
     except KeyboardInterrupt:
         if run:
-            left = (
-                "nothing half-written is left" if options.command == "export" else "the same command goes on from here"
-            )
+            left = "nothing half-written is left" if options.command == "export" else "repeat the command to resume"
             return _fail(f"stopped; {left}", 130)
         return 0  # Ctrl-C while it is still starting
     except (ValueError, OSError, FloatingPointError) as error:
@@ -118,7 +116,7 @@ def _top_options():
         type=whole_number(1),
         default=300,
         metavar="SECONDS",
-        help="when the kernel of a page ends whose browser is gone without a word (default: %(default)s)",
+        help="after how long the kernel of a crashed browser ends (default: %(default)s)",
     )
     parser.add_argument(
         "--base-url",
@@ -198,7 +196,7 @@ def _lab(options):
     from jupyterlab.labapp import main as jupyterlab
 
     if options.token is not None or options.allow_anonymous:
-        raise ValueError("--token and --allow-anonymous are of the dashboards; JupyterLab asks for a token of its own")
+        raise ValueError("--token and --allow-anonymous are for the dashboards; JupyterLab asks for a token of its own")
     if options.base_url != "/":
         options.others.append(f"--ServerApp.base_url={options.base_url}")
     ip, port, no_browser = _address(options, LAB_PORT)

@@ -30,7 +30,7 @@ NOTES = (
     "The arena is an estimate of the RAM for activations. The interpreter, the program and its stack come on top of it, "
     "and in flash on top of the model.",
     f"A board fits where model and arena take at most {CLOSE:.0%} of its flash and RAM each; it is close above that, up to "
-    "all of it, since the program wants its share; above, the model does not fit.",
+    "all of it, since the program needs space too; above that the model does not fit.",
 )
 
 
@@ -133,7 +133,7 @@ def _markdown(found):
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
         results.markdown_table(header, rows),
         "\n".join(f"- {note}" for note in found["notes"]),
-        f"Again:\n\n```bash\n{found['command']}\n```",
+        f"To repeat this run:\n\n```bash\n{found['command']}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -26,7 +26,7 @@ def add_commands(commands):
     train = commands.add_parser(
         "train",
         help="train a model on your data",
-        description="Train a model on the labels. Killed, the same command goes on.",
+        description="Train a model on the labels. If interrupted, repeat the command to resume.",
         epilog="Example: kdlab train --data emnist-letters --model cnn --out teacher.keras",
     )
     _add_data(train)
@@ -39,7 +39,7 @@ def add_commands(commands):
         "distill",
         help="distil a teacher into a student, and compare it with the student alone",
         description="Train a student on a teacher's logits, and the same student without them, and compare the two. "
-        "Killed, the same command goes on.",
+        "If interrupted, repeat the command to resume.",
         epilog=f"Example: {_EXAMPLE}",
     )
     _add_data(distill)
@@ -77,7 +77,7 @@ def add_commands(commands):
         "sweep",
         help="distil at many temperatures and alphas, with several seeds",
         description="Train students at every temperature and alpha, with several seeds, and draw the landscape. "
-        "Every point is kept in the table: killed, the same command goes on; with more points, it adds them.",
+        "Every point is kept in the table: if interrupted, repeat the command to resume; with more points, it adds them.",
     )
     _add_data(sweep)
     _add_models(sweep)
@@ -195,9 +195,7 @@ def _add_models(parser):
         type=lambda text: tuple(name.strip() for name in text.split(",")),
         help="the classes in the order of the teachers' outputs (default: as the data have them, by name)",
     )
-    parser.add_argument(
-        "--weak-teacher", action="store_true", help="go on with a teacher that knows no more than chance"
-    )
+    parser.add_argument("--weak-teacher", action="store_true", help="go on with a teacher at chance level")
 
 
 def _add_width(parser):
@@ -233,7 +231,7 @@ def _add_settings(parser, command, suffix, what):
             "--patience",
             whole_number(1),
             None,
-            "epochs without a better one, on validation data, before the run stops (default: half of the epochs; 5 of up to 30)",
+            "epochs without improvement on validation data before training stops (default: half of the epochs; 5 of up to 30)",
         ),
     )
     for name, kind, default, text in numbers:
@@ -243,7 +241,7 @@ def _add_settings(parser, command, suffix, what):
         "--mixed-precision",
         choices=("auto", "on", "off"),
         default="auto",
-        help="auto: where the GPU is made for it (default: %(default)s)",
+        help="auto: where the GPU is faster in 16 bits (default: %(default)s)",
     )
     parser.add_argument("--tensorboard", type=_logs, metavar="DIR", help="write logs for TensorBoard")
     _add_output_settings(parser)
@@ -263,7 +261,7 @@ def _run(options):
         given = getattr(options, name, None)
         for path in given if isinstance(given, list) else [given]:
             if path and any(Path(path).resolve() == output.resolve() for output in outputs(options)):
-                raise ValueError(f"--out would write over --{name.replace('_', '-')} {path}; give another --out")
+                raise ValueError(f"--out would overwrite --{name.replace('_', '-')} {path}; give another --out")
     if options.command == "export":
         _check_export(options)
     if options.command == "distill" and options.seeds > 1 and options.student_alone:

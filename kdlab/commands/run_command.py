@@ -86,7 +86,7 @@ def _distill(command):
     )
     alone_file = options.student_alone or outputs(options)[1]
     if given:
-        command.add_notes(f"The student alone is {alone_file}: its weights and batches may have begun otherwise.")
+        command.add_notes(f"The student alone is {alone_file}: its initial weights and batches may differ.")
     alone, student = _pair(command, teachers, alpha, options.seed, given, alone_file, options.out)
     rows = [
         command.measured("teacher", options.teacher, teachers),
@@ -377,8 +377,8 @@ class _Command:
         """Say that a teacher knows nothing, and what would help: ValueError, or with --weak-teacher a note."""
         data = self.data
         found = (
-            f"The teacher {file} stands at chance: it is right about {100 * balanced_accuracy(named, labels):.0f} % of "
-            f"{len(labels)} samples, each of the {len(data.class_names)} classes counted alike, with pixels from "
+            f"The teacher {file} is at chance level: balanced accuracy {100 * balanced_accuracy(named, labels):.0f} % on "
+            f"{len(labels)} samples of {len(data.class_names)} classes, with pixels from "
             "{:g} to {:g}.".format(*inputs.pixel_range)
         )
         if self.options.weak_teacher:
@@ -430,7 +430,7 @@ class _Command:
             self.options.line, epochs=4 * settings.epochs, patience=settings.epochs, batch_size=8, force=None
         )
         self.add_notes(
-            f"The {row.name} stands at chance ({results.percent(row.correct.mean())} of the test samples right): it has "
+            f"The {row.name} is at chance level ({results.percent(row.correct.mean())} of the test samples right): it has "
             f"learned nothing yet. More and smaller steps may help: {again}"
         )
 

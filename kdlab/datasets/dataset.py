@@ -287,7 +287,7 @@ def digits_logits(split="test"):
     """Return the shipped real logits on a split of ``load("digits")``: {"teacher": (N, 10), "student": (N, 10)}, float32.
 
     ``split`` is "train" (898 digits), "validation" (299) or "test" (600). The teacher is that of
-    ``kdlab.teachers.digits.digits_teacher``, the student is only begun; ``python -m kdlab.teachers.digits`` made both.
+    ``kdlab.teachers.digits.digits_teacher``, the student is only partly trained; ``python -m kdlab.teachers.digits`` made both.
     Raises ValueError for another split.
     """
     if split not in ("train", "validation", "test"):

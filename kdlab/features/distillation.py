@@ -23,8 +23,8 @@ class FeatureDistillation:
       width, or both without. Where only the widths differ, a linear layer over the channels, on maps a 1×1
       convolution, projects the student's to the teacher's: it trains along and is no part of the student.
     - "attention": both look at the same places (Zagoruyko & Komodakis 2017). Maps of any size and width.
-    - "similarity": the same samples of a batch are alike for both (Tung & Mori 2019). Layers of any shape.
-    - "relational_distance", "relational_angle", and "relational" for both: samples of a batch lie to each other at
+    - "similarity": the same samples of a batch are similar for both (Tung & Mori 2019). Layers of any shape.
+    - "relational_distance", "relational_angle", and "relational" for both: samples of a batch have
       the same distances and angles (Park et al. 2019). Layers of any shape.
 
     Sample weights weigh "hint" and "attention". The other losses belong to a batch and not to a sample, which

@@ -2,7 +2,7 @@
 
 Features are float tensors of the same N samples, channels last: (N, D) or maps (N, H, W, C); μ is a mean over
 the batch. ``hint`` and ``attention`` return a loss per sample, (N,). The others compare how the samples of a
-batch lie to each other and return a scalar: they have no loss per sample, but fit features of any two shapes.
+batch are arranged and return a scalar: they have no loss per sample, but fit features of any two shapes.
 
 Out of reach on a laptop, and so not here: contrastive representation distillation, CRD (Tian, Krishnan & Isola
 2020), which draws thousands of negatives for every sample from a memory bank of the whole training set.

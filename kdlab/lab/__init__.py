@@ -13,6 +13,7 @@ _HOME = {
     "Code": "controls",
     "choice": "controls",
     "numbers": "controls",
+    "on_validation": "controls",
     "points": "controls",
     "source": "controls",
     "positions": "controls",

@@ -12,6 +12,7 @@ __all__ = [
     "alpha",
     "choice",
     "numbers",
+    "on_validation",
     "points",
     "positions",
     "source",
@@ -75,6 +76,18 @@ def positions(places):
 def points(difference):
     """Return a difference of accuracies in percentage points, "+1.2" or "−0.3"."""
     return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def on_validation(kinds):
+    """Say the mean accuracy on validation samples of ``kinds``, {name: LiveResult}, or of pairs of them the first's gain."""
+
+    def mean(result):
+        return result.validation_accuracy[:, -1].mean()
+
+    def said(kind):
+        return f"{points(mean(kind[0]) - mean(kind[1]))} points" if isinstance(kind, tuple) else f"{mean(kind):.1%}"
+
+    return f"On validation: {'; '.join(f'{name} {said(kind)}' for name, kind in kinds.items())}."
 
 
 class Table:

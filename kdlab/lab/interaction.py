@@ -236,7 +236,7 @@ class Panel(ipywidgets.VBox):
         """Say so where the controls of a manual panel have moved on from what is shown."""
         if self._button and self.values is not None and self._state.state != "computing":
             stale = self._now() != self.values
-            words = f"Made for {self._made_for()}; the controls have moved on." if stale else ""
+            words = f"Shown for {self._made_for()}; the controls have changed since." if stale else ""
             if stale or self._state.stale:
                 self._state.say("idle", words, stale=stale)
 

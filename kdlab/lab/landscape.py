@@ -31,7 +31,7 @@ class Landscape:
             temperature.value, alpha.value = self.positions[cell]
 
     def show(self, sweep, alone):
-        """Show a ``LiveSweep`` less the students ``alone``, a ``LiveResult`` of at least as many seeds.
+        """Show a ``LiveSweep`` minus the students ``alone``, a ``LiveResult`` of at least as many seeds.
 
         The numbers are validation accuracy in percentage points. Returns the grid, the button that chooses the best
         of them, and a sentence with what it comes to on the test set.

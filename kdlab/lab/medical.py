@@ -14,7 +14,7 @@ __all__ = ["NO_SCANS", "dice_curves", "dice_verdicts", "judged", "on_test", "sca
 
 NO_SCANS = (
     "There are no scans yet: download “Brain MRI Images for Brain Tumor Detection” from "
-    "kaggle.com/datasets/navoneel/brain-mri-images-for-brain-tumor-detection and type the folder that holds yes and no, "
+    "kaggle.com/datasets/navoneel/brain-mri-images-for-brain-tumor-detection and type the path of the folder holding yes and no, "
     "or type brain-tumor to let this page download it."
 )
 SECONDS = 0.4  # that each speed is measured for
@@ -32,7 +32,7 @@ def speed(network, x):
 
 
 def on_test(scores, ill, threshold):
-    """Return sensitivity, specificity and their sum less 1 at a ``threshold``, as words; scores and ``ill`` (N,)."""
+    """Return sensitivity, specificity and their sum minus 1 at a ``threshold``, as words; scores and ``ill`` (N,)."""
     threshold = float(np.clip(threshold, 0, 1))  # scikit-learn's highest is infinity: nothing is called positive
     found, left = (f(scores, np.asarray(ill).astype(int), threshold) for f in (sensitivity, specificity))
     return [f"{found:.3f}", f"{left:.3f}", f"{found + left - 1:.3f}"]
@@ -99,7 +99,9 @@ def dice_curves(kinds):
         for name, result in kinds.items()
         for seed, row in enumerate(result.validation_dice)
     }
-    return figures.curves(np.arange(1, most + 1), series, xlabel="point", ylabel="Dice, validation tiles", log=False)
+    return figures.curves(
+        np.arange(1, most + 1), series, xlabel="evaluation", ylabel="Dice, validation tiles", log=False
+    )
 
 
 def dice_verdicts(kinds, tiles):

@@ -47,7 +47,7 @@ def medical_questions():
                         (found / (found + called), "That is the share of the ill among those called ill: precision."),
                         (
                             (well - called) / (well - called + ill - found),
-                            "That is the share of the healthy among those called healthy.",
+                            "That is the share of the healthy among those called healthy: negative predictive value.",
                         ),
                     ),
                     hint="Look at the healthy people alone: how many of them are called healthy?",

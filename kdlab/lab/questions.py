@@ -13,6 +13,7 @@ from ..conventions import to_ours
 from ..datasets.dataset import digits_logits
 from ..evaluation import paired_difference
 from ..softening import softmax
+from .controls import points
 from .widgets import plain
 
 __all__ = [
@@ -187,7 +188,7 @@ def predict_exponent():
                     2,
                     "Without a factor the gradient falls like 1/T² at large T, and the labels take over.",
                     "T makes up for the 1/T in front of the gradient. But the difference q_s − q_t shrinks by another 1/T.",
-                    "1/T stands in front, and q_s − q_t shrinks by about another 1/T. Level it is for large T only.",
+                    "1/T stands in front, and q_s − q_t shrinks by about another 1/T. It is level for large T only.",
                     "Too much: at large T the gradient then grows with T, and the soft term drowns out the labels.",
                 ),
                 choices=("T⁰: no factor is needed", "T¹", "T²", "T³"),
@@ -236,7 +237,7 @@ def temperature_questions():
                 chosen(
                     1,
                     "It does happen: the entropy grows with T, up to log₂ of the number of classes.",
-                    "z / T keeps the order of the logits for every T > 0, so the ranking and every prediction stay.",
+                    "z / T keeps the order of the logits for every T > 0, so the ranking and every prediction stay the same.",
                     "It does happen: what the first class loses, the unlikely ones gain.",
                     "It does happen: for T → ∞ every class tends to 1 / C.",
                 ),
@@ -307,8 +308,7 @@ def _by_training(prompt, choices, pair):
         gain = paired_difference(*(result.test_accuracy for result in pair()))
         return (
             0 if gain.low > 0 else 1 if gain.high < 0 else 2,
-            f"Ten pairs, just trained: {100 * gain.mean:+.1f} points, 95 % interval {100 * gain.low:+.1f} to "
-            f"{100 * gain.high:+.1f}.",
+            f"Ten pairs, just trained: {points(gain.mean)} points, 95 % interval {points(gain.low)} to {points(gain.high)}.",
         )
 
     return Question(prompt, predicted(outcome, choices), choices)
@@ -388,7 +388,7 @@ def response_questions():
                     "The mean alone is not enough: a difference of this size can easily arise by chance.",
                     "Absence of evidence is not evidence of absence: an effect anywhere from −0.3 to +0.7 fits these data.",
                     "The interval contains 0: no detectable difference. More pairs would narrow it.",
-                    "Whoever drops seeds until the result looks right measures the dropping, not the method.",
+                    "Dropping seeds until the result looks right is cherry-picking.",
                 ),
                 choices=(
                     "Distillation helps by 0.2 points",
@@ -445,7 +445,7 @@ def predict_features(trainer):
                 "hint",
             ),
             ask(
-                "All 898 labels. The second hidden layers are tied by similarity with α_f = 0.999, which leaves labels and "
+                "All 898 labels. The second hidden layers are matched by similarity with α_f = 0.999, which leaves labels and "
                 "answers a weight of 0.001. Predict: how accurate are ten students, compared with labels and answers only?",
                 "all",
                 0.999,
@@ -516,8 +516,8 @@ def feature_questions():
                 ),
             ),
             Question(
-                "With a hint, the similarity (CKA) of the two tied layers rises from 0.6 to 0.9. In accuracy there is no "
-                "detectable difference to the student that learned from the answers only. What can you conclude?",
+                "With a hint, the similarity (CKA) of the two matched layers rises from 0.6 to 0.9. In accuracy there is no "
+                "detectable difference from the student that learned from the answers only. What can you conclude?",
                 chosen(
                     0,
                     "The loss did what it was asked to do. That two layers became similar does not mean that it was worth it.",

@@ -46,11 +46,11 @@ PROTOCOL = "v1.kernel.websocket.jupyter.org"  # of pages and kernels, as Jupyter
 FORKED_KERNEL, ORDINARY_KERNEL, SERVER = 200e6, 600e6, 600e6
 AGAIN_AFTER = 5  # seconds until a visitor who found no room is let try again
 FULL_PAGE = f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>All places are taken</title>
+<html lang="en"><head><meta charset="utf-8"><title>The server is full</title>
 <meta http-equiv="refresh" content="{AGAIN_AFTER}"><meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body {{ font: 18px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1c2733; max-width: 640px; margin: 20vh auto;
 padding: 0 24px; }}</style></head>
-<body><main><h1>All places are taken</h1><p>The server has no memory for another page just now. This page tries again
+<body><main><h1>The server is full</h1><p>The server has no memory for another page just now. This page tries again
 every {AGAIN_AFTER} seconds and opens as soon as somebody leaves; pages that you do not need can be closed.</p></main></body></html>
 """
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
@@ -106,7 +106,7 @@ class FullHouseError(HTTPError):
     """There is no room for another kernel."""
 
     def __init__(self):
-        super().__init__(503, "all places are taken")
+        super().__init__(503, "the server is full")
 
 
 class Kernels(AsyncMappingKernelManager):
@@ -329,7 +329,7 @@ def serve(
         templateexporter.JINJA_EXTENSIONS.append(KeptTemplates)
         app.initialize([])
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-        print(f"Room for {places} open pages{'' if max_kernels else ', by the memory that is free'}.", flush=True)
+        print(f"Room for {places} open pages{'' if max_kernels else ', given the free memory'}.", flush=True)
         print(f"The dashboards are at {app.address}  (Ctrl-C stops them)", flush=True)
         if ip in EVERY_ADDRESS:
             print(f"From other machines: {app.address_as(reachable_as())}", flush=True)

@@ -1,7 +1,7 @@
 """``ConvolutionalTrainer``: small convolutional students of real images, a few seeds, trained while somebody looks on.
 
-XLA is slow for convolutions on a CPU, so these students take turns in ``kdlab.Distiller``, seconds each. As in the live
-engine a seed fixes initial weights and batches, whatever the loss: a difference is the loss's doing. One Distiller is kept
+XLA is slow for convolutions on a CPU, so these students are trained one by one in ``kdlab.Distiller``, seconds each. As in the live
+engine a seed fixes initial weights and batches, whatever the loss: a difference is due to the loss. One Distiller is kept
 for all of them, so that another temperature or alpha traces nothing anew.
 """
 

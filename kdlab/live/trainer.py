@@ -2,8 +2,8 @@
 
 The whole run (every epoch of every seed) is one compiled program, see ``live.program``. Temperature and alpha are
 its inputs, so that moving a slider compiles nothing. A seed starts from the same weights and sees the samples
-in the same order at every position (common random numbers): a difference between positions is the loss's
-doing. Every seed has an order of its own: error bars then hold the chance in the batches as well as in the
+in the same order at every position (common random numbers): a difference between positions is due to the
+loss. Every seed has an order of its own: error bars then include the randomness of batches as well as of
 weights, and it costs next to nothing, for all positions of a seed still share a matrix product.
 """
 

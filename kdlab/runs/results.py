@@ -142,12 +142,12 @@ def sentence(student, alone, comparison):
         f"{comparison['only_second_correct']:,} only without it (McNemar's test, {_p(comparison['mcnemar_p'])})"
     )
     if student.at_chance and alone.at_chance:
-        return f"Nothing was learned: both students stand at chance, and comparing them says nothing ({found})."
+        return f"Nothing was learned: both students are at chance level, so comparing them says nothing ({found})."
     if comparison["verdict"] == "no detectable difference":
         needed = samples_to_tell(comparison["only_first_correct"], comparison["only_second_correct"], samples)
-        more = f" About {needed:,} test samples would tell such a difference from none." if needed else ""
+        more = f" Detecting such a difference would take about {needed:,} test samples." if needed else ""
         return f"No detectable difference: {found}.{more}"
-    return f"Distillation {comparison['verdict']} here: {found}. Another seed may say otherwise."
+    return f"Distillation {comparison['verdict']} here: {found}. Another seed may give another result."
 
 
 def samples_to_tell(first_only, second_only, samples):
@@ -245,7 +245,7 @@ def markdown(record):
         *([f"![{record['title']}]({record['picture']})"] if record.get("picture") else []),
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
         *(["Notes:\n\n" + "\n".join(f"- {note}" for note in notes)] if notes else []),
-        f"Again:\n\n```bash\n{record['command']}\n```",
+        f"To repeat this run:\n\n```bash\n{record['command']}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -350,7 +350,7 @@ def _p(p):
 
 def _training(runs):
     return "; ".join(
-        f"{name}: {run['epochs_done']:,} epochs in {run['seconds']:,.0f} s, kept as it was after epoch {run['best_epoch']:,}"
+        f"{name}: {run['epochs_done']:,} epochs in {run['seconds']:,.0f} s, weights of epoch {run['best_epoch']:,} kept"
         for name, run in runs.items()
     )
 

@@ -100,7 +100,7 @@ class SweepTable:
         return np.array([getattr(self._by_place[place], f"{split}_accuracy") for place in places])
 
     def differences(self):
-        """Return the mean difference to the student alone in validation accuracy, (T, A), from −1 to 1."""
+        """Return the mean difference from the student alone in validation accuracy, (T, A), from −1 to 1."""
         alone = self._accuracies("validation", None, 0.0)
         return np.array(
             [[(self._accuracies("validation", t, a) - alone).mean() for a in self.alphas] for t in self.temperatures]

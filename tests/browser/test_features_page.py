@@ -66,7 +66,7 @@ def test_the_weight_moves_by_keys_to_its_ends(lab_page):
 def test_buttons_lead_to_what_they_say(lab_page):
     for place, verdict in (
         ("where features help", "With features is better than answers only."),
-        ("where they do nothing", "No detectable difference (the interval contains 0)."),
+        ("where no difference is detectable", "No detectable difference (the interval contains 0)."),
         ("where they hurt", "With features is worse than answers only."),
     ):
         press(lab_page, place)

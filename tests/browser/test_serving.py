@@ -351,7 +351,7 @@ def test_beyond_the_last_place_a_page_says_so_and_opens_when_somebody_leaves(sta
         page.wait_for_selector(".kd-cards")
         late = second.new_page()
         late.goto(server.page(PAGE, "?T=4"))
-        assert late.title() == "All places are taken"
+        assert late.title() == "The server is full"
         assert server.kernels() == 2
         page.close(run_before_unload=True)
         late.wait_for_selector(".kdlab-panel")

@@ -202,7 +202,7 @@ def test_a_second_copy_of_a_command_is_refused(folder, capsys):
 def test_a_model_that_is_read_is_never_written_over_even_if_forced(folder, capsys, command, option, out):
     (folder / out).write_text("weights")
     said = refused([command, *others(command), f"--{option}", out, "--out", f"./{out}", "--force"], capsys)
-    assert f"--out would write over --{option} {out}; give another --out" in said
+    assert f"--out would overwrite --{option} {out}; give another --out" in said
     assert (folder / out).read_text() == "weights"
 
 
@@ -266,7 +266,7 @@ class ResourceExhaustedError(Exception):
             2,
             "kdlab: there is not enough memory; a smaller --batch-size or --image-size needs less\n",
         ),
-        (KeyboardInterrupt(), 130, "kdlab: stopped; the same command goes on from here\n"),
+        (KeyboardInterrupt(), 130, "kdlab: stopped; repeat the command to resume\n"),
         (RuntimeError("odd\nthing"), 1, "kdlab: RuntimeError, which was not foreseen: odd thing\n"),
     ],
 )
@@ -332,7 +332,7 @@ def test_ctrl_c_is_not_lost_where_python_drops_errors(folder, capsys, monkeypatc
 
     monkeypatch.setattr(run_arguments, "_run", run)
     assert main(TRAIN) == 130
-    assert capsys.readouterr().err == "kdlab: stopped; the same command goes on from here\n"
+    assert capsys.readouterr().err == "kdlab: stopped; repeat the command to resume\n"
 
 
 @pytest.mark.parametrize("kind", [ResourceWarning, OSError])
@@ -381,5 +381,5 @@ def test_ctrl_c_is_one_line_and_leaves_what_it_takes_to_go_on(folder):
                 break
         _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error == "kdlab: stopped; the same command goes on from here\n"
+    assert error == "kdlab: stopped; repeat the command to resume\n"
     assert sorted(path.name for path in folder.iterdir()) == ["a.keras.unfinished", "teacher.keras"]

@@ -88,7 +88,7 @@ def test_a_teacher_at_chance_stops_the_run_and_the_option_that_it_names_mends_it
     line = ["distill", "--teacher", "teacher.keras", *FAST]
     assert main(line) == 2
     error = capsys.readouterr().err
-    assert error.startswith("kdlab: The teacher teacher.keras stands at chance: it is right about ")
+    assert error.startswith("kdlab: The teacher teacher.keras is at chance level: balanced accuracy ")
     assert f"With {' '.join(option)} it would be right about 100 %" in error
     assert not (folder / "student.keras").exists()
     option = [f"--pixel-range={option[1]}"] if option[0] == "--pixel-range" else option
@@ -103,10 +103,10 @@ def test_one_of_an_ensemble_at_chance_is_named_and_may_be_let_pass(folder, capsy
     line = ["distill", "--teacher", "good.keras", "--teacher", "blank.keras", *FAST]
     assert main(line) == 2
     error = capsys.readouterr().err
-    assert "The teacher blank.keras stands at chance" in error
+    assert "The teacher blank.keras is at chance level" in error
     assert "--weak-teacher goes on" in error
     assert main([*line, "--weak-teacher"]) == 0
-    assert any("blank.keras stands at chance" in note for note in record()["notes"])
+    assert any("blank.keras is at chance level" in note for note in record()["notes"])
 
 
 def test_the_range_goes_on_into_export(folder, capsys):

@@ -67,7 +67,7 @@ def test_a_student_at_chance_is_named_with_a_command_that_goes_further(folder, c
     line = ["train", "--data", "images", "--model", "mlp", "--epochs", "1", "--learning-rate", "1e-9"]
     assert main([*line, "--out", "model.keras", "--quiet"]) == 0
     (note,) = (note for note in json.loads((folder / "model.json").read_text("utf-8"))["notes"] if "chance" in note)
-    assert note.startswith("The model stands at chance (")
+    assert note.startswith("The model is at chance level (")
     again = shlex.split(note.partition("may help: ")[2])
     assert again[0] == "kdlab"
     again[again.index("--epochs") + 1] = "1"

@@ -636,7 +636,7 @@ def test_stopped_in_the_second_training_the_first_is_not_repeated(folder, distil
     with monkeypatch.context() as patch:
         patch.setattr(runs, "distill", lambda *args, **keywords: (_ for _ in ()).throw(KeyboardInterrupt()))
         assert main(line) == 130
-    assert capsys.readouterr().err == "kdlab: stopped; the same command goes on from here\n"
+    assert capsys.readouterr().err == "kdlab: stopped; repeat the command to resume\n"
     assert not list(folder.glob("student.*[!d]"))
     other = [*DISTILL, "--temperature", "4", "--lambda", "0.5", "--out", "student.keras"]
     assert main(other) == 2

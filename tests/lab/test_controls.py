@@ -1,5 +1,7 @@
 """Controls on their grids, sentences and tables as they stand on the page."""
 
+from types import SimpleNamespace
+
 import ipywidgets
 import numpy as np
 import pytest
@@ -97,3 +99,15 @@ def test_a_press_sets_the_controls_of_its_place():
     assert (slider.value, kind.value) == (16.0, "similarity")
     row.children[1].click()
     assert (slider.value, kind.value) == (1.0, "similarity")
+
+
+def test_validation_is_said_of_results_and_of_pairs():
+    def result(*last):
+        return SimpleNamespace(validation_accuracy=np.array([[0.1, value] for value in last]))
+
+    one, other = result(0.9, 0.8), result(0.805, 0.775)
+    assert lab.on_validation({"a": one, "b": other}) == "On validation: a 85.0%; b 79.0%."
+    assert (
+        lab.on_validation({"few": (one, other), "all": (other, one)})
+        == "On validation: few +6.0 points; all −6.0 points."
+    )

@@ -536,7 +536,7 @@ def test_what_a_button_made_is_marked_when_the_controls_move_on(queue):
     assert finish(panel) == "idle"
     assert not state(panel).stale
     x.value = 5
-    assert state(panel).message == "Made for x = 2; the controls have moved on."
+    assert state(panel).message == "Shown for x = 2; the controls have changed since."
     assert state(panel).stale
     x.value = 2
     assert (state(panel).message, state(panel).stale) == ("", False)
@@ -553,7 +553,7 @@ def test_controls_that_move_during_a_run_are_seen_at_its_end(queue):
         run.steps.release()
     assert finish(panel) == "idle"
     assert words(panel) == ["4 students of 2, at the end"]
-    assert state(panel).message == "Made for x = 2; the controls have moved on."
+    assert state(panel).message == "Shown for x = 2; the controls have changed since."
 
 
 def test_a_run_that_fails_gives_back_the_view_before_it(queue):

@@ -70,8 +70,8 @@ def test_the_sentence_is_honest(only_first, only_second, said):
     found = sentence(distilled, alone, compare(distilled, alone))
     assert found.startswith(said)
     assert f"with the teacher and {only_second} only without it (McNemar's test, p" in found
-    told = "About 36,000 test samples would tell such a difference from none."
-    assert found.endswith(("Another seed may say otherwise.", f"p = 1.000). {told}"))
+    told = "Detecting such a difference would take about 36,000 test samples."
+    assert found.endswith(("Another seed may give another result.", f"p = 1.000). {told}"))
 
 
 @pytest.mark.parametrize(("only_first", "said"), [(14, "p < 0.001"), (8, "p = 0.008"), (1, "p = 1.000")])
@@ -142,7 +142,7 @@ def test_the_page_has_all_it_takes_to_repeat_the_run(record):
         "- Samples: 104,000 train, 20,800 validation, 20,800 test\n",
         f"- Fingerprint: `{'0f' * 32}`\n",
         "- Classes: A, B\n",
-        "- Training: student alone: 1,073 epochs in 1,235 s, kept as it was after epoch 33\n",
+        "- Training: student alone: 1,073 epochs in 1,235 s, weights of epoch 33 kept\n",
         "- Settings: student mlp, epochs 30, image size none, teacher a.keras b.keras\n",
         f"kdlab {results.__version__}, keras ",
         "accelerators GPU 0",
@@ -209,7 +209,7 @@ def test_students_at_chance_are_not_compared():
     predicted = np.zeros(40, int)
     one = model(predicted == labels, predicted=predicted, labels=labels)
     knowing = model([True] * 40, predicted=labels, labels=labels)
-    assert sentence(one, one, compare(one, one)).startswith("Nothing was learned: both students stand at chance")
+    assert sentence(one, one, compare(one, one)).startswith("Nothing was learned: both students are at chance level")
     assert sentence(knowing, one, compare(knowing, one)).startswith("Distillation helps here")
     assert (one.to_json()["at_chance"], knowing.to_json()["at_chance"]) == (True, False)
 
