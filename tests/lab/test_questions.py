@@ -9,6 +9,7 @@ import pytest
 
 from kdlab import LiveTrainer, load, models
 from kdlab.datasets.dataset import digits_logits
+from kdlab.lab.controls import points
 from kdlab.lab.medical_questions import medical_questions, predict_overlap
 from kdlab.lab.questions import (
     Question,
@@ -219,7 +220,7 @@ def test_a_prediction_is_held_against_the_students_just_trained(gains, happens):
     for question in questions:
         assert [k for k in range(3) if question.check(k).correct] == [happens]
         for k in range(3):
-            assert f"{100 * np.mean(gains):+.1f} points" in question.check(k).message
+            assert f"{points(np.mean(gains))} points" in question.check(k).message
         assert "Choose one of the 3 answers" in question.check(7).message
     wrong = questions[0].check((happens + 1) % 3).message
     assert wrong.startswith(("What happens: better", "What happens: worse", "What happens: no detectable"))
