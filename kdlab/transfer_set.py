@@ -111,7 +111,7 @@ def weigh_classes(batches, class_weight, classes):
     and where the batches bring weights already.
     """
     by_class = _check_class_weight(class_weight, classes)
-    known, values = np.array(list(by_class)), np.array(list(by_class.values()), np.float32)
+    known, values = np.array(list(by_class), np.int32), np.array(list(by_class.values()), np.float32)
 
     def with_weights(x, y, *given):
         if given and given[0] is not None:
@@ -151,8 +151,11 @@ class _Mapped(keras.utils.PyDataset):
 def _check_class_weight(class_weight, classes):
     """Return weights of classes, {class: weight}, or raise ValueError; ``classes`` is their number, None where unknown."""
     if not isinstance(class_weight, Mapping):
-        weights = np.asarray(class_weight)
-        if weights.ndim != 1 or (classes is not None and len(weights) != classes):
+        try:
+            weights = np.asarray(class_weight, np.float64)
+        except (TypeError, ValueError):  # a ragged list, or words
+            weights = np.zeros(0)
+        if weights.ndim != 1 or len(weights) != (classes or max(len(weights), 1)):
             raise ValueError(
                 f"class_weight must be a dict from classes to weights or one weight for each of {classes or 'the'} classes, "
                 f"got {class_weight!r}"
@@ -161,7 +164,7 @@ def _check_class_weight(class_weight, classes):
     for label, weight in class_weight.items():
         if not isinstance(label, Integral) or not 0 <= label < (classes or math.inf):
             raise ValueError(
-                f"the classes of class_weight must be whole numbers from 0 to {classes - 1}, got {label!r}"
+                f"the classes of class_weight must be whole numbers from 0 {f'to {classes - 1}' if classes else 'on'}, got {label!r}"
             )
         if not isinstance(weight, Real) or not 0 <= weight < math.inf:
             raise ValueError(f"the weights of class_weight must be finite numbers of at least 0, got {weight!r}")

@@ -98,18 +98,23 @@ def _contents(options, tflite, found):
     """Return what to write, {path: bytes}: the file, for a C source file its header, and the contract to read and to parse."""
     out, name = options.out, _identifier(options.out.stem)
     *_, as_json, as_markdown = outputs(options)
-    contents = {as_json: results.as_json(found).encode(), as_markdown: _markdown(found).encode()}
+    contents = {as_json: results.written(results.as_json(found)), as_markdown: results.written(_markdown(found))}
     if out.suffix == ".tflite":
         return {out: tflite} | contents
     constants = c_lines(found, name, declare=True, static=out.suffix == ".h")
     example = c_lines(found, name, static=out.suffix == ".h")
     if out.suffix == ".h":
-        return {out: convert.to_c_array(tflite, name, more=[*constants, *example]).encode()} | contents
+        return {out: _source(convert.to_c_array(tflite, name, more=[*constants, *example]))} | contents
     header = out.with_suffix(".h")
     return {
-        header: convert.to_c_header(tflite, name, constants).encode(),
-        out: convert.to_c_array(tflite, name, header.name, example).encode(),
+        header: _source(convert.to_c_header(tflite, name, constants)),
+        out: _source(convert.to_c_array(tflite, name, header.name, example)),
     } | contents
+
+
+def _source(text):
+    """Return C source in UTF-8; a file's name keeps its bytes."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _markdown(found):

@@ -193,12 +193,7 @@ def _write(found, as_json, as_markdown):
     """Write a record to both of its files."""
     for path, text in ((as_markdown, results.markdown(found)), (as_json, results.as_json(found))):
         with new_file(path, ELSEWHERE) as file:
-            file.write(_written(text))
-
-
-def _written(text):
-    """Return text in UTF-8; bytes of a file's name that are not become escapes, as JSON has them too."""
-    return text.encode("utf-8", "backslashreplace")
+            file.write(results.written(text))
 
 
 def _alpha(options, command):
@@ -331,7 +326,7 @@ class _Command:
         """Raise what writing the record and the other outputs would raise; ``place`` is a function to their paths."""
         found = self.record(models=[])
         for text in (results.markdown(found), results.as_json(found)):
-            _written(text)
+            results.written(text)
         for output in outputs(self.options):  # A file's record, while it is made, has the longest name.
             try_file(Path(f"{place(output)}.json"), ELSEWHERE)
 

@@ -67,6 +67,11 @@ class _Folder:
         """The names of the folders in it that are filled."""
         return {folder.name for folder in self.filled}
 
+    @cached_property
+    def every_name(self):
+        """The same at any depth."""
+        return self.names.union(*(folder.every_name for folder in self.filled))
+
 
 def find_images(path, classes=None):
     """Return the ``ImageFile``s below a folder, in one order always, and sentences on all that was left out.
@@ -80,6 +85,7 @@ def find_images(path, classes=None):
     OSError for a folder that cannot be opened.
     """
     left_out = defaultdict(list)
+    classes = classes and [printable(name) for name in classes]
     root = _walk(Path(path), left_out)
     folder = _inner(root, classes)
     sides = _sides(folder, classes, left_out)
@@ -87,7 +93,7 @@ def find_images(path, classes=None):
         tops = {side: _inner(top, classes, within=True) for side, top in sides.items()}
         places = [(side, each) for side, top in tops.items() for each in _classes(top, classes, left_out)]
         places = [(side, each.name, each) for side, each in places]
-    elif _has_sides_in_classes(folder):
+    elif _has_sides_in_classes([each for each in folder.filled if not classes or each.name in classes]):
         tops = {"": folder}
         chosen = _classes(folder, classes or folder.names, left_out)
         places = [(_side(below), each.name, below) for each in chosen for below in each.filled]
@@ -238,11 +244,13 @@ def _sides(folder, classes, left_out):
     return sides
 
 
-def _has_sides_in_classes(folder):
-    """Whether each of the folders in this one holds nothing but folders for training, testing and so on."""
-    return len(folder.filled) > 1 and all(
-        each.filled and not each.images and all(map(_side, each.filled)) for each in folder.filled
-    )
+def _has_sides_in_classes(folders):
+    """Whether each of these folders holds nothing but folders for training, testing and so on."""
+    return len(folders) > 1 and all(map(_holds_sides, folders))
+
+
+def _holds_sides(folder):
+    return bool(folder.filled) and not folder.images and all(map(_side, folder.filled))
 
 
 def _classes(folder, classes, left_out):
@@ -255,17 +263,19 @@ def _classes(folder, classes, left_out):
         left_out["unnamed"] += [_counted(each) for each in level if each.name not in classes]
         return [each for each in level if each.name in classes]
     # A class may be called "valid" beside "invalid".
-    if any(_side(each) and each.name.lower() != "valid" for each in level):
+    both = any("invalid" in name.lower() for name in folder.names)
+    if any(_side(each) and not (both and each.name.lower() == "valid") for each in level):
         raise _doubt(folder, "a folder has the name of a side, as training and testing are, and holds no classes")
+    if any(map(_holds_sides, level)):
+        raise _doubt(folder, "some folders hold folders for training and testing and others do not")
     below = {each: _inner(each, None, within=True).names for each in level}
-    holders = [each for each in level if below[each] & (folder.names - {each.name})]
+    holders = [each for each in level if each.every_name & (folder.names - {each.name})]
     level = [each for each in level if each not in holders]
     names = {each.name for each in level}
     if holders and (len(names) < 2 or not all(below[each] >= names for each in holders)):
         raise _doubt(folder, "a folder holds folders of the names of others")
     left_out["repeated"] += [_counted(each) for each in holders]
-    several = [each for each in level if len(below[each]) > 1]
-    if any(below[a] <= below[b] or below[a] >= below[b] for a, b in combinations(several, 2)):
+    if any(len(below[a] & below[b]) > 1 for a, b in combinations(level, 2)):
         raise _doubt(folder, "several folders hold the same folders")
     return level
 

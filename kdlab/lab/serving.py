@@ -140,6 +140,8 @@ class Dashboards(Voila):
         unwanted = ("/voila/tree", "/voila/api/contents", "/voila/files/")
         handlers = [(self.server_url, RedirectHandler, {"url": home, "permanent": False})]
         for pattern, handler, *options in super().init_handlers():
+            if not pattern.startswith(self.server_url):  # Voila leaves Jupyter's own, to log in and out, at the root
+                pattern = url_path_join(self.server_url, pattern)
             path = "/" + pattern.removeprefix(self.server_url).lstrip("/")
             if pattern == self.server_url or path.startswith(unwanted):
                 continue
@@ -305,6 +307,9 @@ def serve(
                     "template": "kdlab",
                     "allow_template_override": "NO",
                     "strip_sources": True,
+                    # A template's conf.json in the user's folders may have options, too.
+                    "preheat_kernel": False,
+                    "progressive_rendering": False,
                     "show_tracebacks": False,
                     "kernel_spec_manager_class": KernelSpecs,
                     "multi_kernel_manager_class": Kernels,

@@ -16,7 +16,7 @@ from numbers import Real
 import numpy as np
 
 from ..backend import keras, tf
-from ..checks import check_alpha, check_count, check_labels, check_logits, check_temperature
+from ..checks import check_alpha, check_count, check_labels, check_logits, check_training_temperature
 from ..softening import softmax
 from ..training_checks import check_not_probabilities
 from ..transfer_set import over_batches
@@ -133,7 +133,11 @@ class LiveTrainer:
         below 1 or more than ``memory_limit`` allows, an unknown method, a ``start`` of other students, and, naming the
         layers there are, for pairs that cannot be tied.
         """
-        position = check_temperature(temperature), check_alpha(alpha), check_alpha(feature_alpha, "feature_alpha")
+        position = (
+            check_training_temperature(temperature),
+            check_alpha(alpha),
+            check_alpha(feature_alpha, "feature_alpha"),
+        )
         seeds, tied = check_count(seeds, "seeds"), self._ties.tie(feature_alpha, method, pairs)
         self._check_run([position[1]], seeds, seeds, keep_epochs, tied)
         start = None if start is None else self._check_start(start, seeds)
@@ -147,7 +151,10 @@ class LiveTrainer:
         the same gradient; there the two step in turns, here at once. The firsts are those of ``train``, and their
         pairs see the same batches; α = 0 is both alone. Raises ValueError as ``train`` does.
         """
-        position, seeds = (check_temperature(temperature), check_alpha(alpha), 0.0), check_count(seeds, "seeds")
+        position, seeds = (
+            (check_training_temperature(temperature), check_alpha(alpha), 0.0),
+            check_count(seeds, "seeds"),
+        )
         self._check_run([position[1]], seeds, 2 * seeds)
         return self._train_at_once(seeds, [position] * 2, mutual=True)
 
@@ -161,7 +168,7 @@ class LiveTrainer:
         landscape so far; then ``stop()`` is asked, and where it says true the sweep ends with what it has.
         Raises ValueError as ``train`` does, and for no temperatures or no alphas.
         """
-        temperatures = _check_list(temperatures, "temperatures", check_temperature)
+        temperatures = _check_list(temperatures, "temperatures", check_training_temperature)
         alphas = _check_list(alphas, "alphas", check_alpha)
         feature_alpha = check_alpha(feature_alpha, "feature_alpha")
         seeds, tied = check_count(seeds, "seeds"), self._ties.tie(feature_alpha, method, pairs)

@@ -32,6 +32,7 @@ __all__ = [
     "sentence_of_seeds",
     "table",
     "versions",
+    "written",
 ]
 
 SIGNIFICANT = 0.05
@@ -368,3 +369,8 @@ def byte_size(size):
             break
         size /= 1000
     return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+def written(text):
+    """Return text in UTF-8; bytes of a file's name that are not become escapes, as JSON has them too."""
+    return text.encode("utf-8", "backslashreplace")

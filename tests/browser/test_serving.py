@@ -12,12 +12,14 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
 import pytest
 
+from kdlab.lab import serving
 from kdlab.lab.kernels import FORKED, KernelSpecs
 from kdlab.lab.pages import CHAPTERS, HOME
 
@@ -208,6 +210,15 @@ def test_kernels_run_kdlabs_own_python_in_jupyterlab_too(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("asked", "bound_to"), [("localhost", "192.0.2.7"), ("127.0.0.1", "0.0.0.0"), ("my-host", "2001:db8::1")]
+)
+def test_the_guard_looks_at_what_is_listened_on(monkeypatch, asked, bound_to):
+    monkeypatch.setattr(serving, "bound", lambda ip, port: [SimpleNamespace(getsockname=lambda: (bound_to, port))])
+    with pytest.raises(ValueError, match=f"--ip {asked} can be reached from other machines"):
+        serving.serve(ip=asked)
+
+
+@pytest.mark.parametrize(
     ("options", "status"),
     [
         pytest.param([], 403, id="nobody-may"),
@@ -225,6 +236,9 @@ def test_behind_a_reverse_proxy_on_this_machine(start_server, options, status):
         assert ("kd-card" in page) == (status == 200)
         assert ('"/courses/kd/voila/static/voila.js"' in page) == (status == 200)
     assert get(f"http://127.0.0.1:{server.port}/")[0] == 404
+    if "--token" in options:
+        status, login = get(server.page(HOME), headers={"Host": "lab.example.org"})
+        assert (status, "password_input" in login) == (200, True)
     server.stop()
 
 

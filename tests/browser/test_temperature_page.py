@@ -115,7 +115,7 @@ def test_one_t_for_all_panels_and_only_those_on_the_screen_compute(lab_page):
     moved = lab_page.press("answer", "T", "Home", *["ArrowRight"] * 13)
     assert moved == -1.375
     shown = lab_page.page.evaluate(
-        """() => [...document.querySelectorAll(".widget-slider")].filter(e => e.querySelector(".widget-label").innerText === "T")
+        """() => [...document.querySelectorAll(".widget-slider")].filter(e => e.querySelector(".widget-label").textContent === "T")
             .map(e => e.querySelector(".noUi-handle").ariaValueNow)"""
     )
     assert shown.count("-1.4") >= 6  # all but the one that is its own

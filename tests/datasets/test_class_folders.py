@@ -230,10 +230,32 @@ def test_names_that_hold_the_word_of_a_side_are_classes(tmp_path, names):
         (("train cats", "test cats", "train dogs", "test dogs"), "test cats, test dogs, train cats, train dogs"),
         (("train/a", "train/b", "boat/a", "bus/a"), "boat/{a}, bus/{a}, train/{a, b}"),
         (("cats", "dogs", "test"), "cats, dogs, test"),
+        (
+            ("no", "yes", "data/train/no", "data/train/yes", "data/test/no", "data/test/yes"),
+            "data/{test, train}, no, yes",
+        ),
+        (("no", "yes", "more/x/no", "more/y/yes"), "more/{x, y}, no, yes"),
+        (("cats/train", "cats/test", "dogs"), "cats/{test, train}, dogs"),
+        (("x/a", "x/b", "x/c", "y/a", "y/b", "y/d"), "x/{a, b, c}, y/{a, b, d}"),
+        (("cats", "dogs", "valid"), "cats, dogs, valid"),
     ],
 )
 def test_a_tree_that_leaves_doubt_is_refused_and_shown(tmp_path, folders, tree):
     refused(grow(tmp_path, *folders), re.escape(f": {tree}. Keep one folder per class"))
+
+
+def test_the_border_within_classes_that_are_named_is_kept(tmp_path):
+    grow(tmp_path, *(f"{c}/{side}" for c in ("cats", "dogs") for side in ("train", "test")), "other")
+    assert found(tmp_path, ["cats", "dogs"])[0] == {
+        (side, c): 3 for c in ("cats", "dogs") for side in ("train", "test")
+    }
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"m\xe9"), "me\u0301", "m\u00e9"])
+def test_a_class_is_named_as_its_folder_or_as_it_is_written(tmp_path, name):
+    grow(tmp_path, "plain", name, "z")
+    for one in (name, printable(name)):
+        assert set(found(tmp_path, ["plain", one])[0]) == {("", "plain"), ("", printable(name))}
 
 
 def test_classes_that_are_named_end_the_doubt(tmp_path):

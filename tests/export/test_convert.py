@@ -1,5 +1,7 @@
 """Export for microcontrollers: the converted model answers as before, and the numbers about it are right."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -339,6 +341,18 @@ def table(text):
     """The table that a command printed: {name of a row: its cells}."""
     lines = [line.strip("| ").split("|") for line in text.splitlines() if line.startswith("|")]
     return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
+
+
+@pytest.mark.parametrize("name", [b"\xff net", "netz \U0001f9e0".encode()])
+@pytest.mark.parametrize(("to", "ending"), [("tflite", ".tflite"), ("c-array", ".c")])
+def test_names_of_any_bytes_are_exported(folder, name, to, ending):
+    stem = os.fsdecode(name)
+    (folder / "student.keras").rename(folder / f"{stem}.keras")
+    data = ["--data", "digits"] if to == "c-array" else []
+    assert main(["export", f"{stem}.keras", "--to", to, *data, "--out", f"{stem}{ending}", "--quiet"]) == 0
+    assert json.loads((folder / f"{stem}{ending}.json").read_text("utf-8"))["model"] == f"{stem}.keras"
+    if ending == ".c":
+        assert os.fsencode(f'#include "{stem}.h"') in (folder / f"{stem}.c").read_bytes()
 
 
 def test_the_command_writes_the_file_and_shows_what_it_lost(folder, capsys, mlp, digits):

@@ -571,6 +571,8 @@ def test_wrong_options_are_refused(data, teacher_logits, options, message):
     ("position", "message"),
     [
         ({"temperature": 0}, "temperature must be a finite number above 0, got 0"),
+        ({"temperature": 1e20}, "temperature must be from 0.01 to 10000 to train in single precision, got 1e.20"),
+        ({"temperature": 1e-3}, "temperature must be from 0.01 to 10000 to train in single precision, got 0.001"),
         ({"alpha": 1.5}, "alpha must be a number from 0 to 1, got 1.5"),
         ({"seeds": 0}, "seeds must be a whole number of at least 1, got 0"),
         ({"seeds": True}, "seeds must be a whole number of at least 1, got True"),
