@@ -1,6 +1,7 @@
 """``Distiller``: a Keras model that trains a student on a teacher's logits; compile, fit, evaluate, save."""
 
 import math
+import types
 from types import SimpleNamespace
 
 from .backend import keras, tf
@@ -11,7 +12,7 @@ from .features.taps import tap
 from .losses import SoftCrossEntropy, call_loss, ensemble_logits
 from .teacher_targets import TeacherTargets
 from .training_checks import DivergenceGuard, check_models
-from .transfer_set import find_fault, in_memory, labels_and_targets, prepare, weigh_classes, weights
+from .transfer_set import find_fault, in_memory, labels_and_targets, prepare, watched, weigh_classes, weights
 
 __all__ = ["Distiller"]
 
@@ -184,6 +185,9 @@ class Distiller(keras.Model):
             raise ValueError("the transfer set is empty: x yields no batches")
         elif class_weight is not None:
             x, class_weight = weigh_classes(x, class_weight, self._classes), None
+        found = []
+        if isinstance(x, types.GeneratorType):
+            x = watched(x, self._classes or math.inf, found)
         guard = DivergenceGuard()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(guard)
@@ -209,8 +213,8 @@ class Distiller(keras.Model):
             )
         except (FloatingPointError, tf.errors.InvalidArgumentError) as error:
             # Looked for here only: before, it would cost a pass over data that may be large.
-            batches = _batches(x, y, sample_weight)
-            if fault := find_fault(batches, self._classes or math.inf, keywords.get("steps_per_epoch")):
+            batches, steps = _batches(x, y, sample_weight), keywords.get("steps_per_epoch")
+            if fault := found[0] if found else find_fault(batches, self._classes or math.inf, steps):
                 guard.restore()
                 raise ValueError(f"{fault}. The student is as it was {guard.when}") from error
             raise

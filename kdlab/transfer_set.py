@@ -19,6 +19,7 @@ __all__ = [
     "over_batches",
     "prepare",
     "take",
+    "watched",
     "weigh_classes",
     "weights",
 ]
@@ -190,6 +191,14 @@ def find_fault(batches, classes, steps=None):
         if not _all_finite(weight):
             return f"the weights of the samples must be finite numbers, and those of batch {number} are not"
     return ""
+
+
+def watched(batches, classes, found):
+    """Yield the batches of a generator, which nobody can ask again; the first fault in one goes to the list ``found``."""
+    for number, batch in enumerate(batches, 1):
+        if not found and (fault := find_fault([batch], classes)):
+            found.append(fault.replace("batch 1", f"batch {number}"))
+        yield batch
 
 
 def _all_finite(values):

@@ -671,6 +671,8 @@ def test_what_makes_a_loss_no_number_is_named_and_the_student_put_back(data, tea
     for form in forms:
         with pytest.raises(ValueError, match=message):
             fit(distiller(student=student), form, batch_size=None, shuffle=False)
+    with pytest.raises(ValueError, match=message):
+        fit(distiller(student=student), (batch for batch in batches), batch_size=None, shuffle=False, steps_per_epoch=4)
     for weight, kept in zip(student.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, kept)
 

@@ -92,7 +92,9 @@ def _convert(model, samples=None):
         )
         raise ValueError(f"the model {model.name} cannot be converted for LiteRT: {error}; {helps}") from error
     except Exception as error:  # Of many kinds.
-        raise ValueError(f"the model {model.name} cannot be converted for LiteRT: {cause(error)}") from error
+        lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))  # in MLIR's pages of text
+        why = f"LiteRT has no {', '.join(lacking)}; build the model without it" if lacking else cause(error)
+        raise ValueError(f"the model {model.name} cannot be converted for LiteRT: {why}") from error
 
 
 @contextmanager

@@ -297,9 +297,11 @@ def test_models_that_cannot_be_converted_are_refused(digits):
     two = keras.Model(x, [keras.layers.Dense(2)(x), keras.layers.Dense(2)(x)], name="two")
     with pytest.raises(ValueError, match="two must have one input and one output, got 1 and 2"):
         convert.multiply_adds(two)
-    odd = keras.Model(x, keras.ops.erfinv(x), name="odd")
-    with pytest.raises(ValueError, match="the model odd cannot be converted for LiteRT: "):
-        convert.to_tflite(odd)
+    for operation, name in ((keras.ops.erfinv, "Erfinv"), (keras.ops.logdet, "Cholesky")):
+        shaped = x if name == "Erfinv" else keras.layers.Reshape((2, 2))(x)
+        odd = keras.Model(x, operation(shaped), name="odd")
+        with pytest.raises(ValueError, match=f"the model odd cannot be converted for LiteRT: LiteRT has no {name}"):
+            convert.to_tflite(odd)
 
 
 def test_weights_in_float64_are_refused_in_words():
