@@ -439,7 +439,7 @@ def test_other_addresses_need_a_token_or_a_word():
         (["--port", "70000"], "must be a whole number from 1 to 65535, got '70000'"),
         (["--max-kernels", "0"], "must be a whole number of at least 1, got '0'"),
         (["--cull-after", "1.5"], "must be a whole number of at least 1, got '1.5'"),
-        (["--token", "x", "lab"], "--token and --allow-anonymous are of the dashboards"),
+        (["--token", "x", "lab"], "--token and --allow-anonymous are for the dashboards"),
         (["--nonsense"], "unknown arguments: --nonsense"),
         (["--host", "0.0.0.0"], "unknown arguments: --host 0.0.0.0"),
         (["--no-browser", "--address", "here", "lab"], "unknown arguments: --address here"),
