@@ -32,9 +32,9 @@ p { line-height: 1.5 !important; margin-bottom: 2em !important; }"""
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_fits_and_is_accessible_with_other_fonts_and_wider_text(
-    server, open_page_with_fonts, name, fits_and_is_accessible
+    server, open_dejavu_page, name, fits_and_is_accessible
 ):
-    page = open_page_with_fonts(server.page(name), PAGES[name])
+    page = open_dejavu_page(server.page(name), PAGES[name])
     page.wait_for_timeout(1000)
     fits_and_is_accessible(page)
     page.add_style_tag(content=SPACED)
