@@ -58,6 +58,6 @@ def test_it_runs_and_prints_its_table(name, scans):
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [line for line in done.stdout.splitlines() if re.search(r"\d", line)]
-    assert rows, done.stdout
+    assert len(rows) >= (1 if name == "medical" else 2), done.stdout  # of its three parts one is short enough
     assert "nan" not in done.stdout
     assert "not served" not in done.stderr, done.stderr
