@@ -1,5 +1,6 @@
 """A real server and a real Chromium. Without one the tests skip, unless KDLAB_REQUIRE_BROWSER says they must not."""
 
+import functools
 import os
 import re
 import shutil
@@ -175,16 +176,21 @@ def browser(launch):
 
 
 @pytest.fixture(scope="session")
-def dejavu_browser(launch, tmp_path_factory):
-    """A Chromium that has no fonts but the DejaVu ones that come with matplotlib, wider than most."""
+def browser_with_fonts(launch, tmp_path_factory):
+    """A function that starts a Chromium that has no fonts but those whose files, among matplotlib's, start with a name."""
     import matplotlib
 
-    folder = tmp_path_factory.mktemp("fonts")
-    (folder / "fonts.conf").write_text(
-        f"""<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-        <fontconfig><dir>{matplotlib.get_data_path()}/fonts/ttf</dir><cachedir>{folder}</cachedir></fontconfig>"""
-    )
-    return launch(FONTCONFIG_FILE=str(folder / "fonts.conf"))
+    def start(name):
+        folder = tmp_path_factory.mktemp("fonts")
+        (folder / "fonts.conf").write_text(
+            f"""<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+            <fontconfig><dir>{matplotlib.get_data_path()}/fonts/ttf</dir><cachedir>{folder}</cachedir>
+            <selectfont><rejectfont><glob>*</glob></rejectfont><acceptfont><glob>*/{name}*</glob></acceptfont></selectfont>
+            </fontconfig>"""
+        )
+        return launch(FONTCONFIG_FILE=str(folder / "fonts.conf"))
+
+    return functools.cache(start)
 
 
 # Panels of `lab.interact` by the name of their function, which is in the code behind them; whether one is at rest.
@@ -287,9 +293,9 @@ def open_page(browser):
 
 
 @pytest.fixture
-def open_dejavu_page(dejavu_browser):
-    """The same where there are no fonts but DejaVu."""
-    yield from _opened(dejavu_browser)
+def open_page_with_fonts(request, browser_with_fonts):
+    """The same where there are no fonts but those that the test is parametrised with."""
+    yield from _opened(browser_with_fonts(request.param))
 
 
 def _opened(browser):

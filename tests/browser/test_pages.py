@@ -11,9 +11,11 @@ PANEL = ".kdlab-panel"
 PAGES = {"index": ".kd-card", **{page.name: PANEL for page in CHAPTERS}}
 
 
+# The tests of the chapters look at their panels with the machine's own fonts; here: narrower ones, and wider.
+@pytest.mark.parametrize("open_page_with_fonts", ["STIXGeneral"], indirect=True)
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_clean_fits_and_is_accessible(server, open_page, name, fits_and_is_accessible):
-    page = open_page(server.page(name), PAGES[name])
+def test_page_is_clean_fits_and_is_accessible(server, open_page_with_fonts, name, fits_and_is_accessible):
+    page = open_page_with_fonts(server.page(name), PAGES[name])
     page.wait_for_timeout(500)
     text = page.inner_text("body")
     assert "Traceback" not in text
@@ -30,11 +32,12 @@ SPACED = """* { letter-spacing: 0.12em !important; word-spacing: 0.16em !importa
 p { line-height: 1.5 !important; margin-bottom: 2em !important; }"""
 
 
+@pytest.mark.parametrize("open_page_with_fonts", ["DejaVu"], indirect=True)
 @pytest.mark.parametrize("name", PAGES)
-def test_page_fits_and_is_accessible_with_other_fonts_and_wider_text(
-    server, open_dejavu_page, name, fits_and_is_accessible
+def test_page_fits_and_is_accessible_with_wide_fonts_and_wider_text(
+    server, open_page_with_fonts, name, fits_and_is_accessible
 ):
-    page = open_dejavu_page(server.page(name), PAGES[name])
+    page = open_page_with_fonts(server.page(name), PAGES[name])
     page.wait_for_timeout(1000)
     fits_and_is_accessible(page)
     page.add_style_tag(content=SPACED)
