@@ -93,6 +93,7 @@ def distill(
             batch_size=batch_size,
             epochs=epochs,
             validation_data=(data.validation.x, data.validation.y) if len(data.validation) else None,
+            validation_batch_size=max(batch_size, 256),  # In small batches it takes longer than the training.
             verbose=verbose,
         )
         histories.append(fitted.history)

@@ -260,7 +260,8 @@ def multiply_adds(model):
     return MultiplyAdds(sum(products or 0 for _, products in found), tuple(dict.fromkeys(others)))
 
 
-_NOT_COUNTED = ("Conv2DBackpropInput", "Conv3D", "Conv3DBackpropInputV2")
+# With a GPU TensorFlow runs a recurrent layer as one operation of cuDNN.
+_NOT_COUNTED = ("Conv2DBackpropInput", "Conv3D", "Conv3DBackpropInputV2", "CudnnRNN", "CudnnRNNV2", "CudnnRNNV3")
 
 
 def _products(graph, times=1, within=""):

@@ -10,6 +10,7 @@ import zlib
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kdlab
 from kdlab import models
@@ -155,6 +156,29 @@ def test_layers_that_are_not_counted_are_named():
     )
     not_counted = ("up (Conv2DTranspose)", "up_1 (Conv2DTranspose)")
     assert convert.multiply_adds(model) == (5 * 5 * 2 * 4 + 6 * 6 * 2 * 2, not_counted)
+
+
+@keras.saving.register_keras_serializable()
+class OnGpu(keras.layers.Layer):
+    """A recurrent layer as TensorFlow traces it where it has a GPU."""
+
+    def call(self, x):
+        x, state, weights = tf.transpose(x, (1, 0, 2)), tf.zeros((1, 1, 8)), tf.zeros(1000)
+        steps = tf.constant([5])
+        return tf.raw_ops.CudnnRNNV3(
+            input=x,
+            input_h=state,
+            input_c=state,
+            params=weights,
+            sequence_lengths=steps,
+            rnn_mode="gru",
+            is_training=False,
+        )[0][-1]
+
+
+def test_a_recurrent_layer_on_a_gpu_is_named():
+    model = keras.Sequential([keras.Input((5, 3)), OnGpu(name="memory"), keras.layers.Dense(2)])
+    assert convert.multiply_adds(model) == (8 * 2, ("memory (OnGpu)",))
 
 
 @pytest.mark.parametrize(
