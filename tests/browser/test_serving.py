@@ -71,10 +71,11 @@ def test_nothing_of_the_server_can_be_read(server, path):
     assert "root:" not in body
 
 
-def test_another_sites_name_for_this_machine_is_turned_away(server):
+def test_another_name_for_this_machine_is_turned_away_where_no_token_is_asked_for(server):
     port = server.port
     assert get(server.url, headers={"Host": f"localhost:{port}"})[0] == 200
-    assert get(server.url, headers={"Host": f"evil.example:{port}"})[0] == 403
+    for host in (f"evil.example:{port}", "lab.example.org", "192.0.2.7:8443"):
+        assert get(server.url, headers={"Host": host})[0] == 403
 
 
 def test_cross_site_posts_are_refused(server):
@@ -122,15 +123,50 @@ def test_an_image_of_another_site_starts_no_kernel_and_its_link_works(start_serv
         context.close()
 
 
-def test_a_token_is_asked_for(start_server):
-    server = start_server("--port", "8985", "--token", "s3cret-token")
-    bare = server.url.split("?")[0]
-    assert server.url.endswith("?token=s3cret-token")
-    assert get(f"{bare}voila/render/{HOME}.ipynb")[1].count("kd-card") == 0
-    status, body = get(f"{bare}voila/render/{HOME}.ipynb?token=s3cret-token")
-    assert status == 200
-    assert "kd-card" in body
+TOKEN = "a+b 50% & more? ключ#1/2"
+
+
+@pytest.fixture(scope="module")
+def guarded(start_server):
+    """A server that asks for a token, whatever is in it, and can be reached from other machines and through a proxy."""
+    server = start_server("--port", "8985", "--ip", "0.0.0.0", "--token", TOKEN, "--base-url", "courses/kd")
+    yield server
+    server.stop()
+
+
+def test_a_token_is_asked_for(guarded):
+    bare = guarded.url.split("?")[0]
+    assert bare == f"http://127.0.0.1:{guarded.port}/courses/kd/"
+    status, page = get(guarded.page(HOME))
+    assert (status, "kd-card" in page, "password_input" in page, "new_password" in page) == (200, False, True, False)
     assert get(f"{bare}voila/api/shutdown/{'0' * 8}-0-0-0-0", method="POST")[0] == 403
+
+
+def test_the_printed_link_works_whatever_the_token_and_so_does_that_for_other_machines(guarded):
+    assert "kd-card" in get(guarded.url)[1]
+    address = re.search(r"From other machines: (\S+)", "".join(guarded.output))[1]
+    ipaddress.ip_address(urlsplit(address).hostname)
+    assert "kd-card" in get(address)[1]
+
+
+def test_a_reverse_proxy_may_hand_on_any_name_to_a_server_with_a_token(guarded):
+    for host in ("lab.example.org", "192.0.2.7:8443"):
+        assert_served_below(guarded, host, "?" + guarded.url.partition("?")[2])
+        status, login = get(guarded.page(HOME), headers={"Host": host})
+        assert (status, "password_input" in login) == (200, True)
+
+
+def test_a_reverse_proxy_may_hand_on_any_name_to_a_server_for_everybody(start_server):
+    server = start_server("--port", "8979", "--base-url", "courses/kd", "--allow-anonymous")
+    for host in ("lab.example.org", "192.0.2.7:8443"):
+        assert_served_below(server, host)
+    server.stop()
+
+
+def assert_served_below(server, host, query=""):
+    status, page = get(server.page(HOME, query), headers={"Host": host})
+    assert (status, "kd-card" in page, '"/courses/kd/voila/static/voila.js"' in page) == (200, True, True)
+    assert get(f"http://127.0.0.1:{server.port}/")[0] == 404
 
 
 FOREIGN = {
@@ -218,80 +254,38 @@ def test_the_guard_looks_at_what_is_listened_on(monkeypatch, asked, bound_to):
         serving.serve(ip=asked)
 
 
-@pytest.mark.parametrize(
-    ("options", "status"),
-    [
-        pytest.param([], 403, id="nobody-may"),
-        pytest.param(["--allow-anonymous"], 200, id="everybody"),
-        pytest.param(["--token", "s3cret"], 200, id="with-token"),
-    ],
-)
-def test_behind_a_reverse_proxy_on_this_machine(start_server, options, status):
-    server = start_server("--port", "8979", "--base-url", "courses/kd", *options)
-    base = server.url.split("?")[0]
-    assert base == f"http://127.0.0.1:{server.port}/courses/kd/"
-    for host in ("lab.example.org", "192.0.2.7:8443"):
-        answer, page = get(server.page(HOME, "?token=s3cret"), headers={"Host": host})
-        assert answer == status
-        assert ("kd-card" in page) == (status == 200)
-        assert ('"/courses/kd/voila/static/voila.js"' in page) == (status == 200)
-    assert get(f"http://127.0.0.1:{server.port}/")[0] == 404
-    if "--token" in options:
-        status, login = get(server.page(HOME), headers={"Host": "lab.example.org"})
-        assert (status, "password_input" in login) == (200, True)
-    server.stop()
-
-
-@pytest.mark.parametrize("token", ["a+b", "50% & more?", "ключ#1/2"])
-def test_the_printed_link_works_whatever_the_token(start_server, token):
-    server = start_server("--port", "8977", "--token", token)
-    assert "kd-card" in get(server.url)[1]
-    server.stop()
-
-
-def test_the_login_page_offers_nothing_that_fails(start_server):
-    server = start_server("--port", "8975", "--token", "s3cret")
-    status, page = get(server.page(HOME))
-    assert (status, "password_input" in page, "new_password" in page) == (200, True, False)
-    server.stop()
-
-
-@pytest.mark.parametrize(
-    ("happens", "said"),
-    [
-        pytest.param("killed", "has ended", id="kernel-killed"),
-        pytest.param("culled", "has ended", id="kernel-culled"),
-        pytest.param("stopped", "does not answer", id="server-stopped"),
-        pytest.param("stuck", "does not answer", id="server-stuck"),
-    ],
-)
-def test_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, happens, said):
+def test_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser):
     server = start_server("--port", "8969")
     page = browser.new_page()
     page.set_default_timeout(120_000)
+
+    def says(what):
+        page.wait_for_selector(f'#kd-lost:has-text("{what}")', timeout=10_000)
+
+    def reload():
+        page.get_by_role("button", name="Reload").click()
+        page.wait_for_selector(".kdlab-panel")
+        assert page.locator("#kd-lost").count() == 0
+
     try:
         page.goto(server.page(PAGE))
         page.wait_for_selector(".kdlab-panel")
         page.wait_for_timeout(5000)  # by then it has looked, and found its kernel
         assert page.locator("#kd-lost").count() == 0
-        if happens == "killed":
-            (kernel,) = server.kernel_processes()
-            kernel.kill()
-        elif happens == "culled":
-            kernel = page.evaluate('JSON.parse(document.getElementById("jupyter-config-data").textContent).kernelId')
-            assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
-        elif happens == "stopped":
-            server.stop()
-        else:
-            psutil.Process(server.process.pid).suspend()
-        page.wait_for_selector(f'#kd-lost:has-text("{said}")', timeout=10_000)
-        if happens in ("killed", "culled"):
-            page.get_by_role("button", name="Reload").click()
-            page.wait_for_selector(".kdlab-panel")
-            assert page.locator("#kd-lost").count() == 0
-        elif happens == "stuck":
-            psutil.Process(server.process.pid).resume()
-            page.wait_for_selector("#kd-lost", state="detached", timeout=10_000)
+        (kernel,) = server.kernel_processes()
+        kernel.kill()
+        says("has ended")
+        reload()
+        culled = page.evaluate('JSON.parse(document.getElementById("jupyter-config-data").textContent).kernelId')
+        assert get(f"{server.url}voila/api/shutdown/{culled}", method="POST")[0] == 204
+        says("has ended")
+        reload()
+        psutil.Process(server.process.pid).suspend()
+        says("does not answer")
+        psutil.Process(server.process.pid).resume()
+        page.wait_for_selector("#kd-lost", state="detached", timeout=10_000)
+        server.stop()
+        says("does not answer")
     finally:
         page.close()
         server.stop()
@@ -312,8 +306,9 @@ def open_pages(server, *names):
     return server.kernel_processes()
 
 
-@pytest.mark.parametrize("seconds", [0, 1.5, 5])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("seconds", "number"), [(0, signal.SIGINT), (1.5, signal.SIGINT), (5, signal.SIGINT), (1.5, signal.SIGTERM)]
+)
 def test_ctrl_c_ends_server_and_kernels_even_while_they_start(start_server, seconds, number):
     server = start_server("--port", "8995")
     with ThreadPoolExecutor() as pool:
@@ -397,14 +392,6 @@ def test_pages_that_come_and_go_leave_nothing_behind(start_server, wait, tmp_pat
         statuses = [child.status() for child in process.children(recursive=True)]
         seen.append((process.num_fds(), process.num_threads(), files, len(statuses), statuses.count("zombie")))
     assert np.all(np.array(seen[-1]) <= seen[4]), seen
-    server.stop()
-
-
-def test_other_machines_are_told_an_address_that_works(start_server):
-    server = start_server("--port", "8953", "--ip", "0.0.0.0", "--token", "a b")
-    address = re.search(r"From other machines: (\S+)", "".join(server.output))[1]
-    ipaddress.ip_address(urlsplit(address).hostname)
-    assert "kd-card" in get(address)[1]
     server.stop()
 
 
