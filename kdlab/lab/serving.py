@@ -10,11 +10,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import webbrowser
 from pathlib import Path
 from urllib.parse import quote
 
+import segno
 import zmq
 from jinja2 import BytecodeCache
 from jinja2.ext import Extension
@@ -243,6 +245,13 @@ def room():
     return max(1, int((free_memory() - SERVER) // each))
 
 
+def tell_others(address):
+    """Print the address for other machines, and in a terminal as a QR code too, to be projected."""
+    print(f"From other machines: {address}", flush=True)
+    if sys.stdout.isatty():
+        segno.make(address, micro=False).terminal(compact=True)
+
+
 def reachable_as():
     """Return an address by which other machines reach this one, as far as it can know."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -337,7 +346,7 @@ def serve(
         print(f"Room for {places} open pages{'' if max_kernels else ', given the free memory'}.", flush=True)
         print(f"The dashboards are at {app.address}  (Ctrl-C stops them)", flush=True)
         if ip in EVERY_ADDRESS:
-            print(f"From other machines: {app.address_as(reachable_as())}", flush=True)
+            tell_others(app.address_as(reachable_as()))
         with contextlib.suppress(KeyboardInterrupt):
             app.start()
     finally:

@@ -1,5 +1,6 @@
 """The server: what it refuses, what it says, and that it leaves nothing behind."""
 
+import io
 import ipaddress
 import json
 import re
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import psutil
 import pytest
+import segno
 
 from kdlab.lab import serving
 from kdlab.lab.kernels import FORKED, KernelSpecs
@@ -147,6 +149,22 @@ def test_the_printed_link_works_whatever_the_token_and_so_does_that_for_other_ma
     address = re.search(r"From other machines: (\S+)", "".join(guarded.output))[1]
     ipaddress.ip_address(urlsplit(address).hostname)
     assert "kd-card" in get(address)[1]
+
+
+@pytest.mark.parametrize("address", ["http://192.0.2.7:8866/?token=a%2Bb", f"http://lab.example.org/{'long/' * 30}"])
+def test_a_terminal_shows_the_address_as_a_qr_code_too(monkeypatch, address):
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    serving.tell_others(address)
+    assert terminal.getvalue() == f"From other machines: {address}\n"
+    terminal.isatty = lambda: True
+    serving.tell_others(address)
+    picture = terminal.getvalue().splitlines()[2:]
+    # Dark on a light border, two rows of modules in a line of half blocks.
+    halves = {" ": (1, 1), "▀": (0, 1), "▄": (1, 0), "█": (0, 0)}
+    rows = [[halves[sign][half] for sign in line] for line in picture for half in (0, 1)]
+    modules = np.array([row for row in segno.make(address, micro=False).matrix_iter(border=4)])
+    np.testing.assert_array_equal(rows[: len(modules)], modules)
 
 
 def test_a_reverse_proxy_may_hand_on_any_name_to_a_server_with_a_token(guarded):
