@@ -3,7 +3,9 @@
 import io
 import ipaddress
 import json
+import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +25,7 @@ import segno
 
 from kdlab.lab import serving
 from kdlab.lab.kernels import FORKED, KernelSpecs
-from kdlab.lab.pages import CHAPTERS, HOME
+from kdlab.lab.pages import CHAPTERS, HOME, notebooks_folder
 
 PAGE = CHAPTERS[0].name
 
@@ -178,6 +180,54 @@ def test_a_reverse_proxy_may_hand_on_any_name_to_a_server_for_everybody(start_se
     server = start_server("--port", "8979", "--base-url", "courses/kd", "--allow-anonymous")
     for host in ("lab.example.org", "192.0.2.7:8443"):
         assert_served_below(server, host)
+    server.stop()
+
+
+NGINX = """daemon off; pid {folder}/nginx.pid; error_log stderr;
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    server {{ listen 127.0.0.1:8952; {ours} }}
+}}"""
+
+
+@pytest.fixture
+def nginx(tmp_path):
+    """A function that starts nginx in front of a port of this machine, as we recommend it; it returns nginx's port."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        if os.environ.get("KDLAB_REQUIRE_BROWSER"):
+            pytest.fail("no nginx found (Debian: apt-get install nginx-light)")
+        pytest.skip("no nginx found")
+    started = []
+
+    def start(port):
+        ours = (notebooks_folder().parent / "binder" / "nginx.conf").read_text().replace("8866", str(port))
+        (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, ours=ours))
+        started.append(subprocess.Popen([program, "-p", tmp_path, "-c", tmp_path / "nginx.conf", "-e", "stderr"]))
+        return 8952
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(10)
+
+
+def test_behind_nginx_a_page_works_and_its_kernel_goes_with_it(start_server, nginx, open_lab_page, wait):
+    server = start_server("--port", "8951", "--base-url", "kdlab", "--token", TOKEN)
+    port = nginx(server.port)
+    assert wait(lambda: listens(port), 10)
+    page = open_lab_page(server.page(PAGE, "?" + server.url.partition("?")[2]).replace(str(server.port), str(port)))
+    figure = page.settled("answer").locator("[data-kdlab=figure]").first
+    before = int(figure.get_attribute("data-drawn"))
+    page.press("answer", "T", "PageUp")
+    assert int(figure.get_attribute("data-drawn")) > before
+    assert server.kernels() == 1
+    page.page.goto("about:blank")
+    assert wait(lambda: server.kernels() == 0, 20)
+    assert "Traceback" not in "".join(server.output)
     server.stop()
 
 
