@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import webbrowser
 from pathlib import Path
@@ -245,6 +246,17 @@ def room():
     return max(1, int((free_memory() - SERVER) // each))
 
 
+def transport(private):
+    """Return how server and kernels speak, so that other users of this machine cannot listen in.
+
+    By sockets in a private folder, which no other server's kernel can take first as it can a port; encrypted where there
+    are none or the folder's path is too long for them (jupyter_client adds 50 signs, and Linux allows 107).
+    """
+    if FORKED and len(os.fsencode(private)) <= 56:
+        return {"transport": "ipc"}
+    return {"transport_encryption": "auto" if zmq.has("curve") else "disabled"}
+
+
 def tell_others(address):
     """Print the address for other machines, and in a terminal as a QR code too, to be projected."""
     print(f"From other machines: {address}", flush=True)
@@ -295,6 +307,7 @@ def serve(
     else:
         print("Every page starts a kernel from nothing, which takes seconds: only Linux can fork them.", flush=True)
     programs = ProgramCache()
+    private = tempfile.mkdtemp(prefix="kdlab-")  # for this user alone
     try:
         app = Dashboards(ip=ip, port=chosen, base_url=base_url, open_browser=browser, root_dir=str(notebooks_folder()))
         app.sockets, app.programs = sockets, programs
@@ -331,12 +344,11 @@ def serve(
                 },
                 # A kernel that died is not started anew behind a page that knows nothing of it: the page says so.
                 KernelRestarter={"restart_limit": 0},
-                # Other users of this machine cannot listen in between server and kernels (jupyter_client 8.10).
-                KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"},
+                KernelManager=transport(private),
                 # A page is asked for often and its notebook stays: nothing is kept or made that no page shows.
                 VoilaExporter={"optimistic_validation": True, "filters": {"highlight_code": highlighted}},
                 VoilaExecutor={"store_widget_state": False, "record_timing": False},
-                Kernels={"quiet": not verbose, "limit": places},
+                Kernels={"quiet": not verbose, "limit": places, "connection_dir": private},
                 MappingKernelManager={"cull_idle_timeout": cull_after, "cull_interval": min(CULL_EVERY, cull_after)},
             )
         )
@@ -351,4 +363,5 @@ def serve(
             app.start()
     finally:
         end_kernels()
+        shutil.rmtree(private, ignore_errors=True)
         programs.tidy()

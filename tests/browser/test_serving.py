@@ -10,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -448,15 +450,24 @@ def test_places_are_counted_while_kernels_start(start_server):
     server.stop()
 
 
-def test_pages_that_come_and_go_leave_nothing_behind(start_server, wait, tmp_path):
-    server = start_server("--port", "8955", environment={"TMPDIR": str(tmp_path)})
+@pytest.mark.parametrize("long", [False, True], ids=["by sockets of files", "by ports, as paths are too long"])
+def test_pages_that_come_and_go_leave_nothing_behind(start_server, wait, long):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder, "long/" * 10 if long else "")
+        folder.mkdir(exist_ok=True, parents=True)
+        come_and_go(start_server, wait, folder)
+        assert [path for path in folder.rglob("kernel-*") if path.is_file() or path.is_socket()] == []
+
+
+def come_and_go(start_server, wait, folder):
+    server = start_server("--port", "8955", environment={"TMPDIR": str(folder)})
     process, seen = psutil.Process(server.process.pid), []
     for _ in range(9):
         page = get(server.page(HOME))[1]
         kernel = re.search(r'"kernelId": "([^"]+)"', page)[1]
         assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
         assert wait(lambda: server.kernels() == 0, 20)
-        files = len([path for path in tmp_path.rglob("*") if path.is_file()])
+        files = len([path for path in folder.rglob("*") if path.is_file() or path.is_socket()])
         statuses = [child.status() for child in process.children(recursive=True)]
         seen.append((process.num_fds(), process.num_threads(), files, len(statuses), statuses.count("zombie")))
     assert np.all(np.array(seen[-1]) <= seen[4]), seen
