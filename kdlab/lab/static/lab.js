@@ -271,7 +271,7 @@ function renderState({ model, el }) {
   };
 }
 
-// ---- page: values in the URL (under Voila), a link to copy
+// ---- page: values in the URL and answers in the browser's store (under Voila), a link to copy, answers to download
 
 function query(model) {
   const wanted = new URLSearchParams(location.search);
@@ -284,8 +284,52 @@ function query(model) {
 
 const address = (wanted) => location.pathname + (wanted.size ? `?${wanted}` : "") + location.hash;
 
+const pageName = () => decodeURIComponent(location.pathname).match(/([^/]+)\.ipynb/)?.[1] ?? "notebook";
+
+// The store may be full or forbidden: then nothing is kept.
+function stored(key, value) {
+  try {
+    if (value === undefined) return JSON.parse(localStorage.getItem(key));
+    localStorage.setItem(key, JSON.stringify(value));
+  } catch {
+    return null;
+  }
+}
+
+function download(name, value) {
+  const url = URL.createObjectURL(new Blob([JSON.stringify(value, null, 1)], { type: "application/json" }));
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+function renderAnswers(model) {
+  const who = element("input", { type: "text", value: stored("kdlab name") ?? "", placeholder: "your name", ariaLabel: "Your name" });
+  who.onchange = () => stored("kdlab name", who.value);
+  const save = () => {
+    const answers = Object.entries(model.get("answers")).map(([question, entry]) => ({ question, ...entry }));
+    const about = { program: "kdlab", version: model.get("version"), page: pageName(), name: who.value.trim() };
+    download(`${pageName()} answers.json`, { ...about, time: new Date().toISOString(), answers });
+  };
+  const forget = () => tell(model, { answers: {} });
+  const said = element("p");
+  const button = (text, onclick) => element("button", { type: "button", className: "kdlab-button", onclick }, text);
+  const box = element("div", { className: "kdlab-answers" }, said, who, button("Download my answers", save), button("Forget them", forget));
+  const count = () => {
+    const given = Object.values(model.get("answers"));
+    box.hidden = !given.length;
+    const kept = inDashboard() ? " This browser keeps them." : "";
+    said.textContent = `Answered on this page: ${given.length}, of them correct: ${given.filter((entry) => entry.correct).length}.${kept}`;
+  };
+  model.on("change:answers", count);
+  count();
+  return box;
+}
+
 function startPage({ model }) {
   if (!inDashboard()) return;
+  const key = `kdlab answers ${location.pathname}`;
+  tell(model, { answers: { ...stored(key), ...model.get("answers") } });
+  model.on("change:answers", () => stored(key, model.get("answers")));
   let timer;
   model.on("change:values", () => {
     clearTimeout(timer);
@@ -300,7 +344,7 @@ function renderPage({ model, el }) {
   const note = () => (notes.textContent = model.get("notes"));
   model.on("change:notes", note);
   note();
-  el.append(notes);
+  el.append(notes, renderAnswers(model));
   if (!inDashboard()) return;
   const copy = async () => {
     const wanted = query(model);
