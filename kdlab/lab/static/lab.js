@@ -237,19 +237,32 @@ function renderFigure({ model, el }) {
   return () => URL.revokeObjectURL(image.src);
 }
 
+const SAVED = "Shown as it was saved. To make it live again, run the notebook: menu Run, Run All Cells.";
+
+// A notebook that was saved with its widgets and reopened has their models, but no kernel that knows of them.
+async function isLive(model) {
+  const code = await model.widget_manager.get_model(model.get("_code").replace("IPY_MODEL_", ""));
+  return code.comm_live;
+}
+
 // ---- state of a panel: what it is doing, and what only the browser knows of it
 
 function renderState({ model, el }) {
   const status = el.appendChild(element("p"));
   status.setAttribute("role", "status");
+  let saved = false;
   const say = () => {
-    const state = model.get("state");
-    status.textContent = model.get("message");
+    const state = saved ? "idle" : model.get("state");
+    status.textContent = saved ? SAVED : model.get("message");
     status.dataset.state = state;
     el.closest(".kdlab-panel")?.classList.toggle("kdlab-stale", model.get("stale"));
   };
   model.on("change:state change:message change:stale", say);
   say();
+  isLive(model).then((live) => {
+    saved = !live;
+    say();
+  });
   let seen;
   let sized;
   const touched = ({ target }) => tell(model, { hand: Boolean(el.closest(".kdlab-panel")?.contains(target)) });
