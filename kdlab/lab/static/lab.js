@@ -272,14 +272,23 @@ function renderState({ model, el }) {
     if (!panel || seen) return;
     seen = new IntersectionObserver((entries) => tell(model, { visible: entries.at(-1).isIntersecting }));
     seen.observe(panel);
-    sized = new ResizeObserver(() => el.clientWidth && tell(model, { available: el.clientWidth, ratio: devicePixelRatio }));
+    sized = new ResizeObserver(() => el.clientWidth && tell(model, { available: el.clientWidth, ratio: devicePixelRatio * (el.currentCSSZoom ?? 1) }));
     sized.observe(el);
     say();
   });
   attached.observe(el);
+  // To be printed, a panel counts as seen; afterwards it is looked for again.
+  const printing = ({ detail }) => {
+    if (detail) return tell(model, { visible: true });
+    const panel = el.closest(".kdlab-panel");
+    seen?.unobserve(panel);
+    seen?.observe(panel);
+  };
+  document.addEventListener("kdlab-print", printing);
   for (const event of ["pointerdown", "focusin"]) document.addEventListener(event, touched, true);
   return () => {
     for (const observer of [attached, seen, sized]) observer?.disconnect();
+    document.removeEventListener("kdlab-print", printing);
     for (const event of ["pointerdown", "focusin"]) document.removeEventListener(event, touched, true);
   };
 }
@@ -371,7 +380,31 @@ function renderPage({ model, el }) {
       notes.textContent = `The link: ${link}`;
     }
   };
-  el.append(element("button", { type: "button", className: "kdlab-button", onclick: copy }, "Copy a link to these values"));
+  const button = (text, onclick) => element("button", { type: "button", className: "kdlab-button", onclick }, text);
+  const print = async ({ target }) => {
+    target.disabled = true;
+    notes.textContent = "Every panel is computed first …";
+    await everyPanel();
+    notes.textContent = "";
+    globalThis.print();
+    document.documentElement.classList.remove("kdlab-printing");
+    document.dispatchEvent(new CustomEvent("kdlab-print", { detail: false }));
+    target.disabled = false;
+  };
+  el.append(button("Copy a link to these values", copy), " ", button("Print this page", print));
+}
+
+// ---- print: all panels are laid out and computed, not only those on the screen
+
+async function everyPanel() {
+  document.documentElement.classList.add("kdlab-printing");
+  const busy = ".kdlab-panel:not(:has([data-state=failed])) .kdlab-empty, [data-kdlab=state] :is([data-state=waiting], [data-state=computing])";
+  for (let quiet = 0; quiet < 5; quiet++) {
+    document.dispatchEvent(new CustomEvent("kdlab-print", { detail: true }));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    if (document.querySelector(busy)) quiet = -1;
+  }
+  await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
 }
 
 // ---- names of slider handles: noUiSlider gives them none, and a logarithmic one reads out its exponent
