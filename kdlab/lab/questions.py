@@ -1,4 +1,8 @@
-"""Check-your-understanding questions: state and check here, each wrong answer with the explanation it needs."""
+"""Check-your-understanding questions: state and check here, each wrong answer with the explanation it needs.
+
+One of your own is a ``Question`` with a check: ``chosen`` for choices, ``typed`` for a number, ``predicted`` for what the
+page then computes, or any function that takes the answer and returns an ``Answer``. ``Questions([…])`` shows them.
+"""
 
 import math
 from collections.abc import Callable
@@ -21,19 +25,22 @@ __all__ = [
     "Answer",
     "Question",
     "Questions",
+    "chosen",
     "feature_questions",
     "predict_exponent",
     "predict_features",
     "predict_softening",
     "predict_students",
+    "predicted",
     "response_questions",
     "temperature_questions",
+    "typed",
 ]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a check says: right or not, and why."""
+    """What a check says: whether the answer is ``correct``, and a ``message``, plain text, that says why."""
 
     correct: bool
     message: str
@@ -41,7 +48,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt with ``choices`` (a check gets the index of one) or, without choices, a number to type."""
+    """A ``prompt``, plain text, with ``choices`` or, without them, a field to type in.
+
+    ``check(answer)`` returns an ``Answer``; it gets the index of a choice, from 0, or the text as it was typed, which may
+    be anything. What it raises is said on the page. An answer is kept under its prompt: no two on a page are the same.
+    """
 
     prompt: str
     check: Callable[[object], Answer]
@@ -49,7 +60,10 @@ class Question:
 
 
 def chosen(right, *feedback):
-    """Return the check of a choice: ``right`` is the index of the right one, ``feedback`` has a message per choice."""
+    """Return the check of a choice: ``right`` is the index of the right one, ``feedback`` has a message per choice, in order.
+
+    The message of a wrong choice says what is wrong with it, not which one is right.
+    """
 
     def check(answer):
         if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(feedback):
@@ -60,10 +74,11 @@ def chosen(right, *feedback):
 
 
 def typed(right, message, hint, mistakes=(), tolerance=0.005):
-    """Return the check of a number; ``hint`` is what helps after a wrong one that is none of the known slips.
+    """Return the check of a number: ``right`` to within ``tolerance``, with a comma or a point, is answered by ``message``.
 
-    ``mistakes`` are pairs (value that a known slip gives, what to say to it). Raises ValueError where two of
-    all these values lie within twice the tolerance: a slip would be taken for another one, or for the right answer.
+    ``hint`` is what helps after a wrong one that is none of the known slips. ``mistakes`` are pairs (value that a known
+    slip gives, what to say to it). Raises ValueError where two of all these values lie within twice the tolerance: a slip
+    would be taken for another one, or for the right answer.
     """
     for one, two in combinations([right, *(slip for slip, _ in mistakes)], 2):
         if abs(one - two) <= 2 * tolerance:
@@ -89,7 +104,8 @@ def typed(right, message, hint, mistakes=(), tolerance=0.005):
 def predicted(outcome, choices):
     """Return the check of a prediction, for ``Question(…, choices=choices)``.
 
-    ``outcome()`` looks when an answer is given: it returns the index of the choice that happened and a sentence on it.
+    ``outcome()`` looks when an answer is given, and may take its time, as for a training: it returns the index of the choice
+    that happened and a sentence on it.
     """
 
     def check(answer):

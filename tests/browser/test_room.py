@@ -28,12 +28,7 @@ def test_with_present_prose_is_folded_and_all_is_larger(open_lab_page, server, f
 
     # The pointer meets the slider where it is seen, and figures have the pixels of the screen.
     handle = panel.get_by_role("slider", name="T", exact=True)
-    handle.scroll_into_view_if_needed()
-    box, track = handle.bounding_box(), panel.locator(".noUi-base").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(track["x"] + track["width"] / 2, box["y"] + box["height"] / 2, steps=4)
-    page.mouse.up()
+    handle.drag_to(panel.locator(".noUi-base").first)  # to its middle
     lab.settled("softened")
     assert abs(float(handle.get_attribute("aria-valuenow")) - 1.5) <= 0.13  # of the exponents −3 to 6
     lab.settled("answer")
