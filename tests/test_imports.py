@@ -17,6 +17,7 @@ PACKAGE = Path(kdlab.__file__).parent
 FLOORS = {
     "numpy": (
         "kdlab",
+        "answers",
         "checks",
         "softening",
         "conventions",

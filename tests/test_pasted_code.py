@@ -70,6 +70,16 @@ def test_readmes_dashboard_is_twenty_lines_that_run():
     assert figure.get_label().startswith("Test accuracy")
 
 
+def test_readmes_questions_take_right_and_wrong_answers():
+    (code,) = [block for block in blocks() if "Questions(" in block]
+    first, second = run(code.replace("\nQuestions(", "\nasked = Questions("))["asked"].asked
+    assert [first.check(k).correct for k in range(2)] == [False, True]
+    assert second.check(f"{1 / (1 + np.exp(-2)):.3f}").correct
+    assert second.check("0.982").message == "That is T = 1."
+    assert second.check("0.667").message.startswith("Shares of the logits")
+    assert second.check("0.5").message == "0.5 is too small. Divide the logits by T first."
+
+
 def test_readmes_first_example_shows_distillation_helping(capsys):
     (code,) = [block for block in blocks() if "kdlab.distill(" in block]
     names = run(code)

@@ -141,7 +141,8 @@ def load(name_or_path, **options):
 
     Names: "digits" and "nuclei" are shipped with the package; these are downloaded once and kept: "mnist", EMNIST's
     ("emnist-letters", …), the MedMNIST 2-D sets of one label per image ("pneumoniamnist", …), "brain-tumor".
-    Paths: an EMNIST ``.mat``, an ``.npz`` as MedMNIST or Keras ship them, a folder of class folders.
+    Paths: an EMNIST ``.mat``, an ``.npz`` as MedMNIST or Keras ship them, a folder of class folders, a table of features
+    and labels as ``.csv`` or ``.npz`` (``tables.read_table``).
 
     ``options`` are the source's own: ``seed`` and ``validation_split``, the share of the training part that becomes
     the validation split where the source gives none; folders also take those of ``image_folders.read_folder``; "digits"
@@ -245,7 +246,7 @@ _LOADERS = {"digits": _digits}  # those that come with the package
 
 def _find_loader(name_or_path):
     """Return a function of options alone, or raise ValueError or FileNotFoundError."""
-    from . import emnist, image_folders, medmnist, nuclei  # they need what is above
+    from . import emnist, image_folders, medmnist, nuclei, tables  # they need what is above
 
     loaders = {
         **_LOADERS,
@@ -257,20 +258,25 @@ def _find_loader(name_or_path):
         return loaders[name_or_path]
     if isinstance(name_or_path, str) and name_or_path in medmnist.REFUSED:
         raise ValueError(medmnist.REFUSED[name_or_path])
-    readers = {".mat": emnist.read_mat, ".npz": medmnist.read_npz}
+    readers = {".mat": emnist.read_mat, ".npz": medmnist.read_npz, ".csv": tables.read_file}
     if isinstance(name_or_path, (str, Path)) and str(name_or_path):
         path = Path(name_or_path).expanduser()
         if path.is_dir():
             return partial(image_folders.read_folder, path)
         if path.suffix.lower() in readers and path.is_file():
-            return partial(readers[path.suffix.lower()], path)
+            table = path.suffix.lower() == ".npz" and tables.holds_table(path)
+            return partial(tables.read_file if table else readers[path.suffix.lower()], path)
         if path.is_file():
-            raise ValueError(f"{path} must be an EMNIST .mat, a MedMNIST .npz or a folder of class folders")
+            raise ValueError(
+                f"{path} must be an EMNIST .mat, a MedMNIST .npz, a table as .csv or .npz, or a folder of class folders"
+            )
         if isinstance(name_or_path, Path) or len(path.parts) > 1 or path.suffix:
-            raise FileNotFoundError(f"{path} does not exist: give the path of a .mat, an .npz or a folder of images")
+            raise FileNotFoundError(
+                f"{path} does not exist: give the path of a .mat, an .npz, a .csv or a folder of images"
+            )
     raise ValueError(
         f"name_or_path must be one of {', '.join(map(repr, loaders))}, or the path of an EMNIST .mat, "
-        f"a MedMNIST .npz or a folder of class folders, got {name_or_path!r}"
+        f"a MedMNIST .npz, a table as .csv or .npz, or a folder of class folders, got {name_or_path!r}"
     )
 
 

@@ -1,10 +1,12 @@
-"""A page's values in its URL: read in the browser, checked here, written to the controls."""
+"""What a page keeps: its values in the URL, read in the browser and checked here, and its reader's answers."""
 
 import math
 from urllib.parse import parse_qs
 
 import traitlets
 
+from .. import __version__
+from ..answers import RECORD
 from .widgets import BrowserWidget
 
 __all__ = ["Page"]
@@ -15,22 +17,36 @@ class Page(BrowserWidget):
 
     Make it when the controls have their defaults: the URL holds what differs from them. A value that a control does
     not accept is named beside the link, and the control keeps what it had.
+
+    ``answers`` are those of ``record`` (``kdlab.answers``): a dashboard's browser keeps them from one visit to the next,
+    and they can be downloaded as JSON, in JupyterLab too.
     """
 
     kind = traitlets.Unicode("page").tag(sync=True)
     asked, notes = traitlets.Unicode().tag(sync=True), traitlets.Unicode().tag(sync=True)
-    values = traitlets.Dict().tag(sync=True)
+    values, answers = traitlets.Dict().tag(sync=True), traitlets.Dict().tag(sync=True)
+    version = traitlets.Unicode(__version__).tag(sync=True)
 
-    def __init__(self, **controls):
+    def __init__(self, record=RECORD, /, **controls):
         super().__init__()
         self.controls, self.defaults = controls, {name: _text(control) for name, control in controls.items()}
         for control in controls.values():
             control.observe(self._keep, "value")
         self._keep()
+        self._record, self.answers = record, record.given
+        record.watch(self._answered)
 
     def _keep(self, _=None):
         now = {name: _text(control) for name, control in self.controls.items()}
         self.values = {name: None if text == self.defaults[name] else text for name, text in now.items()}
+
+    def _answered(self):
+        self.answers = self._record.given
+
+    @traitlets.observe("answers")
+    def _take(self, change):
+        if change["new"] != self._record.given:  # it came from the browser
+            self._record.replace(change["new"])
 
     @traitlets.observe("asked")
     def _restore(self, change):

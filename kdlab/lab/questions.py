@@ -1,4 +1,8 @@
-"""Check-your-understanding questions: state and check here, each wrong answer with the explanation it needs."""
+"""Check-your-understanding questions: state and check here, each wrong answer with the explanation it needs.
+
+One of your own is a ``Question`` with a check: ``chosen`` for choices, ``typed`` for a number, ``predicted`` for what the
+page then computes, or any function that takes the answer and returns an ``Answer``. ``Questions([…])`` shows them.
+"""
 
 import math
 from collections.abc import Callable
@@ -9,6 +13,7 @@ from itertools import combinations
 import ipywidgets
 import numpy as np
 
+from ..answers import RECORD
 from ..conventions import to_ours
 from ..datasets.dataset import digits_logits
 from ..evaluation import paired_difference
@@ -20,19 +25,22 @@ __all__ = [
     "Answer",
     "Question",
     "Questions",
+    "chosen",
     "feature_questions",
     "predict_exponent",
     "predict_features",
     "predict_softening",
     "predict_students",
+    "predicted",
     "response_questions",
     "temperature_questions",
+    "typed",
 ]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a check says: right or not, and why."""
+    """What a check says: whether the answer is ``correct``, and a ``message``, plain text, that says why."""
 
     correct: bool
     message: str
@@ -40,7 +48,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt with ``choices`` (a check gets the index of one) or, without choices, a number to type."""
+    """A ``prompt``, plain text, with ``choices`` or, without them, a field to type in.
+
+    ``check(answer)`` returns an ``Answer``; it gets the index of a choice, from 0, or the text as it was typed, which may
+    be anything. What it raises is said on the page. An answer is kept under its prompt: no two on a page are the same.
+    """
 
     prompt: str
     check: Callable[[object], Answer]
@@ -48,7 +60,10 @@ class Question:
 
 
 def chosen(right, *feedback):
-    """Return the check of a choice: ``right`` is the index of the right one, ``feedback`` has a message per choice."""
+    """Return the check of a choice: ``right`` is the index of the right one, ``feedback`` has a message per choice, in order.
+
+    The message of a wrong choice says what is wrong with it, not which one is right.
+    """
 
     def check(answer):
         if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(feedback):
@@ -59,10 +74,11 @@ def chosen(right, *feedback):
 
 
 def typed(right, message, hint, mistakes=(), tolerance=0.005):
-    """Return the check of a number; ``hint`` is what helps after a wrong one that is none of the known slips.
+    """Return the check of a number: ``right`` to within ``tolerance``, with a comma or a point, is answered by ``message``.
 
-    ``mistakes`` are pairs (value that a known slip gives, what to say to it). Raises ValueError where two of
-    all these values lie within twice the tolerance: a slip would be taken for another one, or for the right answer.
+    ``hint`` is what helps after a wrong one that is none of the known slips. ``mistakes`` are pairs (value that a known
+    slip gives, what to say to it). Raises ValueError where two of all these values lie within twice the tolerance: a slip
+    would be taken for another one, or for the right answer.
     """
     for one, two in combinations([right, *(slip for slip, _ in mistakes)], 2):
         if abs(one - two) <= 2 * tolerance:
@@ -88,7 +104,8 @@ def typed(right, message, hint, mistakes=(), tolerance=0.005):
 def predicted(outcome, choices):
     """Return the check of a prediction, for ``Question(…, choices=choices)``.
 
-    ``outcome()`` looks when an answer is given: it returns the index of the choice that happened and a sentence on it.
+    ``outcome()`` looks when an answer is given, and may take its time, as for a training: it returns the index of the choice
+    that happened and a sentence on it.
     """
 
     def check(answer):
@@ -100,39 +117,74 @@ def predicted(outcome, choices):
 
 
 class Questions(ipywidgets.VBox):
-    """The view of some ``Question``s; an answer is checked as soon as it is given."""
+    """The view of some ``Question``s; an answer is checked as soon as it is given, and noted in ``record``.
 
-    def __init__(self, questions):
-        self.asked = tuple(questions)
-        super().__init__([self._view(question) for question in self.asked])
+    What the record holds already, kept by the browser from an earlier visit, is shown as it was answered then.
+    """
+
+    def __init__(self, questions, record=RECORD):
+        self.asked, self._record = tuple(questions), record
+        self._views = [_View(question, record) for question in self.asked]
+        super().__init__([view.box for view in self._views])
         self.add_class("kdlab-panel").add_class("kdlab-questions")
+        record.watch(self._show)
+        self._show()
 
-    def _view(self, question):
-        feedback = plain(ipywidgets.HTML, value=_said(""))
+    def _show(self):
+        for view in self._views:
+            view.show(self._record.given.get(view.question.prompt))
 
-        def check(answer):
-            feedback.value = _said("Checking …")  # a prediction's answer may have to be trained first
-            try:
-                result = question.check(answer)
-            except Exception as error:  # an exception in an observer shows nowhere: say it on the page
-                result = Answer(False, f"This answer could not be checked: {error}")
-            kind, word = ("right", "✓ Right.") if result.correct else ("wrong", "✗ Not quite.")
-            feedback.value = _said(f"{word} {result.message}", kind)
 
+class _View:
+    """One question on the page."""
+
+    def __init__(self, question, record):
+        self.question, self.record, self._shown = question, record, None
+        self._feedback = plain(ipywidgets.HTML, value=_said(""))
         if question.choices:
             options = [(text, k) for k, text in enumerate(question.choices)]
-            answer = plain(ipywidgets.RadioButtons, options=options, value=None)
-            answer.observe(lambda change: check(change["new"]), "value")
-            rows = [answer]
+            self._answer = plain(ipywidgets.RadioButtons, options=options, value=None)
+            rows = [self._answer]
         else:
-            answer = plain(ipywidgets.Text, placeholder="a number", description="answer", continuous_update=False)
+            text = {"placeholder": "a number", "description": "answer", "continuous_update": False}
+            self._answer = plain(ipywidgets.Text, **text)
             button = plain(ipywidgets.Button, description="Check")
-            answer.observe(lambda change: check(change["new"]), "value")
-            button.on_click(lambda _: check(answer.value))
-            rows = [plain(ipywidgets.HBox, children=[answer, button])]
+            button.on_click(lambda _: self._check(self._answer.value))
+            rows = [plain(ipywidgets.HBox, children=[self._answer, button])]
+        self._answer.observe(self._changed, "value")
         prompt = plain(ipywidgets.HTML, value=f"<p><b>{escape(question.prompt)}</b></p>")
-        view = plain(ipywidgets.VBox, children=[prompt, *rows, feedback])
-        return view.add_class("kdlab-question")
+        self.box = plain(ipywidgets.VBox, children=[prompt, *rows, self._feedback]).add_class("kdlab-question")
+
+    def _changed(self, change):
+        self._check(change["new"])
+
+    def _check(self, answer):
+        self._feedback.value = _said("Checking …")  # a prediction's answer may have to be trained first
+        try:
+            result = self.question.check(answer)
+        except Exception as error:  # an exception in an observer shows nowhere: say it on the page
+            self._feedback.value = _said(f"✗ Not quite. This answer could not be checked: {error}", "wrong")
+            return
+        said = self.question.choices[answer] if answer in range(len(self.question.choices)) else answer
+        self.record.add(self.question.prompt, said, result.correct, result.message)
+
+    def show(self, entry):
+        """Show an ``entry`` of the record, or that there is none; an answer that is no longer a choice is none."""
+        if entry == self._shown:
+            return
+        value = None if self.question.choices else ""
+        if entry and not self.question.choices:
+            value = entry["answer"]
+        elif entry and entry["answer"] in self.question.choices:
+            value = self.question.choices.index(entry["answer"])
+        elif entry:
+            return
+        self._shown = entry
+        self._answer.unobserve(self._changed, "value")
+        self._answer.value = value
+        self._answer.observe(self._changed, "value")
+        kind, word = ("right", "✓ Right.") if entry and entry["correct"] else ("wrong", "✗ Not quite.")
+        self._feedback.value = _said(f"{word} {entry['message']}", kind) if entry else _said("")
 
 
 def _said(text, kind=""):

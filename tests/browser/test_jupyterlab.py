@@ -1,8 +1,10 @@
 """The notebooks with their code, in a real JupyterLab: `kdlab lab` and Chromium."""
 
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -24,6 +26,19 @@ def own(n=3):
     print(n, "bars")
 """
 
+# What is saved with its widgets and read again without a kernel that knows of them.
+SAVED = (
+    """from kdlab import figures, lab
+from kdlab.answers import record
+T = lab.temperature(4)
+record("Which power?", "T²", True, "Yes.")
+lab.Page(T=T)""",
+    """def softened(T):
+    return figures.bars({"softened": [T / 64, 1 - T / 64]}), f"at T = {T:g}"
+
+lab.interact(softened, T=T)""",
+)
+
 
 @pytest.fixture(scope="module")
 def jupyterlab(tmp_path_factory, worker_id, wait):
@@ -33,6 +48,8 @@ def jupyterlab(tmp_path_factory, worker_id, wait):
     nbformat.write(chapter, folder / f"{CHAPTER}.ipynb")
     own = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(READERS_OWN)], metadata=chapter.metadata)
     nbformat.write(own, folder / "own.ipynb")
+    cells = [nbformat.v4.new_code_cell(source) for source in SAVED]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=chapter.metadata), folder / "saved.ipynb")
     port = "8961" if worker_id == "master" else f"896{worker_id.removeprefix('gw')}"
     # JupyterLab saves what it has run: not into the notebooks of this clone.
     script = "import sys; from kdlab.commands import command_line as c; f = sys.argv.pop(1); c.working_notebooks = lambda: f; "
@@ -61,10 +78,10 @@ def jupyterlab(tmp_path_factory, worker_id, wait):
 
 @pytest.fixture
 def notebook(jupyterlab, browser):
-    """Return a function that opens a notebook, runs all of its cells and waits until the kernel is idle again."""
+    """Return a function that opens a notebook and, unless told not to, runs all of its cells when the kernel is idle."""
     contexts = []
 
-    def run(name):
+    def run(name, run_all=True):
         context = browser.new_context(viewport={"width": 1400, "height": 1000})
         contexts.append(context)
         page = context.new_page()
@@ -72,6 +89,8 @@ def notebook(jupyterlab, browser):
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=120_000)
         page.get_by_text("(ipykernel) | Idle").wait_for(timeout=120_000)  # what is run before is lost
+        if not run_all:
+            return page
         page.locator(".lm-MenuBar-item", has_text="Run").first.click()
         page.get_by_text("Run All Cells", exact=True).click()
         return page
@@ -130,3 +149,43 @@ def test_widget_callbacks_run_in_the_kernels_own_thread_and_a_readers_pyplot_is_
     size = images.evaluate("e => [e.naturalWidth, e.naturalHeight]")
     assert size[0] > 250
     assert size[1] > 120
+
+
+END_KERNELS = """async () => {
+    const token = document.cookie.match(/_xsrf=([^;]+)/)[1];
+    for (const { id } of await (await fetch("/api/sessions")).json())
+        await fetch(`/api/sessions/${id}`, { method: "DELETE", headers: { "X-XSRFToken": token } });
+}"""
+
+
+def test_a_saved_notebook_shows_its_panels_without_their_kernel_and_answers_are_downloaded(notebook, wait):
+    page = notebook("saved")
+    image = page.locator("[data-kdlab=figure] img")
+    image.wait_for(timeout=120_000)
+    alt = image.get_attribute("alt")
+    with page.expect_download() as got:
+        page.get_by_role("button", name="Download my answers").click()
+    assert got.value.suggested_filename == "saved answers.json"
+    (answer,) = json.loads(Path(got.value.path()).read_text("utf-8"))["answers"]
+    assert (answer["question"], answer["answer"], answer["correct"]) == ("Which power?", "T²", True)
+
+    page.locator(".lm-MenuBar-item", has_text="File").first.click()
+    page.get_by_text("Save Notebook", exact=True).click()
+    read = "async () => (await (await fetch('/api/contents/saved.ipynb')).json()).content"  # none while it is written
+    assert wait(lambda: "widgets" in (page.evaluate(read) or {"metadata": ()})["metadata"], 30)
+    (shown,) = page.evaluate(read)["cells"][1]["outputs"]
+    assert shown["data"]["text/plain"] == "The panel of softened with T: run this cell to see it."
+    assert shown["data"]["text/html"] == "<p>The panel of softened with T: run this cell to see it.</p>"
+    page.evaluate(END_KERNELS)
+    page.context.close()
+
+    again = notebook("saved", run_all=False)
+    image = again.locator("[data-kdlab=figure] img")
+    image.wait_for(timeout=60_000)
+    assert image.get_attribute("alt") == alt
+    assert image.evaluate("e => e.naturalWidth") > 300
+    again.get_by_text("at T = 4").wait_for()
+    again.get_by_text(
+        "Shown as it was saved. To make it live again, run the notebook: menu Run, Run All Cells."
+    ).wait_for()
+    assert again.get_by_text("Error displaying widget").count() == 0

@@ -102,3 +102,32 @@ def test_page_fits_and_is_accessible(lab_page, fits_and_is_accessible):
     for name in ("students", "everywhere", "three_virtues", "translated"):
         lab_page.settled(name)
     fits_and_is_accessible(lab_page.page)
+
+
+def test_a_table_of_ones_own_is_distilled_on_or_refused_in_a_sentence(lab_page):
+    panel = lab_page.settled("own_table")
+    assert lab_page.says(
+        "own_table", "Rows to train on: 410, to test on: 113. Classes: benign, malignant."
+    )  # an example, until there is one
+    random = np.random.default_rng(0)
+    y = np.arange(300) % 3
+    x = random.normal(0, 1, (300, 4)) + 1.5 * y[:, None]
+
+    def choose(name, text):
+        with lab_page.page.expect_file_chooser() as chooser:
+            panel.get_by_role("button", name="Choose a table").click()
+        chooser.value.set_files({"name": name, "mimeType": "text/csv", "buffer": text.encode()})
+
+    kinds = np.array(["ash", "birch", "<oak>"])[y]
+    rows = [",".join([kind, *map(str, row)]) for kind, row in zip(kinds, x.tolist(), strict=True)]
+    choose("trees.csv", "\n".join(["class,a,b,c,d", *rows]))
+    assert lab_page.says("own_table", "Rows to train on: 216, to test on: 60. Classes: <oak>, ash, birch.")
+    words = lab_page.words("own_table")
+    assert re.search(r"[Dd]istilled − alone: [+−]\d+\.\d percentage points, 95 % interval", words)
+    for bad, said in (
+        ("\n".join(["class,a,b,c,d", *rows, "ash,,1,2,3"]), "The uploaded file has missing values in 'a' (line 302)"),
+        ("\n".join(["class,a,b,c,d", *rows[:60]]), "This panel needs 50 rows to train on; the table has 42 of them."),
+    ):
+        choose("bad.csv", bad)
+        lab_page.page.wait_for_function("said => labPanel('own_table').innerText.includes(said)", arg=said)
+        assert "kdlab-stale" in panel.get_attribute("class")

@@ -102,15 +102,19 @@ def test_load_refuses_an_unknown_name_and_lists_the_known(name):
         (
             "nothing.mat",
             FileNotFoundError,
-            r"nothing\.mat does not exist: give the path of a .mat, an .npz or a folder",
+            r"nothing\.mat does not exist: give the path of a .mat, an .npz, a .csv or a folder",
         ),
         ("folder/nothing", FileNotFoundError, "nothing does not exist"),
-        ("table.csv", ValueError, r"table\.csv must be an EMNIST .mat, a MedMNIST .npz or a folder of class folders$"),
+        (
+            "table.txt",
+            ValueError,
+            r"table\.txt must be an EMNIST .mat, a MedMNIST .npz, a table as .csv or .npz, or a folder of class folders$",
+        ),
     ],
 )
 def test_load_refuses_other_paths(tmp_path, monkeypatch, path, error, message):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "table.csv").write_text("1,2")
+    (tmp_path / "table.txt").write_text("1,2")
     for given_path in (path, tmp_path / path):
         with pytest.raises(error, match=message) as caught:
             load(given_path)

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kdlab import LiveTrainer, load, models
+from kdlab import LiveTrainer, lab, load, models
+from kdlab.answers import Record
 from kdlab.datasets.dataset import digits_logits
 from kdlab.lab.controls import points
 from kdlab.lab.medical_questions import medical_questions, predict_overlap
 from kdlab.lab.questions import (
+    Answer,
     Question,
     Questions,
     feature_questions,
@@ -225,6 +227,56 @@ def test_a_prediction_is_held_against_the_students_just_trained(gains, happens):
     wrong = questions[0].check((happens + 1) % 3).message
     assert wrong.startswith(("What happens: better", "What happens: worse", "What happens: no detectable"))
     assert set(asked) == {("few", (16,)), ("all", (4,))}
+
+
+# --- answers are kept
+
+
+BLANK = '<p role="status" class="kdlab-feedback kdlab-"></p>'
+
+
+def shown(view):
+    """What stands in each question: its answer, and what is said to it."""
+    rows = (question.children for question in view.children)
+    answers = [getattr(row[1], "children", [row[1]])[0].value for row in rows]
+    return list(zip(answers, (question.children[-1].value for question in view.children), strict=True))
+
+
+def test_a_page_takes_back_what_its_browser_kept_without_checking_it_again():
+    checked = []
+
+    def check(answer):
+        checked.append(answer)
+        return Answer(answer == 1, f"said of {answer}")
+
+    questions, record = [Question("which?", check, ("this", "that")), Question("how many?", check)], Record()
+    first = lab.Page(record)
+    view = Questions(questions, record)
+    view.children[0].children[1].value = 1
+    view.children[1].children[1].children[0].value = "<7>"
+    assert [(e["answer"], e["correct"]) for e in first.answers.values()] == [("that", True), ("<7>", False)]
+    assert checked == [1, "<7>"]
+
+    record = Record()
+    page = lab.Page(record)
+    again = Questions([*reversed(questions), Question("new?", check)], record)
+    assert shown(again) == [("", BLANK), (None, BLANK), ("", BLANK)]
+    page.answers = {**first.answers, "gone?": first.answers["which?"], "broken": {"answer": []}}
+    assert shown(again)[:2] == shown(view)[::-1]
+    assert "✓ Right. said of 1" in shown(again)[1][1]
+    assert "said of &lt;7&gt;" in shown(again)[0][1]
+    assert sorted(page.answers) == ["gone?", "how many?", "which?"]
+    assert checked == [1, "<7>"]
+    page.answers = {}
+    assert shown(again) == [("", BLANK), (None, BLANK), ("", BLANK)]
+    assert record.given == {}
+
+
+def test_an_answer_that_is_no_choice_any_more_is_not_shown():
+    record = Record()
+    view = Questions([Question("which?", lambda answer: Answer(True, "yes"), ("this", "that"))], record)
+    record.add("which?", "the other", True)
+    assert shown(view) == [(None, BLANK)]
 
 
 def test_real_students_answer_the_predictions():

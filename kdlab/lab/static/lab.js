@@ -237,19 +237,32 @@ function renderFigure({ model, el }) {
   return () => URL.revokeObjectURL(image.src);
 }
 
+const SAVED = "Shown as it was saved. To make it live again, run the notebook: menu Run, Run All Cells.";
+
+// A notebook that was saved with its widgets and reopened has their models, but no kernel that knows of them.
+async function isLive(model) {
+  const code = await model.widget_manager.get_model(model.get("_code").replace("IPY_MODEL_", ""));
+  return code.comm_live;
+}
+
 // ---- state of a panel: what it is doing, and what only the browser knows of it
 
 function renderState({ model, el }) {
   const status = el.appendChild(element("p"));
   status.setAttribute("role", "status");
+  let saved = false;
   const say = () => {
-    const state = model.get("state");
-    status.textContent = model.get("message");
+    const state = saved ? "idle" : model.get("state");
+    status.textContent = saved ? SAVED : model.get("message");
     status.dataset.state = state;
     el.closest(".kdlab-panel")?.classList.toggle("kdlab-stale", model.get("stale"));
   };
   model.on("change:state change:message change:stale", say);
   say();
+  isLive(model).then((live) => {
+    saved = !live;
+    say();
+  });
   let seen;
   let sized;
   const touched = ({ target }) => tell(model, { hand: Boolean(el.closest(".kdlab-panel")?.contains(target)) });
@@ -259,19 +272,28 @@ function renderState({ model, el }) {
     if (!panel || seen) return;
     seen = new IntersectionObserver((entries) => tell(model, { visible: entries.at(-1).isIntersecting }));
     seen.observe(panel);
-    sized = new ResizeObserver(() => el.clientWidth && tell(model, { available: el.clientWidth, ratio: devicePixelRatio }));
+    sized = new ResizeObserver(() => el.clientWidth && tell(model, { available: el.clientWidth, ratio: devicePixelRatio * (el.currentCSSZoom ?? 1) }));
     sized.observe(el);
     say();
   });
   attached.observe(el);
+  // To be printed, a panel counts as seen; afterwards it is looked for again.
+  const printing = ({ detail }) => {
+    if (detail) return tell(model, { visible: true });
+    const panel = el.closest(".kdlab-panel");
+    seen?.unobserve(panel);
+    seen?.observe(panel);
+  };
+  document.addEventListener("kdlab-print", printing);
   for (const event of ["pointerdown", "focusin"]) document.addEventListener(event, touched, true);
   return () => {
     for (const observer of [attached, seen, sized]) observer?.disconnect();
+    document.removeEventListener("kdlab-print", printing);
     for (const event of ["pointerdown", "focusin"]) document.removeEventListener(event, touched, true);
   };
 }
 
-// ---- page: values in the URL (under Voila), a link to copy
+// ---- page: values in the URL and answers in the browser's store (under Voila), a link to copy, answers to download
 
 function query(model) {
   const wanted = new URLSearchParams(location.search);
@@ -284,8 +306,52 @@ function query(model) {
 
 const address = (wanted) => location.pathname + (wanted.size ? `?${wanted}` : "") + location.hash;
 
+const pageName = () => decodeURIComponent(location.pathname).match(/([^/]+)\.ipynb/)?.[1] ?? "notebook";
+
+// The store may be full or forbidden: then nothing is kept.
+function stored(key, value) {
+  try {
+    if (value === undefined) return JSON.parse(localStorage.getItem(key));
+    localStorage.setItem(key, JSON.stringify(value));
+  } catch {
+    return null;
+  }
+}
+
+function download(name, value) {
+  const url = URL.createObjectURL(new Blob([JSON.stringify(value, null, 1)], { type: "application/json" }));
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+function renderAnswers(model) {
+  const who = element("input", { type: "text", value: stored("kdlab name") ?? "", placeholder: "your name", ariaLabel: "Your name" });
+  who.onchange = () => stored("kdlab name", who.value);
+  const save = () => {
+    const answers = Object.entries(model.get("answers")).map(([question, entry]) => ({ question, ...entry }));
+    const about = { program: "kdlab", version: model.get("version"), page: pageName(), name: who.value.trim() };
+    download(`${pageName()} answers.json`, { ...about, time: new Date().toISOString(), answers });
+  };
+  const forget = () => tell(model, { answers: {} });
+  const said = element("p");
+  const button = (text, onclick) => element("button", { type: "button", className: "kdlab-button", onclick }, text);
+  const box = element("div", { className: "kdlab-answers" }, said, who, button("Download my answers", save), button("Forget them", forget));
+  const count = () => {
+    const given = Object.values(model.get("answers"));
+    box.hidden = !given.length;
+    const kept = inDashboard() ? " This browser keeps them." : "";
+    said.textContent = `Answered on this page: ${given.length}, of them correct: ${given.filter((entry) => entry.correct).length}.${kept}`;
+  };
+  model.on("change:answers", count);
+  count();
+  return box;
+}
+
 function startPage({ model }) {
   if (!inDashboard()) return;
+  const key = `kdlab answers ${location.pathname}`;
+  tell(model, { answers: { ...stored(key), ...model.get("answers") } });
+  model.on("change:answers", () => stored(key, model.get("answers")));
   let timer;
   model.on("change:values", () => {
     clearTimeout(timer);
@@ -300,7 +366,7 @@ function renderPage({ model, el }) {
   const note = () => (notes.textContent = model.get("notes"));
   model.on("change:notes", note);
   note();
-  el.append(notes);
+  el.append(notes, renderAnswers(model));
   if (!inDashboard()) return;
   const copy = async () => {
     const wanted = query(model);
@@ -314,7 +380,31 @@ function renderPage({ model, el }) {
       notes.textContent = `The link: ${link}`;
     }
   };
-  el.append(element("button", { type: "button", className: "kdlab-button", onclick: copy }, "Copy a link to these values"));
+  const button = (text, onclick) => element("button", { type: "button", className: "kdlab-button", onclick }, text);
+  const print = async ({ target }) => {
+    target.disabled = true;
+    notes.textContent = "Every panel is computed first …";
+    await everyPanel();
+    notes.textContent = "";
+    globalThis.print();
+    document.documentElement.classList.remove("kdlab-printing");
+    document.dispatchEvent(new CustomEvent("kdlab-print", { detail: false }));
+    target.disabled = false;
+  };
+  el.append(button("Copy a link to these values", copy), " ", button("Print this page", print));
+}
+
+// ---- print: all panels are laid out and computed, not only those on the screen
+
+async function everyPanel() {
+  document.documentElement.classList.add("kdlab-printing");
+  const busy = ".kdlab-panel:not(:has([data-state=failed])) .kdlab-empty, [data-kdlab=state] :is([data-state=waiting], [data-state=computing])";
+  for (let quiet = 0; quiet < 5; quiet++) {
+    document.dispatchEvent(new CustomEvent("kdlab-print", { detail: true }));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    if (document.querySelector(busy)) quiet = -1;
+  }
+  await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
 }
 
 // ---- names of slider handles: noUiSlider gives them none, and a logarithmic one reads out its exponent
