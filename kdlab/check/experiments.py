@@ -13,8 +13,9 @@ LEAST = 5  # pairs
 def experiment(answer, *position):
     """Check that ``answer(*position)`` is {kind of students: accuracies, one per seed}: two kinds or more, in pairs.
 
-    The sentence returned says what they come to: it has the mean paired difference of the first two kinds, first − second, with its 95 % interval: what the
-    written answer can argue with. What the experiment is about is not checked. Raises ``WrongAnswerError``.
+    The sentence returned says what they come to: the mean paired difference of the first two kinds, first − second, with
+    its 95 % interval, which the written answer can argue with. What the experiment is about is not checked. Raises
+    ``WrongAnswerError``.
     """
     found = called(answer, *position)
     if not isinstance(found, dict):
