@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Exercise", "Right", "WrongAnswerError", "called", "exercise"]
+__all__ = ["Exercise", "Right", "WrongAnswerError", "called", "exercise", "telling"]
 
 
 class WrongAnswerError(AssertionError):
@@ -38,11 +38,11 @@ class Exercise:
     """What an answer is held against.
 
     ``cases`` are arguments to call it with; the first one tells apart all mistakes that matter for ordinary inputs, the
-    later ones are for those that matter at an edge. ``reference`` and each of ``mistakes``, {sentence: function}, take
-    the same arguments and return what must come out, or what comes out with that mistake. ``right`` is said of a right
-    answer, ``hint`` where a wrong one is none of the known mistakes. Several results have the names ``returns``.
-    ``tolerance`` is relative to the largest value. ``call(answer, *case)`` gets an answer's results where they are not
-    simply what it returns; ``explain(results, *case)`` says more of an unknown mistake, or "".
+    later ones are for those that matter at an edge. ``reference`` and each of ``mistakes``, {sentence: function, or a
+    tuple of them}, take the same arguments and return what must come out, or what comes out with that mistake. ``right``
+    is said of a right answer, ``hint`` where a wrong one is none of the known mistakes. Several results have the names
+    ``returns``. ``tolerance`` is relative to the largest value. ``call(answer, *case)`` gets an answer's results where they
+    are not simply what it returns; ``explain(results, *case)`` says more of an unknown mistake, or "".
     """
 
     cases: Sequence[tuple]
@@ -75,6 +75,15 @@ def exercise(make):
     return check
 
 
+def telling(draw, functions):
+    """Return the first case that ``draw()`` makes on which no two ``functions`` return the same."""
+    while True:
+        case = draw()
+        results = [np.concatenate([np.ravel(part) for part in np.atleast_1d(f(*case))]).tolist() for f in functions]
+        if all(one != other for k, one in enumerate(results) for other in results[:k]):
+            return case
+
+
 def _judge(answer, made, case):
     given, name = copy.deepcopy(case), _name(answer)
     came = called(answer, *given, how=made.call)
@@ -95,8 +104,9 @@ def _judge(answer, made, case):
         return
     with np.errstate(all="ignore"):
         for sentence, mistaken in made.mistakes.items():
-            if _alike(found, _arrays(mistaken(*case), made.returns), made.tolerance):
-                raise WrongAnswerError(sentence)
+            for one in mistaken if isinstance(mistaken, tuple) else (mistaken,):
+                if _alike(found, _arrays(one(*case), made.returns), made.tolerance):
+                    raise WrongAnswerError(sentence)
     more = made.explain(found, *case) if made.explain else ""
     inputs = _inputs(made.reference, case)
     raise WrongAnswerError(more or f"{name} {_difference(found, wanted, made.returns)}, with {inputs}. {made.hint}")

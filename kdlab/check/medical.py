@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .judging import Exercise, exercise
+from .judging import Exercise, exercise, telling
 from .response import terms
 
 __all__ = ["block_interval", "patient_split", "predictive_values", "rates", "weighted_loss"]
@@ -11,10 +11,7 @@ __all__ = ["block_interval", "patient_split", "predictive_values", "rates", "wei
 @exercise
 def rates(random):
     """Check ``rates(scores, ill, threshold)``: sensitivity and specificity, against scikit-learn's."""
-    scores, ill = random.random(40), np.arange(40) < 14
-    scores[:14] = np.sqrt(scores[:14])
-    on_it = scores.copy()
-    on_it[[0, 20]] = 0.6
+    ill = np.arange(101) < 37
 
     def reference(scores, ill, threshold):
         from sklearn.metrics import recall_score
@@ -25,31 +22,37 @@ def rates(random):
     def share(of, among):
         return np.sum(of & among) / max(np.sum(among), 1)
 
+    mistakes = {
+        "The two are swapped: sensitivity comes first.": lambda s, ill, t: reference(s, ill, t)[::-1],
+        "Those are the shares of right calls among those called positive, and among those called negative: asked are "
+        "shares of the ill, and of the others.": (lambda s, ill, t: (share(ill, s >= t), share(~ill, s < t))),
+        "The first is the share of the ill among those called positive (precision): asked is the share of the ill that "
+        "are found.": lambda s, ill, t: (share(ill, s >= t), reference(s, ill, t)[1]),
+        "The second is the rate of false alarms: specificity is the share of the others that are left alone.": (
+            lambda s, ill, t: (reference(s, ill, t)[0], share(s >= t, ~ill))
+        ),
+        "The first is the share of the ill that are missed.": (
+            lambda s, ill, t: (share(s < t, ill), reference(s, ill, t)[1])
+        ),
+        "Both are shares of all samples: sensitivity is one of the ill alone, specificity one of the others.": (
+            lambda s, ill, t: (np.mean(ill & (s >= t)), np.mean(~ill & (s < t)))
+        ),
+        "Called positive is who has a score below the threshold.": (
+            lambda s, ill, t: (share(s < t, ill), share(s >= t, ~ill))
+        ),
+        "Those are counts: divide by the number of the ill, and of the others.": (
+            lambda s, ill, t: (np.sum(ill & (s >= t)), np.sum(~ill & (s < t)))
+        ),
+        "The threshold is not used: it is taken to be 0.5.": lambda s, ill, t: reference(s, ill, 0.5),
+    }
+    case = telling(lambda: (random.random(101) ** np.where(ill, 0.5, 1), ill, 0.6), [reference, *mistakes.values()])
+    on_it = case[0].copy()
+    on_it[[0, 50]] = 0.6
     return Exercise(
-        cases=[(scores, ill, 0.6), (on_it, ill, 0.6)],
+        cases=[case, (on_it, ill, 0.6)],
         reference=reference,
-        mistakes={
-            "The two are swapped: sensitivity comes first.": lambda s, ill, t: reference(s, ill, t)[::-1],
-            "Those are the shares of right calls among those called positive, and among those called negative: asked are "
-            "shares of the ill, and of the others.": (lambda s, ill, t: (share(ill, s >= t), share(~ill, s < t))),
-            "The first is the share of the ill among those called positive (precision): asked is the share of the ill that "
-            "are found.": lambda s, ill, t: (share(ill, s >= t), reference(s, ill, t)[1]),
-            "The second is the rate of false alarms: specificity is the share of the others that are left alone.": (
-                lambda s, ill, t: (reference(s, ill, t)[0], share(s >= t, ~ill))
-            ),
-            "The first is the share of the ill that are missed.": (
-                lambda s, ill, t: (share(s < t, ill), reference(s, ill, t)[1])
-            ),
-            "Both are shares of all samples: sensitivity is one of the ill alone, specificity one of the others.": (
-                lambda s, ill, t: (np.mean(ill & (s >= t)), np.mean(~ill & (s < t)))
-            ),
-            "Called positive is who has a score below the threshold.": (
-                lambda s, ill, t: (share(s < t, ill), share(s >= t, ~ill))
-            ),
-            "Those are counts: divide by the number of the ill, and of the others.": (
-                lambda s, ill, t: (np.sum(ill & (s >= t)), np.sum(~ill & (s < t)))
-            ),
-            "The threshold is not used: it is taken to be 0.5.": lambda s, ill, t: reference(s, ill, 0.5),
+        mistakes=mistakes
+        | {
             "A score that is exactly the threshold is called positive here: at least, not above.": (
                 lambda s, ill, t: (share(s > t, ill), share(s <= t, ~ill))
             ),
@@ -109,8 +112,8 @@ def weighted_loss(random):
 
     ``kept`` (views, N, C) are the teacher's logits, ``rows`` (B,) the samples of the batch, seen in ``view``.
     """
-    z_s, kept, y = random.normal(0, 2, (5, 3)), random.normal(0, 2, (4, 9, 3)), np.arange(9) % 3
-    rows, weights, view = random.permutation(9)[:5], random.uniform(0.3, 3, 3), int(random.integers(1, 3))
+    z_s, kept, y = random.normal(0, 2, (5, 3)), random.normal(0, 2, (5, 9, 3)), np.arange(9) % 3
+    rows, weights, view = random.permutation(9)[:5], random.uniform(0.3, 3, 3), int(random.integers(1, 5))
     case = z_s, kept, view, rows, y, weights, 3.0, 0.6
 
     def weighed(
@@ -141,7 +144,7 @@ def weighted_loss(random):
                 weighed(seen=lambda view, kept: 0)
             ),
             "The teacher's logits are those of another view: its answer must be to the very view that the student sees.": (
-                weighed(seen=lambda view, kept: view - 1)
+                tuple(weighed(seen=lambda view, kept, k=k: (view + k) % len(kept)) for k in range(1, 5))
             ),
             "The teacher's logits are the mean over the views: its answer must be to the very view that the student sees.": (
                 lambda z_s, kept, view, *rest: weighed()(z_s, kept.mean(axis=0)[None], 0, *rest)
@@ -240,11 +243,12 @@ def patient_split(random):
 
     Patients are taken in their ``order`` until there are at least ``count`` samples.
     """
-    sizes, numbers = random.permutation([1, 2, 3, 4, 5, 6, 7]), random.permutation(90)[:7] + 10
-    patient = random.permutation(np.repeat(numbers, sizes))
-    order = random.permutation(numbers)
-    count = int(sum(np.sum(patient == one) for one in order[:3])) - (1 if np.sum(patient == order[2]) > 1 else 0)
-    count = max(count, int(np.sum(np.isin(patient, order[:2]))) + 1)
+
+    def draw():
+        numbers, sizes = random.permutation(90)[:7] + 10, random.permutation([1, 2, 3, 4, 5, 6, 7])
+        order, enough = random.permutation(numbers), dict(zip(numbers, sizes, strict=True))
+        few, more = (sum(enough[one] for one in order[:k]) for k in (2, 3))
+        return random.permutation(np.repeat(numbers, sizes)), order, int(random.integers(few + 1, more + 1))
 
     def first(patient, order, count, more=0):
         taken, k = 0, 0
@@ -255,31 +259,31 @@ def patient_split(random):
     def at_random(patient, order, count):
         return np.arange(len(patient)) < count
 
+    mistakes = {
+        "Single samples were taken: a patient with samples on both sides leaks from training into the test.": at_random,
+        "That is who is trained on: True must be who is tested.": lambda *case: ~first(*case),
+        "It stops a patient too early: there must be at least so many test samples.": (
+            lambda *case: first(*case, more=-1)
+        ),
+        "It takes a patient too many: stop as soon as there are enough test samples.": (
+            lambda *case: first(*case, more=1)
+        ),
+        "So many patients were taken: what is counted is samples.": (
+            lambda patient, order, count: np.isin(patient, order[:count])
+        ),
+        "The order is not used: the patients were taken by their numbers, so that the split would be the same every time.": (
+            lambda patient, order, count: first(patient, np.sort(order), count)
+        ),
+        "The order is not used: the patients were taken as they come in the samples.": (
+            lambda patient, order, count: first(patient, list(dict.fromkeys(patient.tolist())), count)
+        ),
+        "The order was gone through from its end.": lambda patient, order, count: first(patient, order[::-1], count),
+    }
+    patient, order, count = telling(draw, [first, *mistakes.values()])
     return Exercise(
         cases=[(patient, order, count), (patient, order, int(np.isin(patient, order[:2]).sum()))],
         reference=first,
-        mistakes={
-            "Single samples were taken: a patient with samples on both sides leaks from training into the test.": at_random,
-            "That is who is trained on: True must be who is tested.": lambda *case: ~first(*case),
-            "It stops a patient too early: there must be at least so many test samples.": (
-                lambda *case: first(*case, more=-1)
-            ),
-            "It takes a patient too many: stop as soon as there are enough test samples.": (
-                lambda *case: first(*case, more=1)
-            ),
-            "So many patients were taken: what is counted is samples.": (
-                lambda patient, order, count: np.isin(patient, order[:count])
-            ),
-            "The order is not used: the patients were taken by their numbers, so that the split would be the same every time.": (
-                lambda patient, order, count: first(patient, np.sort(order), count)
-            ),
-            "The order is not used: the patients were taken as they come in the samples.": (
-                lambda patient, order, count: first(patient, list(dict.fromkeys(patient.tolist())), count)
-            ),
-            "The order was gone through from its end.": lambda patient, order, count: first(
-                patient, order[::-1], count
-            ),
-        },
+        mistakes=mistakes,
         right="No patient is on both sides, and the test set is as large as it must be.",
         hint="Count each patient's samples, go through the patients in the order given, and stop when there are enough.",
         explain=lambda found, patient, order, count: (

@@ -67,10 +67,10 @@ def softmax(random):
                 lambda z, T: z / z.sum(axis=-1, keepdims=True)
             ),
             "The sign is wrong: the largest logit must get the largest probability.": lambda z, T: _softmax(-z / T),
-            "It is right for small logits, but not numerically stable: exp of a large number overflows. Adding the same "
-            "number to all logits of a row changes nothing.": unstable,
             "It is not numerically stable yet: the number that you subtract is the same for all rows, and a row far below "
             "it becomes 0 / 0.": one_maximum,
+            "It is right for small logits, but not numerically stable: exp of a large number overflows. Adding the same "
+            "number to all logits of a row changes nothing.": unstable,
         },
         right="It divides by T before the exponential, row by row, and stays finite for large logits.",
         hint="Divide the logits by T first; then each row's exponentials by their sum.",

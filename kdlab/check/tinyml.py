@@ -17,10 +17,10 @@ def _int8(values):
 @exercise
 def quantised_weights(random):
     """Check ``quantised_weights(W)``: int8 (inputs, channels) and a scale per channel, (channels,), by plain rounding."""
-    W = random.normal(0, 1, (6, 4)) * np.array([1.0, 0.1, 3.0, 0.5])
-    W[np.abs(W).argmax(axis=0), np.arange(4)] *= -np.sign(
-        W[np.abs(W).argmax(axis=0), np.arange(4)]
-    )  # the largest are < 0
+    W = random.uniform(-0.9, 0.9, (6, 4))
+    W[random.integers(0, 3, 4), np.arange(4)] = -1  # the largest of each channel, and a positive one
+    W[random.integers(3, 6, 4), np.arange(4)] = random.uniform(0.3, 0.9, 4)
+    W *= np.array([1.0, 0.1, 3.0, 0.5])
     dead = W * np.array([1, 0, 1, 1])
 
     def held(scale, round_=np.rint, cast=lambda q: np.clip(q, -127, 127).astype(np.int8)):
@@ -42,29 +42,28 @@ def quantised_weights(random):
         reference=reference,
         mistakes={
             "All channels have one scale: a channel of small weights then has few levels left.": (
-                held(lambda W: np.abs(W).max() / 127)
-            ),
-            "All channels have one scale, repeated: a channel of small weights then has few levels left.": (
-                held(lambda W: np.full(W.shape[1], np.abs(W).max() / 127))
+                held(lambda W: np.abs(W).max() / 127),
+                held(lambda W: np.full(W.shape[1], np.abs(W).max() / 127)),
             ),
             "There is a scale for each input: asked is one for each output channel, a column of W.": (
                 lambda W: tuple(part.T if part.ndim == 2 else part for part in held(lambda V: largest(V) / 127)(W.T))
             ),
             "The scale divides by 128: the range is symmetric, −127 to 127, so that zero stays zero.": (
-                held(lambda W: largest(W) / 128, cast=lambda q: np.clip(q, -128, 127).astype(np.int8))
-            ),
-            "The scale divides by 128, and the largest weight does not fit into int8: it comes out at the other end.": (
-                held(lambda W: largest(W) / 128, cast=_int8)
+                held(lambda W: largest(W) / 128, cast=lambda q: np.clip(q, -128, 127).astype(np.int8)),
+                held(lambda W: largest(W) / 128),
             ),
             "The scale divides by 255: that is the number of steps of the whole range; the largest weight is 127 steps away "
             "from zero.": held(lambda W: largest(W) / 255),
-            "The scale is taken from the largest weight, not from the largest magnitude: negative weights are cut off.": (
-                held(lambda W: W.max(axis=0) / 127)
+            "The scale is taken from the largest weight, not from the largest magnitude: large negative weights do not fit.": (
+                held(lambda W: W.max(axis=0) / 127),
+                held(lambda W: W.max(axis=0) / 127, cast=lambda q: np.clip(q, -128, 127).astype(np.int8)),
+                held(lambda W: W.max(axis=0) / 127, cast=_int8),
             ),
-            "The scale is taken from the largest weight, not from the largest magnitude: negative weights come out at the "
-            "other end.": held(lambda W: W.max(axis=0) / 127, cast=_int8),
             "The fractions are cut off: a cast to int8 does not round.": held(lambda W: largest(W) / 127, np.trunc),
-            "The fractions are rounded down: round to the nearest.": held(lambda W: largest(W) / 127, np.floor),
+            "The fractions are rounded down: round to the nearest.": (
+                held(lambda W: largest(W) / 127, np.floor),
+                held(lambda W: largest(W) / 127, np.floor, _int8),
+            ),
             "The integers are right, but the scale is upside down: it is the step between two levels, r ≈ S · q.": (
                 lambda W: (reference(W)[0], 1 / reference(W)[1])
             ),
@@ -146,7 +145,7 @@ def int8_layer(random):
     )
     b = random.normal(0, 1.5, 3)
     real = S_x * (q_x.astype(float) - Z_x) @ (S_w * q_w) + b
-    wide, narrow = np.abs(real).max() / 60, np.abs(real).max() / 150
+    wide, narrow = np.abs(real).max() / 60, np.abs(real).max() / 200
 
     def held(offset=True, bias=True, after=True, factor=lambda S_x, S_w, S_y: S_x * S_w / S_y, finish=None, scale=None):
         def layer(q_x, S_x, Z_x, q_w, S_w, b, S_y, Z_y):
@@ -186,19 +185,19 @@ def int8_layer(random):
             "Differences and products are computed in int8, where they overflow: cast to int32 first.": all_overflowing,
             "The input's zero point is not subtracted: q_x = Z_x stands for 0.": held(offset=False),
             "The output's zero point is not added: 0 is stored as Z_y.": held(after=False),
-            "The bias is missing.": held(bias=False),
-            "The bias was added as a real number: in the sum of whole numbers a unit is worth S_x · S_w.": (
-                held(scale=lambda S_x, S_w, S_y: np.ones(len(S_w)))
-            ),
-            "The bias was divided by the output's scale before it was added: in the sum a unit is worth S_x · S_w.": (
-                held(scale=lambda S_x, S_w, S_y: np.full(len(S_w), S_y))
+            "The bias has no effect: it is missing, or it was not divided by S_x · S_w, which is what a unit of the sum is "
+            "worth.": (
+                held(bias=False),
+                held(scale=lambda S_x, S_w, S_y: np.ones(len(S_w))),
+                held(scale=lambda S_x, S_w, S_y: np.full(len(S_w), S_y)),
             ),
             "The output's scale multiplies: it must divide.": held(factor=lambda S_x, S_w, S_y: S_x * S_w * S_y),
-            "The factor is upside down: a sum is worth S_x · S_w, and a step of the output S_y.": (
-                held(factor=lambda S_x, S_w, S_y: S_y / (S_x * S_w))
+            "The factor is far too large: a sum is worth S_x · S_w, and a step of the output S_y.": (
+                held(factor=lambda S_x, S_w, S_y: S_y / (S_x * S_w)),
+                held(factor=lambda S_x, S_w, S_y: S_x / S_y),
+                held(factor=lambda S_x, S_w, S_y: S_w / S_y),
             ),
             "The output's scale is not used: its steps are S_y wide.": held(factor=lambda S_x, S_w, S_y: S_x * S_w),
-            "The weights' scales are not used.": held(factor=lambda S_x, S_w, S_y: S_x / S_y),
             "The result is not rounded: a cast to int8 cuts the fractions off.": (
                 lambda q_x, S_x, Z_x, q_w, S_w, b, S_y, Z_y: np.clip(
                     (((q_x.astype(int) - Z_x) @ q_w.astype(int) + np.rint(b / (S_x * S_w))) * S_x * S_w / S_y + Z_y),
@@ -219,7 +218,7 @@ def int8_layer(random):
 @exercise
 def memory(random):
     """Check ``memory(sizes)``: flash and arena, in bytes, of a dense network in int8 with layers of these sizes, by counting."""
-    sizes = tuple(int(k) for k in random.permutation([64, 96, 32, 48]))
+    sizes = tuple(int(k) for k in random.permutation([64, 90, 33, 47]))
 
     def held(weight=1, bias=4, activation=1, together=lambda a, b: a + b, of=max):
         def needed(sizes):
