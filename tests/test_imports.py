@@ -35,6 +35,7 @@ FLOORS = {
         "runs.results",
         "runs.sweep_table",
         "runs.unfinished",
+        "check",
         "export",  # which loads the others on first use
         "export.boards",
         "export.quantisation",
@@ -63,6 +64,7 @@ FLOORS = {
         "export.convert",
         "export.converter",
         "export.measure",
+        "check.training",
     ),
     "figures": ("figures",),
     "lab": ("lab", "commands"),
