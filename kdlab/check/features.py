@@ -189,15 +189,18 @@ def attention_loss(random):
 
 @exercise
 def cka(random):
-    """Check ``cka(K, L)``, a number, of Gram matrices (N, N), against ``linear_cka`` of features that have them."""
-    from ..features.representations import linear_cka
-
+    """Check ``cka(K, L)``, a number, of Gram matrices (N, N), against CKA from features that have them."""
     X = random.normal(1, 1, (8, 3))
     Y = np.hstack([X[:, :2], random.normal(-1, 1, (8, 3))])
 
     def features_of(gram):
         values, vectors = np.linalg.eigh(gram)
         return vectors * np.sqrt(np.clip(values, 0, None))
+
+    def of_features(K, L):  # Kornblith et al. 2019, section 3
+        first, second = (f - f.mean(axis=0) for f in (features_of(K), features_of(L)))
+        norms = [np.linalg.norm(a.T @ b) for a, b in ((first, second), (first, first), (second, second))]
+        return norms[0] ** 2 / norms[1] / norms[2]
 
     def centred(gram):
         keep = np.eye(len(gram)) - 1 / len(gram)
@@ -216,7 +219,7 @@ def cka(random):
 
     return Exercise(
         cases=[(X @ X.T, Y @ Y.T)],
-        reference=lambda K, L: linear_cka(features_of(K), features_of(L)),
+        reference=of_features,
         mistakes={
             "The matrices are not centred: what all samples have in common makes any two layers look alike.": (
                 held(lambda gram: gram)

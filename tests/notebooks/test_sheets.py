@@ -17,8 +17,7 @@ SHEETS = {path.stem: nbformat.read(path, as_version=4) for path in sorted(FOLDER
 SOLUTION = re.compile(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.DOTALL)
 HIDDEN = re.compile(r"\n### BEGIN HIDDEN TESTS\n(.*?)### END HIDDEN TESTS", re.DOTALL)
 OF_GRADING = {"grade", "grade_id", "locked", "schema_version", "solution", "task"}
-CHAPTERS_PANELS = """
-from ipywidgets import Widget
+EVERY_PANEL = """
 from ipywidgets.widgets.widget import _instances
 from kdlab.lab import Panel, Progress
 
@@ -29,6 +28,7 @@ for panel in panels:
     panel._compute(panel._now(), progress=stopped if panel._button else None)
     if panel._state.state != "idle" and not panel._state.message.startswith("Stopped"):
         faults[panel.function.__name__] = panel._state.message
+    panel.close()  # and no longer among the instances, where the next sheet's will be
 len(panels), faults
 """
 
@@ -191,16 +191,15 @@ def executed():
     for name, book in SHEETS.items():
         whole.cells.append(nbformat.v4.new_code_cell("%reset -f"))
         whole.cells += nbformat.from_dict(book).cells
-        whole.cells.append(nbformat.v4.new_code_cell(CHAPTERS_PANELS))
+        whole.cells.append(nbformat.v4.new_code_cell(EVERY_PANEL))
         ends[name] = len(whole.cells)
-        whole.cells.append(nbformat.v4.new_code_cell("Widget.close_all()"))
     wrong = nbformat.v4.new_code_cell("kdlab.check.memory(lambda sizes: (1, 2))")
     wrong.metadata.tags = ["raises-exception"]
     whole.cells += [nbformat.v4.new_code_cell("import kdlab"), wrong]
     NotebookClient(whole, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
     found, start = {}, 0
     for name, end in ends.items():
-        found[name], start = whole.cells[start + 1 : end], end + 1
+        found[name], start = whole.cells[start + 1 : end], end
     return found, whole.cells[-1]
 
 
