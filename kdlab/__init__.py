@@ -19,7 +19,18 @@ _HOME = {
     "distill": "distillation",
     "LiveTrainer": "live.trainer",
 }
-_MODULES = ("clinical", "conventions", "evaluation", "figures", "lab", "losses", "models", "scenarios", "softening")
+_MODULES = (
+    "check",
+    "clinical",
+    "conventions",
+    "evaluation",
+    "figures",
+    "lab",
+    "losses",
+    "models",
+    "scenarios",
+    "softening",
+)
 
 __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 

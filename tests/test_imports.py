@@ -36,6 +36,7 @@ FLOORS = {
         "runs.results",
         "runs.sweep_table",
         "runs.unfinished",
+        "check",
         "export",  # which loads the others on first use
         "export.boards",
         "export.quantisation",
@@ -64,6 +65,7 @@ FLOORS = {
         "export.convert",
         "export.converter",
         "export.measure",
+        "check.training",
     ),
     "figures": ("figures",),
     "lab": ("lab", "commands"),

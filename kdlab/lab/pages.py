@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-__all__ = ["CHAPTERS", "Page", "cards", "footer", "header", "notebooks_folder", "picture"]
+__all__ = ["CHAPTERS", "Page", "cards", "footer", "header", "notebooks_folder", "picture", "style"]
 
 HOME = "index"
 
@@ -69,8 +69,12 @@ def notebooks_folder():
 
 def header(name):
     """Return the style and navigation of the page ``name``, to be shown first."""
-    style = "".join((Path(__file__).parent / "static" / file).read_text("utf-8") for file in ("page.css", "lab.css"))
-    return _html(f"<style>{style}</style>{_navigation(name)}")
+    return _html(f"{_style()}{_navigation(name)}")
+
+
+def style():
+    """Return the style of the pages alone, to be shown first in a notebook that is none of them, such as an exercise sheet."""
+    return _html(_style())
 
 
 def footer(name):
@@ -89,6 +93,11 @@ def picture(name, alt, narrow=None):
 def cards():
     """Return the home page's cards: one per chapter, with a picture, a sentence and minutes."""
     return _html(f'<div class="kd-cards">{"".join(_card(page) for page in CHAPTERS)}</div>')
+
+
+def _style():
+    css = "".join((Path(__file__).parent / "static" / file).read_text("utf-8") for file in ("page.css", "lab.css"))
+    return f"<style>{css}</style>"
 
 
 def _html(text):

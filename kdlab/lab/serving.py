@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import quote
 
 import segno
@@ -66,7 +66,13 @@ class PageHandler(TornadoVoilaHandler):
     """
 
     async def get(self, path=None):
-        """Answer unless the browser says that another site asks for something else than to go to the page."""
+        """Answer unless the browser says that another site asks for something else than to go to the page.
+
+        Pages lie in the notebooks' folder itself: what is in folders below it, such as the exercise sheets with their
+        solutions, is none.
+        """
+        if path and PurePath(path).name != path:
+            raise HTTPError(404, "there is no such page")
         came_from = self.request.headers.get("Sec-Fetch-Site", "none")
         if came_from not in ("same-origin", "none") and self.request.headers.get("Sec-Fetch-Dest") != "document":
             raise HTTPError(403, "a page can be opened by a link from another site, but not loaded into it")

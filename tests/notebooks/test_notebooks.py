@@ -21,9 +21,7 @@ from kdlab.lab.pages import CHAPTERS, HOME, notebooks_folder
 from kdlab.lab.program_cache import ProgramCache
 
 FOLDER = notebooks_folder()
-BOOKS = {
-    path.relative_to(FOLDER).as_posix(): nbformat.read(path, as_version=4) for path in sorted(FOLDER.rglob("*.ipynb"))
-}
+BOOKS = {path.name: nbformat.read(path, as_version=4) for path in sorted(FOLDER.glob("*.ipynb"))}
 TAGS = {"setup", "frame", "lab"}  # shows nothing; header, page and footer; only with code
 PLOTTING = {"matplotlib", "pyplot", "plt", "subplots", "axes", "gca", "add_subplot", "imshow", "scatter", "set_xlabel"}
 

@@ -1,0 +1,117 @@
+"""The check of chapter 2's exercise that trains: one step of a distiller, in Keras."""
+
+import numpy as np
+
+from .judging import Exercise, exercise
+
+__all__ = ["training_step"]
+
+RATE = 0.5  # of plain gradient descent
+
+
+def _softmax(z):
+    from scipy.special import softmax
+
+    return softmax(z, axis=1)
+
+
+def _step(labels=None, teacher=None, reduce="mean", rate=RATE, swapped=False, soft_T=None, hard_T=1.0):
+    """Return what a step makes of a linear student: kernel, bias, and what must stay as it was.
+
+    ``labels`` and ``teacher`` are the weights of the two terms, functions of (T, alpha).
+    """
+    labels, teacher = labels or (lambda T, a: 1 - a), teacher or (lambda T, a: a * T**2)
+
+    def after(x, y, kernel, bias, teacher_kernel, T, alpha):
+        at, of_hard = T if soft_T is None else soft_T, T if hard_T is None else hard_T
+        z_s, z_t, one_hot = x @ kernel + bias, x @ teacher_kernel, np.eye(len(bias))[y]
+        p, q_s, q_t = _softmax(z_s / of_hard), _softmax(z_s / at), _softmax(z_t / at)
+        soft = (q_s - q_t) / at
+        if swapped:  # CE(q_s, q_t): its gradient goes through q_s
+            cost = -np.log(q_t)
+            soft = q_s * (cost - (q_s * cost).sum(axis=1, keepdims=True)) / at
+        gradient = labels(T, alpha) * (p - one_hot) / of_hard + teacher(T, alpha) * soft
+        gradient /= {"mean": len(x), "sum": 1, "classes": len(x) * len(bias)}[reduce]
+        return kernel - rate * x.T @ gradient, bias - rate * gradient.sum(axis=0), teacher_kernel, 1, 0
+
+    return after
+
+
+def _run(answer, x, y, kernel, bias, teacher_kernel, T, alpha):
+    """Run an answer on a linear student and teacher of these weights; return weights, and whether each was in training."""
+    from ..backend import keras
+
+    class Watch(keras.layers.Layer):
+        """Hands on what comes in, and remembers whether it was in training."""
+
+        def call(self, inputs, training=None):
+            seen.append((self, bool(training)))
+            return inputs
+
+    seen, networks = [], []
+    for weights in ([kernel, bias], [teacher_kernel]):
+        dense = keras.layers.Dense(kernel.shape[1], use_bias=len(weights) == 2)
+        networks.append(keras.Sequential([keras.Input(kernel.shape[:1]), Watch(), dense]))
+        networks[-1].set_weights(weights)
+    seen.clear()
+    student, teacher = networks
+    inputs = x.astype(np.float32), y.astype(np.int32)
+    answer(student, teacher, keras.optimizers.SGD(RATE), *inputs, T, alpha)
+    modes = [[mode for layer, mode in seen if layer is network.layers[0]] for network in networks]
+    return *student.get_weights(), teacher.get_weights()[0], *(-1 if not each else int(any(each)) for each in modes)
+
+
+def _explain(found, x, y, kernel, bias, teacher_kernel, T, alpha):
+    teacher, student_mode, teacher_mode = found[2:]
+    if not np.allclose(teacher, teacher_kernel, atol=1e-6):
+        return (
+            "The teacher changed: it answers, but it does not learn. Give the optimizer the student's variables alone."
+        )
+    if student_mode < 0 or teacher_mode < 0:
+        return f"The {'student' if student_mode < 0 else 'teacher'} was never asked for its logits."
+    if teacher_mode:
+        return "The teacher ran in training mode: its dropout would answer at random. Call it with training=False."
+    if not student_mode:
+        return "The student did not run in training mode: its dropout would be off. Call it with training=True."
+    return ""
+
+
+@exercise
+def training_step(random):
+    """Check ``training_step(student, teacher, optimizer, x, y, T, alpha)`` on linear networks, against the gradient by hand.
+
+    What counts are the student's weights after the step; what the answer returns does not.
+    """
+    x, y = random.normal(0, 1, (6, 3)), random.integers(0, 4, 6)
+    kernel, bias, teacher_kernel = random.normal(0, 1, (3, 4)), random.normal(0, 1, 4), random.normal(0, 2, (3, 4))
+    return Exercise(
+        cases=[(x, y, kernel, bias, teacher_kernel, 3.0, 0.7)],
+        reference=_step(),
+        mistakes={
+            "The student did not change: the gradient must be applied to its variables.": _step(rate=0.0),
+            "The student climbs: the step goes along the gradient, and must go against it.": _step(rate=-RATE),
+            "T² is missing in front of the teacher's term.": _step(teacher=lambda T, a: a),
+            "The teacher's term is multiplied by T where it must be T².": _step(teacher=lambda T, a: a * T),
+            "α is the other way round: it weighs the teacher, and 1 − α the labels.": _step(
+                lambda T, a: a, lambda T, a: (1 - a) * T**2
+            ),
+            "T² is on the wrong term: it belongs to the teacher's.": _step(lambda T, a: (1 - a) * T**2, lambda T, a: a),
+            "The labels' term has no weight: it counts in full at every α.": _step(lambda T, a: 1.0),
+            "The labels are not used: the term of the teacher is the only one.": _step(lambda T, a: 0.0),
+            "The teacher is not used: the term of the labels is the only one.": _step(teacher=lambda T, a: 0.0),
+            "The labels' term is softened too: it takes the student at T = 1.": _step(hard_T=None),
+            "The teacher's term is not softened: both of its answers are taken at T = 1.": _step(soft_T=1.0),
+            "Teacher and student are swapped in the soft term: the student's logarithm is weighted by the teacher's "
+            "probabilities, not the other way round.": _step(swapped=True),
+            "The loss is the sum over the batch: the step would grow with it. Take the mean.": _step(reduce="sum"),
+            "The loss is the mean over the classes too: the cross-entropy sums over the classes.": _step(
+                reduce="classes"
+            ),
+        },
+        right="The student took the right step, and the teacher stayed as it was.",
+        hint="Are all cross-entropies computed from logits (from_logits=True), and is the mean taken over the batch?",
+        returns=("kernel", "bias", "teacher", "student's mode", "teacher's mode"),
+        tolerance=1e-4,
+        call=_run,
+        explain=_explain,
+    )
