@@ -37,7 +37,7 @@ for file in sorted(notebooks_folder().rglob("*.ipynb")):
 from kdlab import figures, lab
 panel = lab.interact(lambda T: figures.bars({"T": kdlab.softmax([2.0, 1.0], T)}), T=lab.temperature(1.0))
 assert "0.731" in panel.result.get_label() or "73" in panel.result.get_label(), panel.result.get_label()
-print([main(arguments) for arguments in ([], ["lab"])])
+print([main(arguments) for arguments in ([], ["lab"], ["course", "new"], ["handout", "new"])])
 """
 
 
@@ -49,7 +49,7 @@ def of_extras(*extras):
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    absent = " ".join(of_extras("server"))
+    absent = " ".join(of_extras("server", "course"))
     folder = tmp_path_factory.mktemp("empty")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, absent], capture_output=True, text=True, timeout=300, cwd=folder
@@ -60,9 +60,9 @@ def done(tmp_path_factory):
 
 
 def test_without_the_extras_everything_but_the_server_works_and_the_commands_say_what_to_install(done):
-    assert done.stdout.splitlines()[-1] == "[2, 2]"
+    assert done.stdout.splitlines()[-1] == "[2, 2, 2, 2]"
     said = [line for line in done.stderr.splitlines() if line.startswith("kdlab: ")]
-    extras = ["server", "server"]
+    extras = ["server", "server", "course", "course"]
     assert [line.rpartition(": ")[2] for line in said] == [f"pip install 'kdlab[{extra}]'" for extra in extras]
     assert said[1].startswith("kdlab: kdlab lab needs jupyterlab, which is not installed: ")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import __version__
 from ..cache import ELSEWHERE, explained
 from .run_arguments import add_commands, new_folder, whole_number
-from .teaching_commands import of_extra
+from .teaching_commands import add_teaching, of_extra
 
 __all__ = ["main"]
 
@@ -48,7 +48,7 @@ def main(arguments=None):
         return options.run(options) or 0
     except KeyboardInterrupt:
         if run:
-            whole = options.command in ("export",)
+            whole = options.command in ("export", "course", "handout")
             left = "nothing half-written is left" if whole else "repeat the command to resume"
             return _fail(f"stopped; {left}", 130)
         return 0  # Ctrl-C while it is still starting
@@ -167,6 +167,7 @@ def _parser(top):
         help="where the copy is, or is made; files there that differ are kept (default: %(default)s)",
     )
     lab.set_defaults(run=_lab)
+    add_teaching(commands)
     add_commands(commands)
     return parser
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from itertools import combinations
 
@@ -304,6 +305,7 @@ def _by_training(prompt, choices, pair):
     ``choices`` are that the first is better, that it is worse, and that there is no detectable difference.
     """
 
+    @cache  # the same students answer for each choice
     def outcome():
         gain = paired_difference(*(result.test_accuracy for result in pair()))
         return (

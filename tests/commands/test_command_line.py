@@ -244,6 +244,8 @@ def test_bad_arguments_of_export_are_one_line(folder, capsys, arguments, said):
             ["lab", "--copy-to", "teacher.keras"],
             "--copy-to: must be a folder or the name of a new one, got 'teacher.keras'",
         ),
+        (["course", "teacher.keras"], "DIR: must be a folder or the name of a new one, got 'teacher.keras'"),
+        (["handout", "new", "--chapter", "6"], "--chapter: must be a whole number from 1 to 5, got '6'"),
     ],
 )
 def test_folders_that_do_not_fit_are_one_line(folder, capsys, arguments, said):
