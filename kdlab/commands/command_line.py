@@ -2,17 +2,19 @@
 
 import _thread
 import argparse
+import filecmp
 import os
 import re
 import shlex
-import shutil
 import sys
 import threading
 from functools import partial
 from pathlib import Path
 
 from .. import __version__
-from .run_arguments import add_commands, whole_number
+from ..cache import ELSEWHERE, explained
+from .run_arguments import add_commands, new_folder, whole_number
+from .teaching_commands import add_teaching, of_extra
 
 __all__ = ["main"]
 
@@ -46,7 +48,8 @@ def main(arguments=None):
         return options.run(options) or 0
     except KeyboardInterrupt:
         if run:
-            left = "nothing half-written is left" if options.command == "export" else "repeat the command to resume"
+            whole = options.command in ("export", "course", "handout")
+            left = "nothing half-written is left" if whole else "repeat the command to resume"
             return _fail(f"stopped; {left}", 130)
         return 0  # Ctrl-C while it is still starting
     except (ValueError, OSError, FloatingPointError) as error:
@@ -125,6 +128,11 @@ def _top_options():
         metavar="PATH",
         help="path below which everything is served, as behind a reverse proxy (default: %(default)s)",
     )
+    parser.add_argument(
+        "--notebooks",
+        metavar="DIR",
+        help="serve the notebooks of this folder too, with cards on the home page; one named like a shipped one replaces it",
+    )
     parser.add_argument("--verbose", action="store_true", help="show what server and kernels log")
     return parser
 
@@ -147,11 +155,19 @@ def _parser(top):
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     lab = commands.add_parser(
         "lab",
-        help="open JupyterLab on the notebooks",
-        description="Open JupyterLab on the notebooks; options not listed here are handed on to it.",
+        help="open JupyterLab on a copy of the notebooks",
+        description="Open JupyterLab on a copy of the notebooks; options not listed here are handed on to it.",
     )
     _add_address(lab, LAB_PORT)
+    lab.add_argument(
+        "--copy-to",
+        type=new_folder,
+        default="kdlab-notebooks",
+        metavar="DIR",
+        help="where the copy is, or is made; files there that differ are kept (default: %(default)s)",
+    )
     lab.set_defaults(run=_lab)
+    add_teaching(commands)
     add_commands(commands)
     return parser
 
@@ -176,7 +192,8 @@ def _address(options, port):
 
 
 def _serve(options):
-    from ..lab.serving import serve
+    with of_extra("server", "serving the dashboards"):
+        from ..lab.serving import serve
 
     ip, port, no_browser = _address(options, SERVE_PORT)
     serve(
@@ -188,23 +205,30 @@ def _serve(options):
         allow_anonymous=options.allow_anonymous,
         max_kernels=options.max_kernels,
         cull_after=options.cull_after,
+        notebooks=options.notebooks,
         verbose=options.verbose,
     )
 
 
 def _lab(options):
-    from jupyterlab.labapp import main as jupyterlab
+    with of_extra("server", "kdlab lab"):
+        from jupyterlab.labapp import main as jupyterlab
 
     if options.token is not None or options.allow_anonymous:
         raise ValueError("--token and --allow-anonymous are for the dashboards; JupyterLab asks for a token of its own")
+    if options.notebooks:
+        raise ValueError("--notebooks is for the dashboards; kdlab lab --copy-to DIR works in a folder of yours")
     if options.base_url != "/":
         options.others.append(f"--ServerApp.base_url={options.base_url}")
     ip, port, no_browser = _address(options, LAB_PORT)
-    folder = working_notebooks()
+    folder = Path(options.copy_to).resolve()
+    kept = copy_notebooks(folder)
     # Settings for JupyterLab: no widget callbacks in other threads, where pyplot's figures lose parts (jupyterlab #19719).
     settings = [str(Path(__file__).parents[1] / "lab" / "jupyter_config"), os.environ.get("JUPYTER_CONFIG_PATH")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, settings))
     print(f"The notebooks are in {folder}", flush=True)
+    if kept:
+        print(f"Kept as they are there, not as shipped: {', '.join(kept)}", flush=True)
     arguments = [
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.kernel_spec_manager_class=kdlab.lab.kernels.KernelSpecs",
@@ -215,20 +239,28 @@ def _lab(options):
     return jupyterlab([*arguments, "--no-browser"] if no_browser else arguments)
 
 
-def working_notebooks(where=None):
-    """Return the folder to work in: the clone's notebooks, or, installed without a clone, a copy in ``where``.
+def copy_notebooks(folder):
+    """Copy the shipped notebooks and their pictures to ``folder``; return the names of files there that differ.
 
-    The copy is made once, in ./kdlab-notebooks, and never written over.
+    Those are kept: nothing is written over.
     """
     from ..lab.pages import notebooks_folder
 
-    source = notebooks_folder()
-    if source.parent != Path(__file__).parents[1]:
-        return source
-    copy = Path(where or Path.cwd()) / "kdlab-notebooks"
-    if not copy.exists():
-        shutil.copytree(source, copy)
-    return copy
+    source, kept = notebooks_folder(), []
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        name = file.relative_to(source)
+        if any(part.startswith((".", "__")) for part in name.parts):
+            continue
+        target = folder / name
+        with explained(target.parent, ELSEWHERE):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with target.open("xb") as copy:
+                    copy.write(file.read_bytes())
+            except FileExistsError:
+                if not (target.is_file() and filecmp.cmp(file, target, shallow=False)):
+                    kept.append(name.as_posix())
+    return kept
 
 
 if __name__ == "__main__":

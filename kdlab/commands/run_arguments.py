@@ -12,7 +12,7 @@ from ..checks import check_alpha, check_model_file, check_temperature, check_tra
 from ..quiet import without_standard_error
 from ..runs.unfinished import Unfinished, alone, refuse_existing
 
-__all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "outputs", "whole_number"]
+__all__ = ["DEFAULT_ALPHA", "MODELS", "add_commands", "new_folder", "outputs", "whole_number"]
 
 DEFAULT_ALPHA = 0.9
 MODELS = "cnn, mlp, small-cnn, efficientnet, or a saved .keras file"
@@ -243,7 +243,7 @@ def _add_settings(parser, command, suffix, what):
         default="auto",
         help="auto: where the GPU is faster in 16 bits (default: %(default)s)",
     )
-    parser.add_argument("--tensorboard", type=_logs, metavar="DIR", help="write logs for TensorBoard")
+    parser.add_argument("--tensorboard", type=new_folder, metavar="DIR", help="write logs for TensorBoard")
     _add_output_settings(parser)
     parser.set_defaults(run=_run, command=command)
 
@@ -333,7 +333,8 @@ def _out(text, suffix):
     return path
 
 
-def _logs(text):
+def new_folder(text):
+    """Return the path of a folder that is there or can be made."""
     path = Path(text)
     if not next(place for place in (path, *path.parents) if place.exists()).is_dir():
         raise argparse.ArgumentTypeError(f"must be a folder or the name of a new one, got {text!r}")

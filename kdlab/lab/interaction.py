@@ -234,10 +234,10 @@ class Panel(ipywidgets.VBox):
         shown = f" What is shown was made for {self._made_for()}." if self.values is not None else ""
         return f"{': '.join(filter(None, [kind, str(error).rstrip('.')]))}{where}.{shown}"
 
-    def _made_for(self):
-        words = [
-            f"{_name(control, name)} = {_word(control, self.values[name])}" for name, control in self.controls.items()
-        ]
+    def _made_for(self, controls=None):
+        """Return in words the values that what is shown was made for, of all controls or of some."""
+        controls = self.controls if controls is None else controls
+        words = [f"{_name(control, name)} = {_word(control, self.values[name])}" for name, control in controls.items()]
         return ", ".join(words) or "no values"
 
     def _mark(self):
@@ -360,4 +360,6 @@ def _word(control, value):
     if hasattr(control, "_options_values"):
         with contextlib.suppress(ValueError):
             return control._options_labels[control._options_values.index(value)]
+    if hasattr(control, "labels") and value is not None:  # a grid's cell
+        return control.labels[value]
     return f"{value:.4g}" if isinstance(value, float) else str(value)

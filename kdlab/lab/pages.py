@@ -1,24 +1,30 @@
 """The pages: which chapters there are, the navigation from one to the next, and the home page's cards."""
 
 import base64
+import json
+import os
+import re
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
-__all__ = ["CHAPTERS", "Page", "cards", "footer", "header", "notebooks_folder", "picture", "style"]
+__all__ = ["CHAPTERS", "OWN", "Page", "cards", "footer", "header", "notebooks_folder", "picture", "style"]
 
 HOME = "index"
+OWN = "KDLAB_NOTEBOOKS"
+"""The environment variable that names the folder of a lecturer's own pages (``kdlab --notebooks``)."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A chapter: the notebook's name without .ipynb, its title, one sentence, minutes, and what its card's picture shows."""
+    """A page: the notebook's name without .ipynb and its title; a chapter has a sentence, minutes and a card's picture, too."""
 
     name: str
     title: str
-    sentence: str
-    minutes: int
-    alt: str
+    sentence: str = ""
+    minutes: int = 0
+    alt: str = ""
 
 
 CHAPTERS = (
@@ -91,8 +97,28 @@ def picture(name, alt, narrow=None):
 
 
 def cards():
-    """Return the home page's cards: one per chapter, with a picture, a sentence and minutes."""
-    return _html(f'<div class="kd-cards">{"".join(_card(page) for page in CHAPTERS)}</div>')
+    """Return the home page's cards: one per chapter, with a picture, a sentence and minutes, and one per page of ``OWN``."""
+    return _html(f'<div class="kd-cards">{"".join(_card(page) for page in (*CHAPTERS, *_own_pages()))}</div>')
+
+
+def _own_pages():
+    """Yield the pages of the lecturer's folder, but for those that take the place of a shipped one."""
+    shipped = {HOME, *(page.name for page in CHAPTERS)}
+    folder = os.environ.get(OWN)
+    for file in sorted(Path(folder).glob("*.ipynb")) if folder else ():
+        if file.stem not in shipped:
+            yield Page(file.stem, _title(file))
+
+
+def _title(file):
+    """Return a notebook's title: its metadata's, else its first heading, else its name."""
+    try:
+        book = json.loads(file.read_text("utf-8"))
+        texts = ["".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == "markdown"]
+        heading = re.search(r"^#+ +(.+)", "\n".join(texts), re.MULTILINE)
+        return str(book["metadata"].get("title") or (heading[1] if heading else file.stem))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # the page itself will say what is wrong
+        return file.stem
 
 
 def _style():
@@ -129,9 +155,9 @@ def _link(name, text, relation):
 
 def _card(page):
     return (
-        f'<a class="kd-card" href="{page.name}.ipynb" target="_self">{_image(page.name, page.alt)}'
+        f'<a class="kd-card" href="{quote(page.name)}.ipynb" target="_self">{_image(page.name, page.alt) if page.alt else ""}'
         f'<span class="kd-card-title">{escape(page.title)}</span><span>{escape(page.sentence)}</span>'
-        f'<span class="kd-minutes">{page.minutes} minutes</span></a>'
+        f'<span class="kd-minutes">{f"{page.minutes} minutes" if page.minutes else ""}</span></a>'
     )
 
 

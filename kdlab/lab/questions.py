@@ -7,6 +7,7 @@ page then computes, or any function that takes the answer and returns an ``Answe
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from itertools import combinations
 
@@ -356,6 +357,7 @@ def _by_training(prompt, choices, pair):
     ``choices`` are that the first is better, that it is worse, and that there is no detectable difference.
     """
 
+    @cache  # the same students answer for each choice
     def outcome():
         gain = paired_difference(*(result.test_accuracy for result in pair()))
         return (

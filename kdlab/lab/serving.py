@@ -21,6 +21,7 @@ import segno
 import zmq
 from jinja2 import BytecodeCache
 from jinja2.ext import Extension
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.utils import url_path_join
 from nbconvert.exporters import templateexporter
@@ -38,7 +39,7 @@ from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from ..memory import free_memory
 from .kernels import FORKED, KernelSpecs, end_kernels, start_forkserver
-from .pages import HOME, notebooks_folder
+from .pages import HOME, OWN, notebooks_folder
 from .program_cache import ProgramCache
 
 __all__ = ["Dashboards", "bound", "is_loopback", "serve"]
@@ -139,6 +140,16 @@ class Kernels(AsyncMappingKernelManager):
             self._starting -= 1
 
 
+class OwnNotebooks(LargeFileManager):
+    """The notebooks of the folder that is served, a lecturer's or our own, and the shipped ones that it does not replace."""
+
+    def get(self, path, *arguments, **options):
+        """Return the model of a notebook, the shipped one where the folder has none of that name."""
+        if self.file_exists(path):
+            return super().get(path, *arguments, **options)
+        return LargeFileManager(root_dir=str(notebooks_folder())).get(path, *arguments, **options)
+
+
 class Dashboards(Voila):
     """Voila with a home page instead of a file list, and without the handlers that read files."""
 
@@ -157,6 +168,10 @@ class Dashboards(Voila):
             handler = ours.get(path, ChannelsHandler if path.endswith("/channels") else handler)
             handlers.append((pattern, handler, *options))
         return handlers
+
+    def init_settings(self):
+        """Return Voila's settings, with the notebooks of two folders in place of one."""
+        return super().init_settings() | {"contents_manager": OwnNotebooks(parent=self)}
 
     def load_config_file(self, *names, **options):
         """Read none: what a file says to other Voilas, in this folder or the user's, is not meant for these pages."""
@@ -270,6 +285,16 @@ def tell_others(address):
         segno.make(address, micro=False).terminal(compact=True)
 
 
+def _with_notebooks(folder):
+    """Return the path of ``folder``, or raise ValueError unless it is one with notebooks in it."""
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        raise ValueError(f"--notebooks must be a folder of notebooks, and there is no folder {folder}")
+    if not any(path.glob("*.ipynb")):
+        raise ValueError(f"--notebooks must be a folder of notebooks, and there is none (.ipynb) in {folder}")
+    return path
+
+
 def reachable_as():
     """Return an address by which other machines reach this one, as far as it can know."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -287,14 +312,18 @@ def serve(
     allow_anonymous=False,
     max_kernels=None,
     cull_after=300,
+    notebooks=None,
     verbose=False,
 ):
     """Serve the home page and every chapter until Ctrl-C or SIGTERM, which ends all kernels.
 
     Another address than loopback needs ``token`` ("" makes one up) or ``allow_anonymous``; ValueError otherwise.
     ``max_kernels`` pages may be open at once, by default as many as there is memory for; the kernel of a page that
-    nobody is connected to ends after ``cull_after`` seconds. ``verbose`` shows what kernels log.
+    nobody is connected to ends after ``cull_after`` seconds. ``notebooks`` is a folder of pages to serve beside the
+    shipped ones (ValueError where there are none). ``verbose`` shows what kernels log.
     """
+    if notebooks is not None:
+        notebooks = _with_notebooks(notebooks)
     if token == "":
         token = secrets.token_urlsafe(16)
     sockets = bound(ip, port)
@@ -315,7 +344,9 @@ def serve(
     programs = ProgramCache()
     private = tempfile.mkdtemp(prefix="kdlab-")  # for this user alone
     try:
-        app = Dashboards(ip=ip, port=chosen, base_url=base_url, open_browser=browser, root_dir=str(notebooks_folder()))
+        app = Dashboards(
+            ip=ip, port=chosen, base_url=base_url, open_browser=browser, root_dir=str(notebooks or notebooks_folder())
+        )
         app.sockets, app.programs = sockets, programs
         app.log_level = "INFO" if verbose else "ERROR"
         places = max_kernels or room()
@@ -359,6 +390,8 @@ def serve(
             )
         )
         templateexporter.JINJA_EXTENSIONS.append(KeptTemplates)
+        if notebooks:
+            os.environ[OWN] = str(notebooks)  # for the home page's kernel
         app.initialize([])
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
         print(f"Room for {places} open pages{'' if max_kernels else ', given the free memory'}.", flush=True)

@@ -51,14 +51,12 @@ def jupyterlab(tmp_path_factory, worker_id, wait):
     cells = [nbformat.v4.new_code_cell(source) for source in SAVED]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=chapter.metadata), folder / "saved.ipynb")
     port = "8961" if worker_id == "master" else f"896{worker_id.removeprefix('gw')}"
-    # JupyterLab saves what it has run: not into the notebooks of this clone.
-    script = "import sys; from kdlab.commands import command_line as c; f = sys.argv.pop(1); c.working_notebooks = lambda: f; "
-    script += "c.main()"
     options = [
         "--IdentityProvider.token=", "--allow-root",
         f"--LabApp.user_settings_dir={folder / '.settings'}", f"--LabApp.workspaces_dir={folder / '.workspaces'}",
     ]  # fmt: skip
-    command = [sys.executable, "-c", script, str(folder), "lab", "--no-browser", "--port", port, *options]
+    command = [sys.executable, "-m", "kdlab.commands.command_line", "lab", "--no-browser", "--port", port]
+    command += ["--copy-to", str(folder), *options]
     with (folder / "said.txt").open("w+") as said:
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
         found = []

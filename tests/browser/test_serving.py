@@ -539,12 +539,40 @@ def test_help_everywhere(arguments):
     assert "--no-browser" in result.stdout
 
 
-def test_lab_serves_the_notebooks(wait):
+OWN_PAGE = {
+    "cells": [
+        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# A page of <my> own"},
+        {"cell_type": "code", "id": "b", "metadata": {}, "outputs": [], "execution_count": None, "source": "open('data.txt').read()"},
+    ],
+    "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
+}  # fmt: skip
+
+
+def test_a_lecturers_own_pages_are_served_beside_the_shipped_ones_and_in_the_place_of_one_of_their_name(
+    start_server, tmp_path
+):
+    (tmp_path / "my page.ipynb").write_text(json.dumps(OWN_PAGE))
+    (tmp_path / f"{PAGE}.ipynb").write_text(json.dumps(OWN_PAGE))
+    (tmp_path / "data.txt").write_text("read from the folder of the page")
+    server = start_server("--port", "8949", "--notebooks", str(tmp_path))
+    home = re.sub(r"\\u00(26|3c|3e)", lambda code: chr(int(code[1], 16)), get(server.url)[1]).replace('\\"', '"')
+    assert f'href="{CHAPTERS[1].name}.ipynb"' in home
+    assert re.search(r'href="my%20page.ipynb".*>A page of &lt;my&gt; own</span>', home)
+    assert home.count(f'href="{PAGE}.ipynb"') == 2  # the chapter's link and card, no card of another page
+    for name in ("my%20page", PAGE):
+        assert "read from the folder of the page" in get(server.page(name))[1]
+    assert get(server.url + "voila/render/data.txt")[0] == 404
+    assert get(server.page("absent"))[0] == 404
+    server.stop()
+
+
+def test_lab_serves_a_copy_of_the_notebooks(wait, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "kdlab.commands.command_line", "lab", "--no-browser", "--port", "8997", "--allow-root"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        cwd=tmp_path,
     )
     try:
         found = None
@@ -556,6 +584,7 @@ def test_lab_serves_the_notebooks(wait):
         assert wait(lambda: listens(8997), 20)
         listing = json.loads(get(base.replace("/lab", "/api/contents"), {"Authorization": f"token {token}"})[1])
         assert f"{PAGE}.ipynb" in [entry["name"] for entry in listing["content"]]
+        assert (tmp_path / "kdlab-notebooks" / f"{PAGE}.ipynb").exists()
     finally:
         process.kill()
         process.communicate()

@@ -12,6 +12,7 @@ import pytest
 
 from kdlab.commands import command_line, run_arguments
 from kdlab.commands.command_line import main
+from kdlab.lab.pages import notebooks_folder
 from kdlab.runs.unfinished import alone
 
 COMMANDS = ("train", "distill", "sweep")
@@ -228,6 +229,53 @@ def test_bad_arguments_of_export_are_one_line(folder, capsys, arguments, said):
     (folder / "mine.tflite").write_bytes(b"mine")
     assert said in refused(["export", *arguments], capsys)
     assert sorted(path.name for path in folder.iterdir()) == ["mine.tflite", "teacher.keras"]
+
+
+# --- a copy of the notebooks, and a lecturer's own
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--notebooks", "x"], "--notebooks must be a folder of notebooks, and there is no folder x"),
+        (["--notebooks", "."], "--notebooks must be a folder of notebooks, and there is none (.ipynb) in ."),
+        (["--notebooks", "x", "lab"], "--notebooks is for the dashboards; kdlab lab --copy-to DIR works in a folder"),
+        (
+            ["lab", "--copy-to", "teacher.keras"],
+            "--copy-to: must be a folder or the name of a new one, got 'teacher.keras'",
+        ),
+        (["course", "teacher.keras"], "DIR: must be a folder or the name of a new one, got 'teacher.keras'"),
+        (["handout", "new", "--chapter", "6"], "--chapter: must be a whole number from 1 to 5, got '6'"),
+    ],
+)
+def test_folders_that_do_not_fit_are_one_line(folder, capsys, arguments, said):
+    assert said in refused(arguments, capsys)
+    assert [path.name for path in folder.iterdir()] == ["teacher.keras"]
+
+
+def test_a_copy_has_all_notebooks_and_what_a_reader_changed_is_kept_and_named(folder):
+    shipped = notebooks_folder()
+    wanted = {path.relative_to(shipped).as_posix(): path.read_bytes() for path in sorted(shipped.rglob("*.*"))}
+    wanted = {name: content for name, content in wanted.items() if not name.startswith(".")}
+    (folder / "mine").mkdir()
+    (folder / "mine" / "index.ipynb").write_text("my own")
+    (folder / "mine" / "02_response_based_kd.ipynb").mkdir()
+    kept = command_line.copy_notebooks(folder / "mine")
+    assert kept == ["02_response_based_kd.ipynb", "index.ipynb"]
+    copied = {
+        p.relative_to(folder / "mine").as_posix(): p.read_bytes() for p in (folder / "mine").rglob("*.*") if p.is_file()
+    }
+    assert copied == {**{n: c for n, c in wanted.items() if n not in kept}, "index.ipynb": b"my own"}
+    (folder / "mine" / "03_feature_based_kd.ipynb").unlink()
+    assert command_line.copy_notebooks(folder / "mine") == kept  # and what has gone comes again
+    assert (folder / "mine" / "03_feature_based_kd.ipynb").read_bytes() == wanted["03_feature_based_kd.ipynb"]
+    assert {path: path.read_bytes() for path in map(shipped.joinpath, wanted)} == {
+        shipped / n: c for n, c in wanted.items()
+    }
+
+
+def test_the_shipped_notebooks_themselves_are_nobodys_changed_copy():
+    assert command_line.copy_notebooks(notebooks_folder()) == []
 
 
 # --- what goes wrong in a run

@@ -1,0 +1,330 @@
+"""``kdlab course``: the exercise sheets as an nbgrader course, with solutions, a test and a guide for the instructor.
+
+nbgrader makes the student and solution sheets; here are the folder around them and the guide.
+"""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from ..cache import ELSEWHERE, new_file
+from ..datasets.dataset import digits_logits, load
+from ..mistakes import MISTAKES
+from . import medical_questions, questions, tinyml_questions
+from .handout import executed
+from .pages import CHAPTERS, notebooks_folder
+
+__all__ = ["GRADEBOOK", "PLANS", "TEST", "choices_of", "expected", "guide", "test_sheet", "write_course"]
+
+GRADEBOOK = "gradebook.db"
+CONFIG = """# nbgrader's settings of this course; every `nbgrader` command in this folder reads them.
+c = get_config()  # noqa: F821
+c.CourseDirectory.course_id = "kdlab"
+c.CourseDirectory.release_directory = "student"
+c.CourseDirectory.solution_directory = "solutions"
+c.Execute.timeout = 600  # seconds for a cell of a submission; some train students
+"""
+
+# A chapter's questions on its page, in the chapters' order.
+_QUESTIONS = (
+    questions.temperature_questions,
+    questions.response_questions,
+    questions.feature_questions,
+    medical_questions.medical_questions,
+    tinyml_questions.tinyml_questions,
+)
+TEST = ((0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 1))
+"""The questions of the test before and after: (chapter, question on its page), both counted from 0; all need no slider."""
+
+PLANS = {
+    55: (
+        (5, "The test, before anything is said (`test.md`, on paper or projected)."),
+        (
+            5,
+            "What teacher and student are; predict together what becomes of the second and the fifth class (chapter 1).",
+        ),
+        (10, "Chapter 1, sections 1 to 3, in pairs: soften a digit, dark knowledge, the exponent of T."),
+        (20, "Sheet 1, as far as each one gets; whoever is done starts chapter 2."),
+        (10, "Chapter 2, section 1, together: predict, then train at three positions of T and α. Where does it help?"),
+        (5, "The test again."),
+    ),
+    110: (
+        (5, "The test, before anything is said (`test.md`, on paper or projected)."),
+        (
+            5,
+            "What teacher and student are; predict together what becomes of the second and the fifth class (chapter 1).",
+        ),
+        (15, "Chapter 1, sections 1 to 3, in pairs: soften a digit, dark knowledge, the exponent of T."),
+        (20, "Sheet 1, as far as each one gets."),
+        (15, "Chapter 2, the sections marked ★: predictions first, then few labels, all labels, the winner's curse."),
+        (10, "Break."),
+        (30, "Sheet 2; whoever is done chooses between chapters 3, 4 and 5."),
+        (5, "Two groups show an experiment of theirs: the interval first, then the claim."),
+        (5, "The test again."),
+    ),
+}
+"""Minutes and what happens in them."""
+
+
+def write_course(folder, force=False, sheets=None, say=print):
+    """Write the course to ``folder``: source/, student/, solutions/, guide.md, test.md, and nbgrader's settings and gradebook.
+
+    ``sheets`` is the folder of the sheets, by default the shipped ones. A solution that fails, and a file that is there,
+    unless ``force`` replaces it, raise ValueError; a gradebook that is there is kept and only told of the sheets.
+    Nothing else in ``folder`` is touched, and nothing at all before everything is made.
+    """
+    import nbformat
+
+    folder, found = Path(folder), sorted(Path(sheets or notebooks_folder() / "exercises").glob("*.ipynb"))
+    if not found:
+        raise ValueError(f"there are no exercise sheets in {sheets or notebooks_folder() / 'exercises'}")
+    made = ["nbgrader_config.py", "guide.md", "test.md"]
+    made += [f"{part}/{file.stem}/{file.name}" for part in ("source", "student", "solutions") for file in found]
+    there = [] if force else [folder / name for name in made if (folder / name).exists()]
+    if there:
+        raise ValueError(f"{there[0]} exists already; --force replaces what kdlab course wrote, or give another folder")
+    with tempfile.TemporaryDirectory() as work:
+        work = Path(work)
+        if (folder / GRADEBOOK).exists():
+            shutil.copy(folder / GRADEBOOK, work)
+        (work / "nbgrader_config.py").write_text(CONFIG, "utf-8")
+        for file in found:
+            (work / "source" / file.stem).mkdir(parents=True)
+            shutil.copy(file, work / "source" / file.stem)
+        _generate(work)
+        books = {}
+        for file in found:
+            say(f"Running the solutions of {file.stem} …")
+            path = work / "solutions" / file.stem / file.name
+            books[file.stem] = book = nbformat.read(path, as_version=4)
+            try:
+                words = executed(book, path.parent)
+            except ValueError as error:
+                raise ValueError(f"the solution of {file.stem} fails: {error}") from error
+            nbformat.write(book, path)
+            book.metadata.words = words  # for the guide alone
+        (work / "test.md").write_text(test_sheet(), "utf-8")
+        (work / "guide.md").write_text(guide(books), "utf-8")
+        for name in (*made, GRADEBOOK):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with new_file(folder / name, ELSEWHERE) as file:
+                file.write((work / name).read_bytes())
+
+
+def _generate(root):
+    """Let nbgrader make the student sheets, the gradebook and the solutions, not yet executed, of ``root``/source."""
+    from nbgrader.converters import GenerateAssignment, GenerateSolution
+    from nbgrader.converters.base import NbGraderException
+    from nbgrader.coursedir import CourseDirectory
+    from nbgrader.preprocessors import ClearMarkScheme, ClearOutput, LockCells
+    from traitlets.config import PyFileConfigLoader
+
+    config = PyFileConfigLoader("nbgrader_config.py", str(root)).load_config()
+    course = CourseDirectory(config=config, root=str(root), assignment_id="*")
+    try:
+        GenerateAssignment(coursedir=course, config=config).start()
+        # Without nbgrader's own execution, which computes no panel.
+        unexecuted = [LockCells, ClearOutput, ClearMarkScheme]
+        GenerateSolution(coursedir=course, config=config, preprocessors=unexecuted).start()
+    except NbGraderException as error:
+        raise ValueError(f"nbgrader could not make the sheets: {error}") from error
+
+
+# ---- the test before and after
+
+
+def choices_of(question):
+    """Return a choice's options as (text, whether it is right, what is said of it), in their order."""
+    answers = [question.check(k) for k in range(len(question.choices))]
+    return [(text, a.correct, a.message) for text, a in zip(question.choices, answers, strict=True)]
+
+
+def _test_questions():
+    return [_QUESTIONS[chapter]().asked[place] for chapter, place in TEST]
+
+
+def test_sheet():
+    """Return the test of eight questions as Markdown, without the answers."""
+    parts = ["# Knowledge distillation: eight questions\n\nName: ________  Date: ________  ☐ before  ☐ after\n"]
+    for number, question in enumerate(_test_questions(), 1):
+        options = [f"- ☐ {letter}. {text}" for letter, text in zip("ABCDEFGH", question.choices, strict=False)]
+        parts.append(f"**{number}.** {question.prompt}\n\n" + "\n".join(options) + "\n")
+    return "\n".join(parts)
+
+
+def _key():
+    rows = ["| | answer | because |", "| --- | --- | --- |"]
+    for number, question in enumerate(_test_questions(), 1):
+        options = zip("ABCDEFGH", choices_of(question), strict=False)
+        [(letter, why)] = [(letter, why) for letter, (_, right, why) in options if right]
+        rows.append(f"| {number} | {letter} | {why} |")
+    return "\n".join(rows)
+
+
+# ---- the guide
+
+
+def expected():
+    """Yield what the predictions of chapters 2 and 3 come to: the question, the right answer, mean and interval; trained now."""
+    from ..backend import keras
+    from ..live.trainer import LiveTrainer
+    from ..models import mlp
+    from ..scenarios import SCENARIOS
+    from ..teachers.digits import digits_teacher
+
+    data, answers = load("digits"), digits_logits("train")["teacher"][None]
+
+    def trainer(scenario, hidden, layer=None):
+        made = SCENARIOS[scenario].prepare(data, answers)
+        features = {"teacher_features": {"hidden_2": layer.predict(made.data.train.x, verbose=0)}} if layer else {}
+        lasting = {"epochs": made.epochs, "batch_size": made.batch_size}
+        return LiveTrainer(made.data, mlp(64, hidden, 10), made.teacher_logits, **lasting, **features)
+
+    def with_features(scenario):
+        teacher = digits_teacher()
+        return trainer(scenario, (16, 16), keras.Model(teacher.inputs, teacher.get_layer("hidden_2").output))
+
+    for question in (*questions.predict_students(trainer).asked, *questions.predict_features(with_features).asked):
+        [(text, _, why)] = [option for option in choices_of(question) if option[1]]
+        yield question.prompt, text, why
+
+
+def guide(books):
+    """Return the instructor's guide as Markdown, from the executed solution ``books``, {sheet's name: notebook}."""
+    return (
+        "\n\n".join(
+            [_opening(), _plans(), _about_the_test(), _predictions(), *(_sheet(*item) for item in books.items())]
+        )
+        + "\n"
+    )
+
+
+def _opening():
+    return """# Teaching with kdlab: a guide for the instructor
+
+- `student/`: the sheets to hand out. `solutions/`: the same with solutions, executed. `source/`: what both are made from.
+- `test.md`: the test before and after, to print.
+- Grading: in this folder, put what students hand in at `submitted/NAME/SHEET/SHEET.ipynb`, then `nbgrader autograde SHEET` and
+  `nbgrader generate_feedback SHEET`; `nbgrader export` writes the scores as a table. Functions and values are graded, no widget is.
+- Numbers below were computed when this file was written, unless a source stands beside them. Minutes are estimates of the authors,
+  not yet measured in a class."""
+
+
+def _plans():
+    parts = ["## Plans"]
+    for minutes, steps in PLANS.items():
+        rows = "\n".join(f"| {step} | {what} |" for step, what in steps)
+        parts.append(f"### {minutes} minutes\n\n| minutes | |\n| --- | --- |\n{rows}")
+    return "\n\n".join(parts)
+
+
+def _about_the_test():
+    return f"""## The test before and after
+
+The same eight questions twice; do not go through the answers after the first time. Report the normalised gain of the class,
+(after − before) / (8 − before) of the mean scores ([Hake 1998](https://doi.org/10.1119/1.18809)), and how many sat both.
+
+{_key()}"""
+
+
+def _predictions():
+    rows = "\n".join(f"| {prompt} | {answer} | {why} |" for prompt, answer, why in expected())
+    return f"""## What the predictions of chapters 2 and 3 come to
+
+| asked | what happens | with its spread |
+| --- | --- | --- |
+{rows}"""
+
+
+def _sheet(name, book):
+    """Return the section on a sheet: its exercises, expected results, misconceptions."""
+    about = book.metadata.get("kdlab", {})
+    chapter = next((k for k, page in enumerate(CHAPTERS) if page.name == about.get("chapter")), None)
+    page = CHAPTERS[chapter] if chapter is not None else None
+    rows, points = _exercises(book)
+    facts = [f"{about['minutes']} minutes"] if "minutes" in about else []
+    facts += [f"{points:g} points", *([f"after chapter {chapter + 1} ({page.minutes} minutes)"] if page else [])]
+    parts = [f"## {book.metadata.get('title', name)}", ", ".join(facts) + "."]
+    if page:
+        parts.append(f"**Goals.** {_goals(page)}")
+    if rows:
+        parts.append(
+            "| | exercise | you will be able to | minutes | points |\n| --- | --- | --- | --- | --- |\n" + rows
+        )
+    results = _results(book)
+    if results:
+        parts.append(f"**Expected.** What the solutions show:\n\n{results}")
+    wrong = [*_of_checks(book), *(_of_questions(_QUESTIONS[chapter]()) if page else ())]
+    if chapter == 1:
+        wrong += [f"{m.title}: {m.what} (seen in: {m.found})" for name, m in MISTAKES.items() if name != "none"]
+    if wrong:
+        parts.append("**Misconceptions.**\n\n" + "\n".join(f"- {line}" for line in wrong))
+    return "\n\n".join(parts)
+
+
+def _exercises(book):
+    """Return a table's rows of a sheet's exercises, and the points of them all."""
+    rows, points = [], []
+    for cell in book.cells:
+        about = cell.metadata.get("kdlab", {})
+        if "exercise" in about:
+            rows.append(about)
+            points.append(0)
+        mark = cell.metadata.get("nbgrader", {})
+        if mark.get("grade"):
+            points = points or [0]
+            points[-1] += mark.points
+    cells = ((r.exercise, r.title, r.goal, r.minutes, f"{p:g}") for r, p in zip(rows, points, strict=False))
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in cells), sum(points)
+
+
+def _goals(page):
+    """Return what a chapter says that its reader will be able to do."""
+    import nbformat
+
+    text = "\n".join(
+        cell.source for cell in nbformat.read(notebooks_folder() / f"{page.name}.ipynb", as_version=4).cells
+    )
+    found = re.search(r"\*\*You will be able to\*\*(.+?)\.\s", text, re.DOTALL)
+    return f"You will be able to {' '.join(found[1].split())}." if found else page.sentence
+
+
+def _results(book):
+    """Return the words and numbers that an executed sheet and its panels show, under the headings they stand under."""
+    heading, lines = "", []
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            found = re.findall(r"^##? +(.+)", cell.source, re.MULTILINE)  # three are nbgrader's marks
+            heading = found[-1] if found else heading
+            continue
+        panel = re.search(r"\binteract\((\w+)", cell.source)
+        said = [book.metadata.words.get(panel[1], "")] if panel else [*map(_text, cell.outputs)]
+        lines += [f"- {heading}: {text}" for text in said if text and not text.startswith(("<", "✓"))]
+    return "\n".join(lines)
+
+
+def _text(output):
+    text = output.get("text", "") if output.get("name") == "stdout" else output.get("data", {}).get("text/plain", "")
+    return " ".join(text.split())[:300]
+
+
+def _of_checks(book):
+    """Return the sentences on the mistakes by name that the checks in a sheet know."""
+    try:
+        from .. import check
+    except ImportError:
+        return
+    source = "\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
+    for name in dict.fromkeys(re.findall(r"\bcheck\.(\w+)\(", source)):
+        mistakes = getattr(getattr(check, name), "mistakes", tuple)()  # some only look at a form
+        if mistakes:
+            yield "\n".join([f"`kdlab.check.{name}` knows:", *(f"  - {sentence}" for sentence in mistakes)])
+
+
+def _of_questions(asked):
+    """Return a page's questions, each with its wrong answers and what is to be said to them."""
+    for question in asked.asked:
+        if question.choices:
+            wrong = [f"  - “{text}”: {why}" for text, right, why in choices_of(question) if not right]
+            yield "\n".join([f"*{question.prompt}*", *wrong])

@@ -1,0 +1,196 @@
+"""``kdlab course``: the sheets through nbgrader, from handing out to the scores, and the guide."""
+
+import shutil
+from types import SimpleNamespace
+from typing import ClassVar
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.api import Gradebook
+from nbgrader.converters import Autograde
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import PyFileConfigLoader
+
+from kdlab.lab.course import PLANS, TEST, _test_questions, choices_of, write_course
+
+SHEET = "01_small"
+SOLUTION = "p = np.exp((z - z.max()) / T)\n    return p / p.sum()"
+PANEL = """from kdlab import lab
+
+def first(T):
+    return f"{softened(np.eye(2)[0], T)[0]:.4f} at T = {T:g}"
+
+lab.interact(first, T=lab.temperature(1))"""
+ABOUT = {"chapter": "01_temperature_softening", "minutes": 40}
+EXERCISE = {"exercise": "1.1", "title": "Softmax", "goal": "soften", "minutes": 10}
+STUB = "# YOUR CODE HERE\n    raise NotImplementedError()"
+
+
+def graded(source, grade_id, points=None):
+    more = {} if points is None else {"points": points}
+    mark = {"grade": points is not None, "solution": points is None, "locked": points is not None, "task": False}
+    return new_code_cell(source, metadata={"nbgrader": {"grade_id": grade_id, "schema_version": 3, **mark, **more}})
+
+
+def sheet(solution=SOLUTION):
+    cells = [
+        new_markdown_cell("# Softening"),
+        new_code_cell("import numpy as np"),
+        new_markdown_cell("## 1. Softmax", metadata={"kdlab": EXERCISE}),
+        graded(f"def softened(z, T):\n    ### BEGIN SOLUTION\n    {solution}\n    ### END SOLUTION", "softened"),
+        graded("assert abs(softened(np.array([1.0, 0.0]), 2.0).sum() - 1) < 1e-9", "sums_to_1", 1),
+        graded(
+            "### BEGIN HIDDEN TESTS\nassert abs(softened(np.array([2.0, 0.0]), 2.0)[0] - 0.7310586) < 1e-6\n### END HIDDEN TESTS",
+            "value",
+            2,
+        ),
+        new_code_cell("softened(np.array([2.0, 0.0]), 2.0).round(3)"),
+        new_markdown_cell("## 2. A panel"),
+        new_code_cell(PANEL),
+    ]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return new_notebook(cells=cells, metadata={"kernelspec": kernel, "title": "Sheet 1", "kdlab": ABOUT})
+
+
+@pytest.fixture(scope="module")
+def sheets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sheets")
+    nbformat.write(sheet(), folder / f"{SHEET}.ipynb")
+    return folder
+
+
+class Live:
+    """A trainer whose distilled students are two points better, give or take a half, but for those with features."""
+
+    made: ClassVar = []
+
+    def __init__(self, data, student, teacher_logits, epochs, batch_size, teacher_features=None):
+        self.made.append(
+            (len(data.train), teacher_logits.shape, {n: f.shape for n, f in (teacher_features or {}).items()})
+        )
+
+    def train(self, temperature=1.0, alpha=0.9, feature_alpha=0.0, **features):
+        gain = np.array([0.015, 0.025]) * (alpha > 0) - 0.03 * feature_alpha
+        return SimpleNamespace(test_accuracy=0.8 + np.tile(gain, 5))
+
+
+@pytest.fixture(scope="module")
+def course(sheets, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("course") / "new"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kdlab.live.trainer.LiveTrainer", Live)
+        write_course(folder, sheets=sheets)
+    return folder
+
+
+def source_of(course, part):
+    return "\n".join(cell.source for cell in nbformat.read(course / part / SHEET / f"{SHEET}.ipynb", 4).cells)
+
+
+def test_students_get_neither_solutions_nor_hidden_tests_and_the_solutions_have_been_run(course):
+    student, solution = source_of(course, "student"), source_of(course, "solutions")
+    assert STUB in student
+    assert "assert abs(softened(np.array([1.0, 0.0])" in student
+    assert "np.exp" not in student
+    assert "0.7310586" not in student
+    assert "SOLUTION" not in student
+    assert SOLUTION in solution
+    book = nbformat.read(course / "solutions" / SHEET / f"{SHEET}.ipynb", 4)
+    assert book.cells[6].outputs[0].data["text/plain"] == "array([0.731, 0.269])"
+    assert book.metadata.widgets  # so that its panels are there when it is opened
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # nbgrader's own
+def test_nbgrader_scores_a_right_a_wrong_an_empty_and_a_crashing_submission(course):
+    answers = {
+        "right": "return np.exp(z / T) / np.exp(z / T).sum()",
+        "wrong": "return np.exp(z * T) / np.exp(z * T).sum()",  # ×T instead of /T: it sums to 1, too
+        "empty": STUB,
+        "crashing": "raise SystemExit",
+    }
+    for name, answer in answers.items():
+        submitted = course / "submitted" / name / SHEET
+        submitted.mkdir(parents=True)
+        book = nbformat.read(course / "student" / SHEET / f"{SHEET}.ipynb", 4)
+        book.cells[3].source = book.cells[3].source.replace(STUB, answer)
+        nbformat.write(book, submitted / f"{SHEET}.ipynb")
+    config = PyFileConfigLoader("nbgrader_config.py", str(course)).load_config()
+    folder = CourseDirectory(config=config, root=str(course), assignment_id=SHEET, student_id="*")
+    Autograde(coursedir=folder, config=config).start()
+    with Gradebook(folder.db_url, "kdlab") as gradebook:
+        scores = {name: gradebook.find_submission(SHEET, name).score for name in answers}
+        assert gradebook.find_assignment(SHEET).max_score == 3
+    assert scores == {"right": 3, "wrong": 1, "empty": 0, "crashing": 0}
+
+
+def test_nothing_is_written_over_unless_forced_and_scores_and_submissions_stay(course, sheets, tmp_path, monkeypatch):
+    monkeypatch.setattr("kdlab.lab.course.expected", lambda: [])
+    mine = tmp_path / "mine"
+    shutil.copytree(course, mine)
+    (mine / "submitted" / "ada").mkdir(parents=True)
+    (mine / "submitted" / "ada" / "notes.txt").write_text("hers")
+    target = mine / "student" / SHEET / f"{SHEET}.ipynb"
+    target.write_text("a student's work")
+    before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"nbgrader_config\.py exists already; --force replaces"):
+        write_course(mine, sheets=sheets)
+    assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
+    for name in ("nbgrader_config.py", "guide.md", "test.md"):
+        (mine / name).unlink()
+    shutil.rmtree(mine / "source")
+    with pytest.raises(ValueError, match=rf"student/{SHEET}/{SHEET}\.ipynb exists already; --force replaces"):
+        write_course(mine, sheets=sheets)
+    assert target.read_text() == "a student's work"
+    write_course(mine, sheets=sheets, force=True)
+    assert source_of(mine, "student") == source_of(course, "student")
+    assert (mine / "submitted" / "ada" / "notes.txt").read_text() == "hers"
+    with Gradebook(f"sqlite:///{mine / 'gradebook.db'}", "kdlab") as gradebook:
+        assert gradebook.find_submission(SHEET, "right").score == 3
+
+
+def test_a_solution_that_fails_is_said_and_nothing_is_written(tmp_path):
+    (tmp_path / "sheets").mkdir()
+    nbformat.write(sheet("return z / 0"), tmp_path / "sheets" / f"{SHEET}.ipynb")
+    with pytest.raises(ValueError, match=f"the solution of {SHEET} fails: AssertionError"):
+        write_course(tmp_path / "course", sheets=tmp_path / "sheets")
+    assert not (tmp_path / "course").exists()
+
+
+def test_the_guide_has_what_the_solutions_show_how_much_it_varies_and_what_goes_wrong(course):
+    guide = (course / "guide.md").read_text("utf-8")
+    assert "40 minutes, 3 points, after chapter 1 (30 minutes)." in guide
+    assert "| 1.1 | Softmax | soften | 10 | 3 |" in guide
+    assert "- 1. Softmax: array([0.731, 0.269])" in guide
+    assert "- 2. A panel: 0.7311 at T = 1" in guide
+    assert "You will be able to soften an answer by hand" in guide
+    assert guide.count("Ten pairs, just trained: +2.0 points, 95 % interval +1.6 to +2.4.") == 2
+    assert guide.count("Ten pairs, just trained: −1.5 points") == 1  # α_f = 0.5
+    assert guide.count("Ten pairs, just trained: −3.0 points") == 1  # α_f = 0.999
+    hidden = {"hidden_2": (50, 256)}, {"hidden_2": (898, 256)}
+    assert Live.made == [
+        (50, (50, 10), {}),
+        (898, (898, 10), {}),
+        (50, (50, 10), hidden[0]),
+        (898, (898, 10), hidden[1]),
+    ]
+    assert (
+        "“Nothing: a constant factor does not move the minimum”: It does not move the soft term's own minimum" in guide
+    )
+
+
+@pytest.mark.parametrize("minutes", PLANS)
+def test_a_plan_takes_as_long_as_it_says(minutes):
+    assert sum(step for step, _ in PLANS[minutes]) == minutes
+
+
+def test_the_test_has_eight_different_questions_with_one_right_answer_and_does_not_give_it(course):
+    asked = _test_questions()
+    assert len({question.prompt for question in asked}) == len(TEST) == 8
+    test = (course / "test.md").read_text("utf-8")
+    for question in asked:
+        assert question.prompt in test
+        options = choices_of(question)
+        assert sum(right for _, right, _ in options) == 1
+        assert all(f". {text}" in test and why not in test for text, _, why in options)
