@@ -30,7 +30,7 @@ def test_a_reload_loses_no_answer_and_they_are_downloaded_and_forgotten(open_pag
     assert question(page, PROMPT).get_by_label("Another class becomes the likeliest").is_checked()
     assert question(page, "A teacher's logits are (6, 2, 0).").get_by_label("answer").input_value() == "0.982"
     box = page.locator(".kdlab-answers")
-    assert box.locator("p").inner_text() == "Answered on this page: 2, of them correct: 1. This browser keeps them."
+    assert box.locator("span").inner_text() == "Answered on this page: 2, of them correct: 1. This browser keeps them."
     box.get_by_label("Your name").fill("Ada <L.>")
     with page.expect_download() as got:
         box.get_by_role("button", name="Download my answers").click()

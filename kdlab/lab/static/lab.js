@@ -333,7 +333,7 @@ function renderAnswers(model) {
     download(`${pageName()} answers.json`, { ...about, time: new Date().toISOString(), answers });
   };
   const forget = () => tell(model, { answers: {} });
-  const said = element("p");
+  const said = element("span");
   const button = (text, onclick) => element("button", { type: "button", className: "kdlab-button", onclick }, text);
   const box = element("div", { className: "kdlab-answers" }, said, who, button("Download my answers", save), button("Forget them", forget));
   const count = () => {
