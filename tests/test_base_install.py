@@ -36,7 +36,7 @@ for file in sorted(notebooks_folder().rglob("*.ipynb")):
             exec(compile(ast.Module(found, []), file.name, "exec"))
 from kdlab import figures, lab
 panel = lab.interact(lambda T: figures.bars({"T": kdlab.softmax([2.0, 1.0], T)}), T=lab.temperature(1.0))
-assert "0.731" in panel.result.get_label() or "73" in panel.result.get_label(), panel.result.get_label()
+assert "T: 0 0.731, 1 0.269" in panel.result.get_label(), panel.result.get_label()
 print([main(arguments) for arguments in ([], ["lab"], ["course", "new"], ["handout", "new"])])
 """
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kdlab
+from kdlab import answers
 from kdlab.check.judging import Right, WrongAnswerError
 from kdlab.lab.pages import CHAPTERS, notebooks_folder
 
@@ -673,3 +674,21 @@ def test_an_experiment_that_is_not_written_says_so():
 
     with pytest.raises(WrongAnswerError, match=r"^experiment is not written yet"):
         kdlab.check.experiment(experiment, 4.0)
+
+
+@pytest.mark.parametrize("check", ["softmax", "soft_gradient", "entropy"])
+def test_what_was_checked_is_kept_among_the_readers_answers(monkeypatch, check):
+    kept = answers.Record()
+    monkeypatch.setattr(answers, "RECORD", kept)
+    wrong = said(check, written(check, body="return 0"))
+    right = getattr(kdlab.check, check)(written(check))
+    entry = kept.given[f"check.{check}"]
+    assert (entry["answer"], entry["correct"], entry["message"], entry["tries"]) == (
+        SOLUTIONS[check][1],
+        True,
+        right,
+        2,
+    )
+    said(check, written(check, body="return 0"))
+    entry = kept.given[f"check.{check}"]
+    assert (entry["correct"], entry["message"], entry["tries"]) == (False, wrong, 3)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..answers import record
+
 __all__ = ["Exercise", "Right", "WrongAnswerError", "called", "exercise", "telling"]
 
 
@@ -59,14 +61,20 @@ class Exercise:
 def exercise(make):
     """Return the check of an answer, ``check(answer, seed=0)``, from ``make(random)``, which returns the ``Exercise``.
 
-    The check returns a ``Right`` or raises ``WrongAnswerError``; ``seed`` draws other inputs. ``check.mistakes()`` are
-    the sentences on the mistakes that it knows by name.
+    The check returns a ``Right`` or raises ``WrongAnswerError``, and records which; ``seed`` draws other inputs.
+    ``check.mistakes()`` are the sentences on the mistakes that it knows by name.
     """
 
     def check(answer, seed=0):
         made = make(np.random.default_rng(seed))
-        for case in made.cases:
-            _judge(answer, made, case)
+        asked = f"check.{make.__name__}"
+        try:
+            for case in made.cases:
+                _judge(answer, made, case)
+        except WrongAnswerError as wrong:
+            record(asked, _name(answer), False, str(wrong))
+            raise
+        record(asked, _name(answer), True, made.right)
         return Right(made.right)
 
     functools.update_wrapper(check, make)
