@@ -20,6 +20,7 @@ _HOME = {
     "LiveTrainer": "live.trainer",
 }
 _MODULES = (
+    "answers",
     "check",
     "clinical",
     "conventions",
