@@ -28,7 +28,7 @@ _HOME = {
     "once": "memo",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [*sorted(_HOME), "questions"]
 
 
-__getattr__, __dir__ = lazily(__name__, _HOME)
+__getattr__, __dir__ = lazily(__name__, _HOME, ("questions",))
