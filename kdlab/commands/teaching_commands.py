@@ -22,7 +22,7 @@ def add_teaching(commands):
         "handout",
         help="write the chapters as pages that need no kernel and no network",
         description="Execute the chapters and write them as HTML: figures, code, and softened bars that still move. The first time, "
-        "5 MB are downloaded from npm: what shows ipywidgets without a kernel.",
+        "npm fetches 5 MB: what shows ipywidgets without a kernel.",
     )
     _add_folder(handout)
     handout.add_argument(

@@ -11,17 +11,17 @@ __all__ = ["fetch", "fetch_kaggle"]
 _PATIENCE = 30  # seconds without an answer
 
 
-def fetch(url, checksum, file_name, name, finder=None):
+def fetch(url, checksum, file_name, name):
     """Return the path of a file in the cache, downloaded from ``url`` with a progress bar unless it is there.
 
-    ``checksum`` is "md5:…" or "sha256:…", ``name`` what ``kdlab.load``, or else the ``finder``, calls it. A file that the
-    user put into the cache by hand is as good. Raises ValueError for a file of another checksum and OSError where there is no
+    ``checksum`` is "md5:…" or "sha256:…", ``name`` what ``kdlab.load`` calls the data. A file that the user put into
+    the cache by hand is as good. Raises ValueError for a file of another checksum and OSError where there is no
     network or no space; then nothing is kept.
     """
     import pooch
 
     path = cache_folder("downloads") / file_name
-    by_hand = f"download {url} yourself and put it at {path}, where {finder or f'kdlab.load({name!r})'} finds it"
+    by_hand = f"download {url} yourself and put it at {path}, where kdlab.load({name!r}) finds it"
     if path.exists():
         by_hand += " (the file there now has another checksum)"
     with _by_hand(name, by_hand), explained(path.parent), _quiet(pooch.get_logger()):

@@ -4,7 +4,9 @@
 """
 
 import ast
+import hashlib
 import re
+import subprocess
 import tarfile
 from html import unescape
 from pathlib import Path
@@ -13,8 +15,7 @@ import ipywidgets
 from ipywidgets.widgets.widget import _instances
 from ipywidgets.widgets.widget_link import Link
 
-from ..cache import ELSEWHERE, explained, new_file
-from ..datasets.downloads import fetch
+from ..cache import ELSEWHERE, cache_folder, explained, new_file
 from .interaction import Panel, Progress
 from .pages import CHAPTERS, HOME, notebooks_folder
 from .widgets import Bars, plain
@@ -23,16 +24,18 @@ __all__ = ["compute", "executed", "freeze", "widgets_script", "write_handout"]
 
 WIDTH, RATIO = 800, 1.5  # CSS pixels of a figure, and device pixels of one
 SCRIPT = "static/widgets.js"
-# ipywidgets' own renderer without a kernel, and the module loader that it wants: from npm, (URL, checksum, file in it).
+# ipywidgets' own renderer without a kernel, and the module loader that it wants: npm's name, archive, SHA-256, file in it.
 PARTS = (
     (
-        "https://registry.npmjs.org/requirejs/-/requirejs-2.3.7.tgz",
-        "sha256:31f3330c978fb28684622fe71165dc946432cf0210b2ea8a1ca0233e70f2737d",
+        "requirejs@2.3.7",
+        "requirejs-2.3.7.tgz",
+        "31f3330c978fb28684622fe71165dc946432cf0210b2ea8a1ca0233e70f2737d",
         "package/require.js",
     ),
     (
-        "https://registry.npmjs.org/@jupyter-widgets/html-manager/-/html-manager-1.0.15.tgz",
-        "sha256:2b9d65cb7913e1c7d671757a10008b32c9c2448d4429513371e55c07d6107638",
+        "@jupyter-widgets/html-manager@1.0.15",
+        "jupyter-widgets-html-manager-1.0.15.tgz",
+        "2b9d65cb7913e1c7d671757a10008b32c9c2448d4429513371e55c07d6107638",
         "package/dist/embed-amd.js",
     ),
 )
@@ -133,13 +136,31 @@ def widgets_script():
     import anywidget
 
     parts = []
-    for url, checksum, member in PARTS:
-        archive = fetch(url, checksum, url.rsplit("/", 1)[-1], "what shows widgets without a kernel", "kdlab handout")
+    for name, file, checksum, member in PARTS:
+        archive = _by_npm(name, file, checksum)
         with tarfile.open(archive) as files:
             parts.append(files.extractfile(member).read().decode())
     ours = (Path(anywidget.__file__).parent / "nbextension" / "index.js").read_text("utf-8")
     named = ours.replace('define(["@jupyter-widgets/base"]', 'define("anywidget", ["@jupyter-widgets/base"]')
     return "\n".join([*parts, f"(() => {{{named}\n}})();"])
+
+
+def _by_npm(name, file, checksum):
+    """Return the path of a package's archive in the cache, fetched by npm unless it is there."""
+    path = cache_folder("downloads") / file
+    if not path.exists():
+        try:
+            command = ["npm", "pack", name, "--silent", "--pack-destination", str(path.parent)]
+            done = subprocess.run(command, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise OSError(
+                f"npm, which fetches what shows widgets without a kernel ({name}), is not installed"
+            ) from None
+        if done.returncode:
+            raise OSError(f"{name} could not be downloaded; npm says: {' '.join(done.stderr.split())[-300:]}")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != checksum:
+        raise ValueError(f"{path} is not the archive that was published: remove it, and it is downloaded again")
+    return path
 
 
 def _page(book, names):
