@@ -127,7 +127,9 @@ class Panel(ipywidgets.VBox):
             self._button.on_click(self._press)
             rows.append(plain(ipywidgets.HBox, children=[self._button, self._bar]))
             self._box.remove_class("kdlab-empty")
-        super().__init__([*rows, self._box, self._state])
+        super().__init__(
+            [*rows, self._state, self._box]
+        )  # what went wrong stands beside the controls, however tall the picture
         self.add_class("kdlab-panel")
         for control in controls.values():
             control.observe(self._moved, "value")
@@ -235,10 +237,10 @@ class Panel(ipywidgets.VBox):
         return f"{': '.join(filter(None, [kind, str(error).rstrip('.')]))}{where}.{shown}"
 
     def _made_for(self, controls=None):
-        """Return in words the values that what is shown was made for, of all controls or of some."""
+        """Return in words the values that what is shown was made for, of all controls or of some, but for empty ones."""
         controls = self.controls if controls is None else controls
-        words = [f"{_name(control, name)} = {_word(control, self.values[name])}" for name, control in controls.items()]
-        return ", ".join(words) or "no values"
+        words = {_name(control, name): _word(control, self.values[name]) for name, control in controls.items()}
+        return ", ".join(f"{name} = {word}" for name, word in words.items() if word not in ("", "()")) or "no values"
 
     def _mark(self):
         """Say so where the controls of a manual panel have moved on from what is shown."""

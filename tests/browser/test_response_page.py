@@ -131,3 +131,5 @@ def test_a_table_of_ones_own_is_distilled_on_or_refused_in_a_sentence(lab_page):
         choose("bad.csv", bad)
         lab_page.page.wait_for_function("said => labPanel('own_table').innerText.includes(said)", arg=said)
         assert "kdlab-stale" in panel.get_attribute("class")
+        above, below = (panel.locator(part).bounding_box() for part in ("[data-kdlab=state] p", ".kdlab-result"))
+        assert above["y"] + above["height"] <= below["y"]  # beside the controls, not below the picture

@@ -428,6 +428,15 @@ def test_an_error_in_one_panel_leaves_the_others_working(queue):
     assert (state(bad).state, words(good)) == ("failed", ["9"])
 
 
+def test_controls_that_were_empty_are_not_said(queue):
+    column, file, x = ipywidgets.Text(description="column"), ipywidgets.FileUpload(), slider(1)
+    panel = on_screen(lab.interact(lambda column, file, x: 1 / (x - 2), queue=queue, column=column, file=file, x=x))
+    settle(queue)
+    x.value = 2
+    settle(queue)
+    assert state(panel).message.endswith("What is shown was made for x = 1.")
+
+
 def test_the_name_of_an_option_is_said_and_not_its_value(queue):
     scenario = lab.choice("scenario", {"ten labels": 10, "all labels": 898})
     panel = on_screen(lab.interact(lambda scenario: 1 / (scenario - 898), queue=queue, scenario=scenario))
