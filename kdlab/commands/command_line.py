@@ -236,7 +236,22 @@ def _lab(options):
         f"--port={port}",
         *options.others,
     ]
-    return jupyterlab([*arguments, "--no-browser"] if no_browser else arguments)
+    jupyterlab([*arguments, "--no-browser"] if no_browser else arguments)
+    _end_with_what_waits()
+
+
+def _end_with_what_waits():
+    """End this process, its kernels first, if a thread of anyio's waits for work: Python would wait for it for ever.
+
+    It happens where a file is read or written as the server stops: then nobody tells the thread to stop.
+    """
+    if any(thread.name == "AnyIO worker thread" for thread in threading.enumerate()):
+        from ..lab.kernels import end_kernels
+
+        end_kernels()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def copy_notebooks(folder):

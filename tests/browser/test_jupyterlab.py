@@ -71,7 +71,7 @@ def jupyterlab(tmp_path_factory, worker_id, wait):
             yield found[0]
         finally:
             process.terminate()
-            process.wait(90)  # it ends its kernels first
+            process.wait(30)
 
 
 @pytest.fixture

@@ -234,6 +234,30 @@ def test_bad_arguments_of_export_are_one_line(folder, capsys, arguments, said):
 # --- a copy of the notebooks, and a lecturer's own
 
 
+ENDS = """
+import asyncio, sys, anyio.to_thread
+from jupyterlab import labapp
+
+def serve(arguments):
+    async def work():
+        await anyio.to_thread.run_sync(print, "served")
+        loop.stop()
+        await asyncio.Event().wait()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work())  # its end, which tells the thread to stop, does not come
+    loop.run_forever()
+
+labapp.main = serve
+from kdlab.commands.command_line import main
+sys.exit(main(["lab", "--copy-to", "copy"]))
+"""
+
+
+def test_lab_ends_even_if_a_thread_still_waits_for_work(folder):
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "served"), done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
