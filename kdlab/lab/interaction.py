@@ -127,9 +127,8 @@ class Panel(ipywidgets.VBox):
             self._button.on_click(self._press)
             rows.append(plain(ipywidgets.HBox, children=[self._button, self._bar]))
             self._box.remove_class("kdlab-empty")
-        super().__init__(
-            [*rows, self._state, self._box]
-        )  # what went wrong stands beside the controls, however tall the picture
+        # What went wrong stands beside the controls, however tall the picture.
+        super().__init__([*rows, self._state, self._box])
         self.add_class("kdlab-panel")
         for control in controls.values():
             control.observe(self._moved, "value")
