@@ -157,7 +157,8 @@ async def by_protocol(url, stay):
         children = {m: s["children"] for m, s in client.states.items() if "children" in s}
         (controls,) = (m for m, some in children.items() if f"IPY_MODEL_{trained}" in some)
         (shown,) = (some for some in children.values() if f"IPY_MODEL_{controls}" in some)
-        panel = shown[-1].removeprefix("IPY_MODEL_")
+        named = (child.removeprefix("IPY_MODEL_") for child in shown)
+        panel = next(m for m in named if "available" in client.states[m])  # the view that says how much room there is
         await client.update(panel, available=640, ratio=1, visible=True)
         await client.until(lambda: client.figures)
         seen["students"] = time.perf_counter() - start
