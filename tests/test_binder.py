@@ -3,9 +3,11 @@
 import os
 import re
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +46,18 @@ def test_both_environments_have_the_python_that_the_package_is_tested_with():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert python_of("environment.yml") == python_of("binder/environment.yml")
     assert project["requires-python"].startswith(f">={python_of('environment.yml')},")
+
+
+def test_on_kubernetes_a_user_has_the_server_that_a_hubs_configuration_gives():
+    hub = types.SimpleNamespace(Spawner=types.SimpleNamespace(), JupyterHub=types.SimpleNamespace())
+    exec((ROOT / "binder" / "jupyterhub_config.py").read_text(), {"get_config": lambda: hub})
+    values = yaml.safe_load((ROOT / "binder" / "zero-to-jupyterhub.yaml").read_text())
+    user = values["singleuser"]
+    assert user["cmd"] == hub.Spawner.cmd
+    assert values["hub"]["config"]["KubeSpawner"]["args"] == hub.Spawner.args
+    assert user["defaultUrl"] == hub.Spawner.default_url
+    assert user["memory"] == {"guarantee": hub.Spawner.mem_guarantee, "limit": hub.Spawner.mem_limit}
+    assert f"--timeout={values['cull']['timeout']}" in hub.JupyterHub.services[0]["command"]
 
 
 @pytest.mark.parametrize(("name", "lost"), [("anywidget", "0.9.13"), ("anywidget", "0.9.3")])

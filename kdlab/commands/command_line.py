@@ -211,8 +211,15 @@ def _serve(options):
 
 
 def _lab(options):
-    with of_extra("server", "kdlab lab"):
-        from jupyterlab.labapp import main as jupyterlab
+    hub = "JUPYTERHUB_SERVICE_URL" in os.environ  # then it says where to listen, and who may come in
+    with of_extra("hub" if hub else "server", "kdlab lab"):
+        if hub:
+            from jupyterhub.singleuser import main as jupyterlab
+        else:
+            from jupyterlab.labapp import main as jupyterlab
+
+        from ..lab.kernels import EXTENSIONS
+        from ..lab.program_cache import ProgramCache
 
     if options.token is not None or options.allow_anonymous:
         raise ValueError("--token and --allow-anonymous are for the dashboards; JupyterLab asks for a token of its own")
@@ -226,17 +233,22 @@ def _lab(options):
     # Settings for JupyterLab: no widget callbacks in other threads, where pyplot's figures lose parts (jupyterlab #19719).
     settings = [str(Path(__file__).parents[1] / "lab" / "jupyter_config"), os.environ.get("JUPYTER_CONFIG_PATH")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, settings))
+    programs = ProgramCache()
+    os.environ["TF_XLA_FLAGS"] = programs.flags(os.environ)
     print(f"The notebooks are in {folder}", flush=True)
     if kept:
         print(f"Kept as they are there, not as shipped: {', '.join(kept)}", flush=True)
     arguments = [
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.kernel_spec_manager_class=kdlab.lab.kernels.KernelSpecs",
-        f"--ip={ip}",
-        f"--port={port}",
+        # The chapters as pages, beside JupyterLab: with the formulas' program that Voila brings, not a content network's.
+        f"--VoilaConfiguration.extension_allowlist={EXTENSIONS}",
+        "--ServerApp.tornado_settings={'mathjax_url': None, 'mathjax_config': None}",
+        *([] if hub else [f"--ip={ip}", f"--port={port}"]),
         *options.others,
     ]
     jupyterlab([*arguments, "--no-browser"] if no_browser else arguments)
+    programs.tidy()
     _end_with_what_waits()
 
 

@@ -20,10 +20,13 @@ from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
-__all__ = ["FORKED", "ForkedKernel", "KernelSpecs", "end_kernels", "start_forkserver"]
+__all__ = ["EXTENSIONS", "FORKED", "ForkedKernel", "KernelSpecs", "end_kernels", "start_forkserver"]
 
 FORKED = sys.platform == "linux"
 """Whether kernels are forked: macOS's frameworks do not survive a fork, and Windows has none."""
+
+EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
+"""Of JupyterLab's extensions those that pages load: others have no business there, and cost them time."""
 
 _PROVISIONER = "kdlab-forked"
 _one_at_a_time = threading.Lock()

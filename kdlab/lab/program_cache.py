@@ -28,8 +28,11 @@ class ProgramCache:
             self.folder = cache_folder("programs", _machine())
             self.tidy(trust_new=False)
 
-    def flags(self):
-        """Return what a kernel's environment variable TF_XLA_FLAGS should hold."""
+    def flags(self, environment):
+        """Return what TF_XLA_FLAGS should hold in a kernel's ``environment``, with what it holds already."""
+        return f"{environment.get('TF_XLA_FLAGS', '')} {self._flags()}".strip()
+
+    def _flags(self):
         if self.folder is None:
             return ""
         try:

@@ -38,7 +38,7 @@ from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from ..memory import free_memory
-from .kernels import FORKED, KernelSpecs, end_kernels, start_forkserver
+from .kernels import EXTENSIONS, FORKED, KernelSpecs, end_kernels, start_forkserver
 from .pages import HOME, OWN, notebooks_folder
 from .program_cache import ProgramCache
 
@@ -131,7 +131,7 @@ class Kernels(AsyncMappingKernelManager):
         if len(self) + self._starting >= self.limit:
             raise FullHouseError
         environment = {**options.pop("env", os.environ)}
-        environment["TF_XLA_FLAGS"] = f"{environment.get('TF_XLA_FLAGS', '')} {self.parent.programs.flags()}".strip()
+        environment["TF_XLA_FLAGS"] = self.parent.programs.flags(environment)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if self.quiet else {}
         self._starting += 1
         try:
@@ -372,12 +372,7 @@ def serve(
                     "show_tracebacks": False,
                     "kernel_spec_manager_class": KernelSpecs,
                     "multi_kernel_manager_class": Kernels,
-                    # Other programs' JupyterLab extensions have no business on our pages, and cost them time.
-                    "extension_allowlist": [
-                        "@jupyter-widgets/jupyterlab-manager",
-                        "@voila-dashboards/widgets-manager8",
-                        "anywidget",
-                    ],
+                    "extension_allowlist": EXTENSIONS,
                 },
                 # A kernel that died is not started anew behind a page that knows nothing of it: the page says so.
                 KernelRestarter={"restart_limit": 0},

@@ -112,7 +112,9 @@ def test_one_t_for_all_panels_and_only_those_on_the_screen_compute(lab_page):
     lab_page.settled("two_soft_targets")
     lab_page.press("two_soft_targets", "T", "Home")
     lab_page.press("answer", "T", "End")
-    lab_page.settled("answer")  # the kernel has heard that the other panel left the screen, and what it drew came before
+    lab_page.settled(
+        "answer"
+    )  # the kernel has heard that the other panel left the screen, and what it drew came before
     before = lab_page.page.evaluate("labPanel('two_soft_targets').querySelector('img').alt")
     moved = lab_page.press("answer", "T", "Home", *["ArrowRight"] * 13)
     assert moved == -1.375

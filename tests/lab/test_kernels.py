@@ -173,7 +173,7 @@ def test_the_oldest_go_beyond_the_limit_those_of_other_machines_too(program, mon
 def test_kernels_only_read_where_the_disk_is_almost_full(program, monkeypatch, free, read_only):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(program_cache.shutil, "disk_usage", lambda folder: usage(free))
-    assert ("read_only" in ProgramCache().flags()) == read_only
+    assert ("read_only" in ProgramCache().flags({})) == read_only
 
 
 def test_without_a_folder_for_them_kernels_compile_for_themselves(tmp_path, monkeypatch):
@@ -181,5 +181,5 @@ def test_without_a_folder_for_them_kernels_compile_for_themselves(tmp_path, monk
         (tmp_path / "file").write_text("")
         monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / blocked))
         programs = ProgramCache()
-        assert programs.flags() == ""
+        assert programs.flags({}) == ""
         programs.tidy()

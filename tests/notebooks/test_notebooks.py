@@ -82,7 +82,7 @@ def executed(book, extra=""):
         book.cells.append(nbformat.v4.new_code_cell(extra))
     resources = {"metadata": {"path": str(FOLDER)}}
     client = NotebookClient(book, kernel_manager_class=Kernels, timeout=1200, resources=resources)
-    client.execute(env={**os.environ, "TF_XLA_FLAGS": ProgramCache().flags()})
+    client.execute(env={**os.environ, "TF_XLA_FLAGS": ProgramCache().flags(os.environ)})
     return book
 
 
