@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent
 QUICK = {
     "brain_scans": ["{scans}", "--folds", "2", "--repetitions", "1", "--epochs", "1", "--image-size", "32"],
     "class": ["--quick", "--port", "8955"],
+    "defaults": ["--images", "60", "--epochs", "2", "--batches", "32", "--seeds", "1", "--at-most", "2"],
     "data": ["--images", "600", "--files", "40", "--rounds", "1"],
     "distiller": ["--images", "640", "--rounds", "1"],
     "features": ["--images", "256", "--rounds", "1", "--only", "784-512: similarity"],
