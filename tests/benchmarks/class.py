@@ -33,6 +33,7 @@ from conftest import FLAGS, LAB_PANELS, find_chromium
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PATIENCE = 180  # seconds until a visitor counts as not served
 CONTROL = ".noUi-handle, input[type=range]"
+THERE = "selector => document.querySelector(selector)?.checkVisibility()"
 # globalThis.moved becomes the milliseconds from the next key until the students' picture has changed.
 MOVED = """() => void (globalThis.moved = new Promise((done) => {
     let pressed;
@@ -59,9 +60,10 @@ async def in_chromium(browser, url, stay, where):
     page = await context.new_page()
     try:
         await page.goto(url, timeout=1000 * PATIENCE, wait_until="commit")
-        await page.wait_for_selector(CONTROL, timeout=1000 * PATIENCE)
+        # Looking in every frame, as wait_for_selector does, keeps a processor busy with a dozen pages.
+        await page.wait_for_function(THERE, arg=CONTROL, polling=250, timeout=1000 * PATIENCE)
         seen["control"] = time.perf_counter() - start
-        await page.wait_for_function(FIND, arg=list(where), polling=100, timeout=1000 * PATIENCE)
+        await page.wait_for_function(FIND, arg=list(where), polling=250, timeout=1000 * PATIENCE)
         seen["students"] = time.perf_counter() - start
         knob = page.locator("[data-knob]")
         for k in range(stay // 6):
