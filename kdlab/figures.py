@@ -34,6 +34,7 @@ __all__ = [
     "diagram",
     "field",
     "images",
+    "ink",
     "keeping",
     "landscape",
     "learning",
@@ -71,6 +72,7 @@ STYLE = {
     "legend.fontsize": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#7a8794",
     "axes.titlelocation": "left", "legend.frameon": False, "hatch.linewidth": 0.6, "hatch.color": "#ffffff",
 }  # fmt: skip
+HEADING = {"x": 0.01, "ha": "left", "fontsize": 10.5}
 _STYLING = threading.Lock()  # rc_context is the process's, and two threads may draw
 _KEPT, _NARROW = ContextVar("kept", default=None), ContextVar("narrow", default=False)
 
@@ -89,20 +91,20 @@ def keeping(store, narrow=False):
         _NARROW.reset(tokens[1])
 
 
-def _layout(name, value):
-    """Return what of the argument ``name`` decides how a picture is laid out; all else moves artists of it."""
-    if name in ("title", "xlabel", "ylabel"):
-        return bool(value)
-    if name == "classes":
-        return None if value is None else tuple(map(str, value))
-    if isinstance(value, dict):
-        return tuple(np.size(one) for one in value.values())
-    return value if value is None or isinstance(value, (str, bool)) else "given"
+def _styled(draw):
+    """Let ``draw`` make its artists in our style."""
+
+    @wraps(draw)
+    def picture(*results, **options):
+        with _STYLING, rc_context(STYLE):
+            return draw(*results, **options)
+
+    return picture
 
 
 def _kept(build):
     """Make of ``build(*results) -> (figure, update)`` a function that returns the figure after ``update(*results)``."""
-    signature = inspect.signature(build)
+    signature, build_styled = inspect.signature(build), _styled(build)
 
     @wraps(build)
     def picture(*results, **options):
@@ -115,15 +117,25 @@ def _kept(build):
             key = (*key, calls[key])  # the same picture twice in one panel is two figures
         made = store.get(key) if kept else None
         if made is None:
-            with _STYLING, rc_context(STYLE):
-                made = build(*results, **options)
+            made = build_styled(*given.args)
             if kept:
                 store[key] = made
         figure, update = made
-        update(*results, **options)
+        update(*given.args)
         return figure
 
     return picture
+
+
+def _layout(name, value):
+    """Return what of the argument ``name`` decides how a picture is laid out; all else moves artists of it."""
+    if name in ("title", "xlabel", "ylabel"):
+        return bool(value)
+    if name == "classes":
+        return None if value is None else tuple(map(str, value))
+    if isinstance(value, dict):
+        return tuple(np.size(one) for one in value.values())
+    return value if value is None or isinstance(value, (str, bool)) else "given"
 
 
 def pixels(figure, width=640, ratio=1.0):
@@ -170,14 +182,20 @@ def png(figure, width=900, ratio=1.5):
     return file.getvalue()
 
 
-def _figure(height, panels=1, **options):
-    """Return a figure 6.4 by ``height`` inches and its axes, side by side or, where it is narrow, below each other."""
-    below = panels > 1 and _NARROW.get()
-    figure = Figure(figsize=(6.4, height * panels if below else height))
+# ---- parts of pictures
+
+
+def _figure(height, panels=1, across=None, more=0.0, **options):
+    """Return a figure 6.4 inches wide and its axes, ``across`` in each row of ``height`` inches; ``more`` is free height.
+
+    Axes stand side by side or, where it is narrow, below each other, if ``across`` is not given.
+    """
+    across = across or (1 if _NARROW.get() else panels)
+    down = max(1, -(-panels // across))
+    figure = Figure(figsize=(6.4, height * down + more))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(panels if below else 1, 1 if below else panels, squeeze=False, **options).ravel()
     figure.moving, figure.still = [], None
-    return figure, list(axes)
+    return figure, list(figure.subplots(down, across, squeeze=False, **options).ravel())
 
 
 def _limits(axes, figure, low, high, step, which="x"):
@@ -197,13 +215,18 @@ def _limits(axes, figure, low, high, step, which="x"):
     figure.still = None
 
 
-def _legend(axes, **options):
-    return axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=1 if _NARROW.get() else 3, **options)
+def _bare(axes):
+    """Leave of axes what is drawn on them."""
+    axes.set(xticks=(), yticks=())
+    axes.spines[:].set_visible(False)
 
 
-def _check_some(series):
-    if not series or not all(np.size(values) for values in series.values()):
-        raise ValueError(f"series must be {{name: numbers}} with at least one number under each name, got {series!r}")
+def _cursor(axes):
+    return axes.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
+
+
+def _legend(axes):
+    return axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=1 if _NARROW.get() else 3)
 
 
 def _set_texts(figure, artists, texts):
@@ -214,28 +237,30 @@ def _set_texts(figure, artists, texts):
             figure.still = None
 
 
-# ---- pictures
+def _check_some(series):
+    if not series or not all(np.size(values) for values in series.values()):
+        raise ValueError(f"series must be {{name: numbers}} with at least one number under each name, got {series!r}")
+
+
+# ---- numbers
 
 
 @_kept
 def bars(series, classes=None, title="", ylabel="probability"):
     """Draw numbers per class side by side: ``series`` is {name: (C,)}, ``classes`` their names, else 0 to C − 1."""
     _check_some(series)
-    count = len(next(iter(series.values())))
+    count, width = len(next(iter(series.values()))), 0.84 / len(series)
     figure, (axes,) = _figure(2.9)
-    width = 0.84 / len(series)
     groups = [
         axes.bar(np.arange(count) + (k - (len(series) - 1) / 2) * width, 0, width, color=colour, hatch=hatch, label=" ")
-        for k, (colour, hatch) in enumerate(zip((BLACK, ORANGE, BLUE, GREEN, PURPLE), HATCHES, strict=False))
-        if k < len(series)
+        for k, colour, hatch in zip(range(len(series)), (BLACK, ORANGE, BLUE, GREEN, PURPLE), HATCHES, strict=False)
     ]
     axes.set_xticks(range(count), classes if classes is not None else range(count))
     axes.axhline(0, color="#7a8794", linewidth=0.8)
     figure.moving = [bar for group in groups for bar in group]
-    legend, heading = _legend(axes), figure.suptitle(title, x=0.01, ha="left", fontsize=10.5) if title else None
-    label = axes.set_ylabel(ylabel)
+    texts = [*_legend(axes).get_texts(), axes.yaxis.label, *([figure.suptitle(title, **HEADING)] if title else [])]
 
-    def update(series, classes=None, title="", ylabel="probability"):
+    def update(series, classes, title, ylabel):
         for group, values in zip(groups, series.values(), strict=True):
             for bar, value in zip(group, values, strict=True):
                 bar.set_height(value)
@@ -243,169 +268,11 @@ def bars(series, classes=None, title="", ylabel="probability"):
         inside = every.min() >= 0 and every.max() <= 1
         step = 1.0 if inside else 10.0 ** np.floor(np.log10(np.abs(every).max()))
         _limits(axes, figure, 0 if inside else min(every.min(), 0), 1 if inside else max(every.max(), 0), step, "y")
-        _set_texts(
-            figure,
-            [*legend.get_texts(), label, *([heading] if title else [])],
-            [*series, ylabel, *([title] if title else [])],
-        )
+        _set_texts(figure, texts, [*series, ylabel, *([title] if title else [])])
         names = classes if classes is not None else range(count)
         largest = {name: np.argsort(-np.asarray(values))[:3] for name, values in series.items()}
         parts = [f"{n}: " + ", ".join(f"{names[c]} {series[n][c]:.3g}" for c in top) for n, top in largest.items()]
         figure.set_label(f"Bars of {ylabel} per class; the three largest of each. " + "; ".join(parts) + ".")
-
-    return figure, update
-
-
-class _Strip:
-    """Rows of dots on one axes, a dot per student, with their mean and its 95 % interval."""
-
-    def __init__(self, figure, axes, lengths, xlabel, paired=False):
-        self.figure, self.axes, rows = figure, axes, range(len(lengths))
-        style = list(zip(rows, COLOURS * 3, MARKERS * 3, strict=False))
-        self.dots = [
-            axes.plot([], [], m, color=c, markersize=6, alpha=0.75, markeredgecolor="white", clip_on=False)[0]
-            for _, c, m in style
-        ]
-        self.bars = [axes.plot([], [], "-", color=BLACK, linewidth=3, solid_capstyle="butt")[0] for _ in rows]
-        self.means = [axes.plot([], [], "|", color=BLACK, markersize=17, markeredgewidth=2.5)[0] for _ in rows]
-        self.pairs = (
-            axes.add_collection(LineCollection([], colors="#7a8794", linewidths=0.6, alpha=0.6)) if paired else None
-        )
-        self.names = [
-            axes.text(
-                0.01,
-                row - 0.3,
-                "",
-                transform=axes.get_yaxis_transform(),
-                va="bottom",
-                fontsize=9.5,
-                color=BLACK,
-                in_layout=False,
-            )
-            for row in rows
-        ]
-        axes.set_yticks(())
-        axes.set_ylim(len(lengths) - 0.45, -0.75)
-        axes.set_xlabel(xlabel)
-        axes.grid(axis="x", color="#e4e8ec")
-        axes.set_axisbelow(True)
-        self.reference = axes.axvline(np.nan, color=GREEN, linestyle=":", linewidth=2)
-        self.said = axes.text(0, -0.72, "", color="#00664b", ha="right", va="top", fontsize=9)
-        figure.moving += [
-            *([self.pairs] if paired else []),
-            self.reference,
-            self.said,
-            *self.dots,
-            *self.bars,
-            *self.means,
-        ]
-
-    def update(self, series, reference=None, unit="percent"):
-        """Show ``series`` {name: (n,)}; ``reference`` is (name, value) of a line; return the rows in words."""
-        scale = 100 if unit == "percent" else 1
-        values = [scale * np.atleast_1d(np.asarray(v, float)) for v in series.values()]
-        words = []
-        for row, (name, some) in enumerate(zip(series, values, strict=True)):
-            # A fixed scatter: a dot keeps its height from one position to the next.
-            height = row + 0.05 + 0.2 * np.sin(2.4 * np.arange(len(some)))
-            mean, low, high = mean_interval(some) if len(some) > 1 else (some[0],) * 3
-            self.dots[row].set_data(some, height)
-            self.bars[row].set_data([low, high], [row + 0.38] * 2)
-            self.means[row].set_data([mean], [row + 0.38])
-            words.append(f"{name}: mean {mean:.2f}, 95 % interval {low:.2f} to {high:.2f}")
-        _set_texts(self.figure, self.names, series)
-        if self.pairs:
-            ends = zip(*(dot.get_xydata() for dot in self.dots), strict=True)
-            self.pairs.set_segments([list(pair) for pair in ends])
-        every = np.concatenate([*values, [] if reference is None else [scale * reference[1]]])
-        every = every[np.isfinite(every)]
-        spread = max(np.ptp(every), 0.01 * scale)
-        step = float(
-            min(s for s in np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]) * scale if s >= spread / 8 or s == scale)
-        )
-        low, high = every.min() - step / 4, every.max() + step / 4
-        if scale == 100 and every.min() >= 0:
-            low, high = max(low, 0), min(high, 100)
-        _limits(self.axes, self.figure, low, high, step)
-        if reference is not None:
-            at = scale * reference[1]
-            self.reference.set_xdata([at, at])
-            right = at > np.mean(self.axes.get_xlim())
-            self.said.set(
-                x=at,
-                text=f"{reference[0]} {at:.1f} " if right else f" {reference[0]} {at:.1f}",
-                ha="right" if right else "left",
-            )
-            words.append(f"{reference[0]}: {at:.2f}")
-        return "; ".join(words)
-
-
-@_kept
-def strip(series, title="", xlabel="test accuracy, per cent", reference=None, unit="percent"):
-    """Draw a dot per student, rows one below the other, each with its mean and 95 % interval (Student's t).
-
-    ``series`` is {name: (n,)}, accuracies from 0 to 1 (or in ``unit`` "own"); with two rows of as many students, pairs
-    are joined. ``reference`` is (name, value) of a vertical line, the teacher's say.
-    """
-    _check_some(series)
-    lengths = [np.size(values) for values in series.values()]
-    figure, (axes,) = _figure(1.0 + 0.68 * len(series))
-    rows = _Strip(figure, axes, lengths, xlabel, paired=len(lengths) == 2 and len(set(lengths)) == 1)
-    heading = axes.set_title(title or " ")
-    if reference is None:
-        rows.reference.set_visible(False)
-
-    def update(series, title="", xlabel="test accuracy, per cent", reference=None, unit="percent"):
-        words = rows.update(series, reference, unit)
-        _set_texts(figure, [heading, axes.xaxis.label], [title or " ", xlabel])
-        figure.set_label(f"{title or 'Dots, one per student'}. {words}.")
-
-    return figure, update
-
-
-@_kept
-def students(alone, distilled, teacher=None, trained=1.0):
-    """Draw paired students of two ``LiveResult``s: test accuracy of each, and how it came about, epoch by epoch.
-
-    ``teacher`` is its test accuracy, for a line; ``trained``, up to 1, shows the students after that share of their
-    training: the two may have epochs of different length.
-    """
-    figure, (left, right) = _figure(3.0, 2)
-    rows = _Strip(figure, left, (1, 1), "test accuracy, per cent", paired=True)
-    heading = left.set_title(" ")
-    lines = {}
-    for kind, colour, dash in (("alone", ORANGE, "--"), ("distilled", BLUE, "-")):
-        for split, style in (
-            ("test", {"linestyle": dash, "linewidth": 2}),
-            ("validation", {"linestyle": ":", "linewidth": 1.2}),
-        ):
-            lines[kind, split] = right.plot([], [], color=colour, label=f"{kind}, {split}", **style)[0]
-    right.set(xlabel="share of the training, per cent", ylabel="mean accuracy, per cent", xlim=(0, 100))
-    right.set_title("During training")
-    right.legend(loc="lower right")
-    cursor = right.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
-    figure.moving += [*lines.values(), cursor]
-
-    def update(alone, distilled, teacher=None, trained=1.0):
-        kinds = {"alone": alone, "distilled": distilled}
-        epochs = {name: kind.test_accuracy_per_epoch.shape[1] for name, kind in kinds.items()}
-        now = {
-            name: kind.test_accuracy_per_epoch[:, max(round(trained * epochs[name]), 1) - 1]
-            for name, kind in kinds.items()
-        }
-        words = rows.update(now, None if teacher is None else ("teacher", teacher))
-        late = []
-        for (name, split), line in lines.items():
-            kind = kinds[name]
-            mean = 100 * (kind.test_accuracy_per_epoch if split == "test" else kind.validation_accuracy).mean(axis=0)
-            line.set_data(100 * np.arange(1, len(mean) + 1) / len(mean), mean)
-            late.append(mean[len(mean) // 8 :])
-        _limits(right, figure, np.nanmin(np.concatenate(late)), min(np.nanmax(np.concatenate(late)), 100), 5, "y")
-        cursor.set_xdata([np.nan if trained == 1 else 100 * trained] * 2)
-        _set_texts(
-            figure, [heading], ["Each dot is a student" if trained == 1 else f"After {trained:.0%} of the training"]
-        )
-        figure.set_label(f"Test accuracy in per cent of students alone and distilled, joined in pairs. {words}.")
 
     return figure, update
 
@@ -418,16 +285,9 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
     """
     _check_some(series)
     figure, (axes,) = _figure(3.0)
-    style = list(
-        zip(
-            series,
-            (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY),
-            ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1))),
-            strict=False,
-        )
-    )
-    lines = [axes.plot(x, series[name], color=c, linestyle=dash, linewidth=2, label=" ")[0] for name, c, dash in style]
-    cursor = axes.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
+    style = zip(series.values(), (BLUE, ORANGE, *COLOURS[2:6]), ("-", "--", *DASHES[2:6]), strict=False)
+    lines = [axes.plot(x, y, color=colour, linestyle=dash, linewidth=2, label=" ")[0] for y, colour, dash in style]
+    cursor = _cursor(axes)
     if log:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
@@ -436,10 +296,11 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
         axes.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_formatter=NullFormatter())
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(color="#e4e8ec")
-    legend, heading = _legend(axes), figure.suptitle(title, x=0.01, ha="left", fontsize=10.5) if title else None
     figure.moving = [*lines, cursor]
+    texts = [*_legend(axes).get_texts(), axes.xaxis.label, axes.yaxis.label]
+    texts += [figure.suptitle(title, **HEADING)] if title else []
 
-    def update(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
+    def update(x, series, title, xlabel, ylabel, log, mark):
         for line, y in zip(lines, series.values(), strict=True):
             line.set_data(x, y)
         cursor.set_xdata([np.nan if mark is None else mark] * 2)
@@ -448,36 +309,206 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
         axes.autoscale_view()
         if before != (axes.get_xlim(), axes.get_ylim()):
             figure.still = None
-        _set_texts(
-            figure,
-            [*legend.get_texts(), axes.xaxis.label, axes.yaxis.label, *([heading] if title else [])],
-            [*series, xlabel, ylabel, *([title] if title else [])],
-        )
+        _set_texts(figure, texts, [*series, xlabel, ylabel, *([title] if title else [])])
         ends = [f"{name}: from {y[0]:.3g} to {y[-1]:.3g}" for name, y in series.items()]
         figure.set_label(f"{title or ylabel}. Over {xlabel} from {x[0]:.3g} to {x[-1]:.3g}. " + "; ".join(ends) + ".")
 
     return figure, update
 
 
-def _numbers_on(axes, cells, values, texts, size=8.5):
-    for (row, column), value in np.ndenumerate(values):
-        r, g, b, _ = cells.to_rgba(value)
-        light = np.dot([_linear(v) for v in (r, g, b)], (0.2126, 0.7152, 0.0722)) > 0.179  # WCAG 2: equal contrasts
-        axes.text(
-            column,
-            row,
-            texts[row][column],
-            ha="center",
-            va="center",
-            fontsize=size,
-            color="#000000" if light else "#ffffff",
+# ---- students
+
+
+def _dots(figure, axes, count, xlabel="test accuracy, per cent", paired=False):
+    """Put ``count`` rows of dots on axes, a dot per student, with their mean and its 95 % interval; return their ``update``."""
+    rows = range(count)
+    dots = [
+        axes.plot([], [], marker, color=colour, markersize=6, alpha=0.75, markeredgecolor="white", clip_on=False)[0]
+        for _, colour, marker in zip(rows, COLOURS * 3, MARKERS * 3, strict=False)
+    ]
+    bars = [axes.plot([], [], "-", color=BLACK, linewidth=3, solid_capstyle="butt")[0] for _ in rows]
+    means = [axes.plot([], [], "|", color=BLACK, markersize=17, markeredgewidth=2.5)[0] for _ in rows]
+    pairs = axes.add_collection(LineCollection([], colors="#7a8794", linewidths=0.6, alpha=0.6))
+    place = {"transform": axes.get_yaxis_transform(), "va": "bottom", "in_layout": False}
+    names = [axes.text(0.01, row - 0.3, "", fontsize=9.5, color=BLACK, **place) for row in rows]
+    axes.set(yticks=(), ylim=(count - 0.45, -0.75), xlabel=xlabel)
+    axes.grid(axis="x", color="#e4e8ec")
+    axes.set_axisbelow(True)
+    line = axes.axvline(np.nan, color=GREEN, linestyle=":", linewidth=2)
+    said = axes.text(0, -0.72, "", color="#00664b", ha="right", va="top", fontsize=9)
+    figure.moving += [pairs, line, said, *dots, *bars, *means]
+
+    def update(series, reference=None, unit="percent"):
+        """Show ``series`` {name: (n,)}; ``reference`` is (name, value) of a line; return the rows in words."""
+        scale = 100 if unit == "percent" else 1
+        values = [scale * np.atleast_1d(np.asarray(v, float)) for v in series.values()]
+        words = []
+        for row, (name, some) in enumerate(zip(series, values, strict=True)):
+            # A fixed scatter: a dot keeps its height from one position to the next.
+            height = row + 0.05 + 0.2 * np.sin(2.4 * np.arange(len(some)))
+            mean, low, high = mean_interval(some) if len(some) > 1 else (some[0],) * 3
+            dots[row].set_data(some, height)
+            bars[row].set_data([low, high], [row + 0.38] * 2)
+            means[row].set_data([mean], [row + 0.38])
+            if np.isfinite(mean):  # else it is not trained yet
+                words.append(f"{name}: mean {mean:.2f}, 95 % interval {low:.2f} to {high:.2f}")
+        _set_texts(figure, names, series)
+        if paired:
+            pairs.set_segments(np.stack([dot.get_xydata() for dot in dots], axis=1))
+        every = np.concatenate([*values, [] if reference is None else [scale * reference[1]]])
+        every = every[np.isfinite(every)]
+        spread = max(np.ptp(every), 0.01 * scale)
+        step = float(
+            min(s for s in np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]) * scale if s >= spread / 8 or s == scale)
         )
+        low, high = every.min() - step / 4, every.max() + step / 4
+        if scale == 100 and every.min() >= 0:
+            low, high = max(low, 0), min(high, 100)
+        _limits(axes, figure, low, high, step)
+        if reference is not None:
+            name, at = reference[0], scale * reference[1]
+            line.set_xdata([at, at])
+            if at > np.mean(axes.get_xlim()):
+                said.set(x=at, text=f"{name} {at:.1f} ", ha="right")
+            else:
+                said.set(x=at, text=f" {name} {at:.1f}", ha="left")
+            words.append(f"{name}: {at:.2f}")
+        return "; ".join(words)
+
+    return update
 
 
-def _linear(value):
-    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+@_kept
+def strip(series, title="", xlabel="test accuracy, per cent", reference=None, unit="percent"):
+    """Draw a dot per student, rows one below the other, each with its mean and 95 % interval (Student's t).
+
+    ``series`` is {name: (n,)}, accuracies from 0 to 1 (or in ``unit`` "own"); with two rows of as many students, pairs
+    are joined. ``reference`` is (name, value) of a vertical line, the teacher's say.
+    """
+    _check_some(series)
+    lengths = [np.size(values) for values in series.values()]
+    figure, (axes,) = _figure(1.0 + 0.68 * len(series))
+    show = _dots(figure, axes, len(series), xlabel, paired=len(lengths) == 2 and lengths[0] == lengths[1])
+    heading = axes.set_title(title or " ")
+
+    def update(series, title, xlabel, reference, unit):
+        words = show(series, reference, unit)
+        _set_texts(figure, [heading, axes.xaxis.label], [title or " ", xlabel])
+        figure.set_label(f"{title or 'Dots, one per student'}. {words}.")
+
+    return figure, update
 
 
+def _training(height, count, curves, ylabel, paired=False):
+    """Return a figure of students after some of their training, ``count`` rows of dots, and of how they got there; its ``update``.
+
+    ``curves`` are (label, colour, dash, line width) of accuracies over the share of the training.
+    """
+    figure, (left, right) = _figure(height, 2)
+    show, heading = _dots(figure, left, count, paired=paired), left.set_title(" ")
+    lines = [right.plot([], [], color=c, linestyle=d, linewidth=w, label=name)[0] for name, c, d, w in curves]
+    right.set(xlabel="share of the training, per cent", ylabel=ylabel, xlim=(0, 100))
+    right.set_title("During training")
+    right.legend(loc="lower right")
+    cursor = _cursor(right)
+    figure.moving += [*lines, cursor]
+
+    def update(now, curves, teacher, trained, title=""):
+        """Show the accuracies ``now`` {name: (n,)} and ``curves`` (epochs,), from 0 to 1; return the rows in words."""
+        for line, accuracy in zip(lines, curves, strict=True):
+            line.set_data(100 * np.arange(1, len(accuracy) + 1) / len(accuracy), 100 * accuracy)
+        late = np.concatenate([100 * accuracy[len(accuracy) // 8 :] for accuracy in curves])
+        if np.isfinite(late).any():
+            _limits(right, figure, np.nanmin(late), min(np.nanmax(late), 100), 5, "y")
+        cursor.set_xdata([np.nan if trained == 1 else 100 * trained] * 2)
+        when = "Each dot is a student" if trained == 1 else f"After {trained:.0%} of the training"
+        _set_texts(figure, [heading], [title or when])
+        return show(now, None if teacher is None else ("teacher", teacher))
+
+    return figure, update
+
+
+@_kept
+def students(alone, distilled, teacher=None, trained=1.0):
+    """Draw paired students of two ``LiveResult``s: test accuracy of each, and how it came about, epoch by epoch.
+
+    ``teacher`` is its test accuracy, for a line; ``trained``, up to 1, shows the students after that share of their
+    training: the two may have epochs of different length.
+    """
+    style = zip(("alone", "distilled"), COLOURS, DASHES, strict=False)
+    lines = [[(f"{n}, test", c, dash, 2), (f"{n}, validation", c, ":", 1.2)] for n, c, dash in style]
+    figure, show = _training(3.0, 2, [*lines[0], *lines[1]], "mean accuracy, per cent", paired=True)
+
+    def update(alone, distilled, teacher, trained):
+        now, means = {}, []
+        for name, kind in {"alone": alone, "distilled": distilled}.items():
+            test = kind.test_accuracy_per_epoch
+            now[name] = test[:, max(round(trained * test.shape[1]), 1) - 1]
+            means += [test.mean(axis=0), kind.validation_accuracy.mean(axis=0)]
+        words = show(now, means, teacher, trained)
+        figure.set_label(f"Test accuracy in per cent of students alone and distilled, joined in pairs. {words}.")
+
+    return figure, update
+
+
+@_kept
+def learning(kinds, title="", teacher=None, trained=1.0):
+    """Draw kinds of students side by side: test accuracy of each, and how it came about, epoch by epoch.
+
+    ``kinds`` is {name: (n, epochs)}, accuracies from 0 to 1 with a row per student, NaN where it is not trained yet;
+    up to five students have a curve each, more only their mean. ``teacher`` is its test accuracy, for a line;
+    ``trained``, up to 1, shows the students after that share of their training.
+    """
+    style = list(zip(kinds.items(), COLOURS, DASHES, strict=False))
+    lines = [(name, colour, dash, 2.2) for (name, _), colour, dash in style]
+    lines += [("_", colour, dash, 0.8) for (_, every), colour, dash in style for _ in every if len(every) <= 5]
+    figure, show = _training(1.2 + 0.62 * len(kinds), len(kinds), lines, "mean test accuracy, per cent")
+
+    def update(kinds, title, teacher, trained):
+        now, means, single = {}, [], []
+        for name, accuracy in kinds.items():
+            accuracy = np.asarray(accuracy, float)
+            seen = accuracy[:, : max(round(trained * accuracy.shape[1]), 1)]
+            now[name] = np.array([row[np.isfinite(row)][-1] for row in seen if np.isfinite(row).any()] or [np.nan])
+            begun = np.isfinite(accuracy).any(axis=0)
+            means.append(np.full(len(begun), np.nan))
+            means[-1][begun] = np.nanmean(accuracy[:, begun], axis=0)
+            single += [*accuracy] if len(accuracy) <= 5 else []
+        words = show(now, [*means, *single], teacher, trained, title)
+        figure.set_label(f"{title or 'Test accuracy in per cent, a dot per student'}. {words}.")
+
+    return figure, update
+
+
+# ---- tables of numbers
+
+
+def ink(colour):
+    """Return black or white, whichever is read better on ``colour``, (3,) of sRGB from 0 to 1 (WCAG 2: equal contrasts)."""
+    parts = np.asarray(colour)
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return "#000000" if linear @ [0.2126, 0.7152, 0.0722] > 0.179 else "#ffffff"
+
+
+def _number(value, digits, sign=""):
+    """Return a number in words, with a minus sign, and no −0.0."""
+    return f"{round(value, digits) + 0:{sign}.{digits}f}".replace("-", "−")
+
+
+def _table(axes, values, write, rows, columns, framed=(), linewidth=2.5, **colours):
+    """Draw ``values`` (R, C) as cells, each with ``write(value)`` on its colour; frame cells (row, column)."""
+    cells = axes.imshow(values, aspect="auto", **colours)
+    for (row, column), value in np.ndenumerate(values):
+        place = {"ha": "center", "va": "center", "fontsize": 8.5}
+        axes.text(column, row, write(value), color=ink(cells.to_rgba(value)[:3]), **place)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    for row, column in framed:
+        frame = {"fill": False, "edgecolor": BLACK, "linewidth": linewidth, "zorder": 3}
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **frame))
+
+
+@_styled
 def matrix(values, rows=None, columns=None, title="", ylabel="true class", xlabel="class"):
     """Draw a table of numbers ``values`` (R, C) from 0 to 1, each on its colour, in per cent."""
     values = np.asarray(values, float)
@@ -487,15 +518,14 @@ def matrix(values, rows=None, columns=None, title="", ylabel="true class", xlabe
         [*range(size)] if names is None else list(names)
         for names, size in zip((rows, columns), values.shape, strict=True)
     )
-    with _STYLING, rc_context(STYLE):
-        figure, (axes,) = _figure(1.2 + 0.36 * len(values))
-        cells = axes.imshow(values, cmap=WHITE_TO_BLUE, vmin=0, vmax=1, aspect="auto")
-        texts = [[f"{100 * v:.0f}" if v >= 0.005 else "" for v in row] for row in values]
-        _numbers_on(axes, cells, values, texts)
-        axes.set_xticks(range(len(columns)), columns)
-        axes.set_yticks(range(len(rows)), rows)
-        axes.set(xlabel=f"{xlabel} (numbers: per cent)", ylabel=ylabel)
-        axes.set_title(title, wrap=True)
+    figure, (axes,) = _figure(1.2 + 0.36 * len(values))
+
+    def write(value):
+        return f"{100 * value:.0f}" if value >= 0.005 else ""
+
+    _table(axes, values, write, rows, columns, cmap=WHITE_TO_BLUE, vmin=0, vmax=1)
+    axes.set(xlabel=f"{xlabel} (numbers: per cent)", ylabel=ylabel)
+    axes.set_title(title, wrap=True)
     off = np.where(np.eye(*values.shape, dtype=bool), -np.inf, values)
     row, column = np.unravel_index(off.argmax(), off.shape)
     words = f"row {rows[row]}, column {columns[column]}, {100 * values[row, column]:.1f} per cent"
@@ -503,6 +533,30 @@ def matrix(values, rows=None, columns=None, title="", ylabel="true class", xlabe
     return figure
 
 
+@_styled
+def matrices(tables, rows, columns, ylabel="", xlabel="", framed=(), limits=(0, 1)):
+    """Draw tables of numbers of one shape beside each other: ``tables`` is {title: (R, C)}, framed cells (row, column).
+
+    Colours reach from the first to the second of ``limits``.
+    """
+    narrow = _NARROW.get()
+    figure, every = _figure(0.75 + 0.34 * len(rows) + (0.35 if narrow else 0.1), len(tables))
+    for axes, (title, values) in zip(every, tables.items(), strict=True):
+        named = rows if narrow or axes is every[0] else [""] * len(rows)
+        colours = {"cmap": WHITE_TO_BLUE, "vmin": limits[0], "vmax": limits[1]}
+        _table(axes, np.asarray(values, float), lambda v: _number(v, 2), named, columns, framed, **colours)
+        axes.set(title=title if narrow else fill(title, 64 // len(tables)))
+        axes.set(ylabel=ylabel if narrow or axes is every[0] else "")
+        axes.set(xlabel=xlabel if not narrow or axes is every[-1] else "")
+    said = []
+    for title, values in tables.items():
+        some = framed or [(r, c) for r in range(len(rows)) for c in range(len(columns))][:12]
+        said.append(f"{title}: " + ", ".join(f"{rows[r]} and {columns[c]} {values[r][c]:.2f}" for r, c in some))
+    figure.set_label(f"Tables of numbers, rows {ylabel}, columns {xlabel}. {'; '.join(said)}.")
+    return figure
+
+
+@_styled
 def landscape(temperatures, alphas, differences, chosen=None, title="", label="validation accuracy"):
     """Draw a cell per temperature and alpha with its number, blue where distilling is better.
 
@@ -514,99 +568,215 @@ def landscape(temperatures, alphas, differences, chosen=None, title="", label="v
     if points.shape != (len(temperatures), len(alphas)):
         raise ValueError(f"differences must have shape ({len(temperatures)}, {len(alphas)}), got {points.shape}")
     limit = np.nanmax(np.abs(points), initial=0.01)  # all zero is all white
-    with _STYLING, rc_context(STYLE):
-        figure, (axes,) = _figure(max(3.4, 1.5 + 0.36 * len(temperatures)))
-        cells = axes.imshow(
-            points, cmap=WORSE_TO_BETTER, norm=TwoSlopeNorm(0, -limit, limit), origin="lower", aspect="auto"
-        )
-        # A minus sign, and no −0.0.
-        texts = [["" if np.isnan(v) else f"{round(v, 1) + 0:+.1f}".replace("-", "−") for v in row] for row in points]
-        _numbers_on(axes, cells, points, texts)
-        axes.set_xticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
-        axes.set_yticks(range(len(temperatures)), [f"{temperature:g}" for temperature in temperatures])
-        axes.set(xlabel="alpha, the weight of the teacher", ylabel="temperature T")
-        words = f"Distilled minus alone, {label}, in percentage points: {np.nanmin(points):+.2f} to {np.nanmax(points):+.2f}"
-        if chosen is not None:
-            row, column = list(temperatures).index(chosen[0]), list(alphas).index(chosen[1])
-            axes.add_patch(
-                Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=BLACK, linewidth=3, zorder=3)
-            )
-            words += f"; best at T = {chosen[0]:g}, alpha = {chosen[1]:g}: {points[row, column]:+.2f}"
-            title += "\n(framed: the best of them)"
-        axes.set_title(f"{title}\nDistilled − alone, {label}, percentage points".strip().replace("$", r"\$"), wrap=True)
+    words = (
+        f"Distilled minus alone, {label}, in percentage points: {np.nanmin(points):+.2f} to {np.nanmax(points):+.2f}"
+    )
+    framed = []
+    if chosen is not None:
+        framed = [(list(temperatures).index(chosen[0]), list(alphas).index(chosen[1]))]
+        words += f"; best at T = {chosen[0]:g}, alpha = {chosen[1]:g}: {points[framed[0]]:+.2f}"
+        title += "\n(framed: the best of them)"
+    figure, (axes,) = _figure(max(3.4, 1.5 + 0.36 * len(temperatures)))
+
+    def write(value):
+        return "" if np.isnan(value) else _number(value, 1, "+")
+
+    names = [[f"{value:g}" for value in values] for values in (temperatures, alphas)]
+    colours = {"cmap": WORSE_TO_BETTER, "norm": TwoSlopeNorm(0, -limit, limit), "origin": "lower"}
+    _table(axes, points, write, *names, framed, linewidth=3, **colours)
+    axes.set(xlabel="alpha, the weight of the teacher", ylabel="temperature T")
+    axes.set_title(f"{title}\nDistilled − alone, {label}, percentage points".strip().replace("$", r"\$"), wrap=True)
     figure.set_label(f"{words}.")
     return figure
 
 
+# ---- judging
+
+
+@_styled
 def reliability(kinds, bins=10):
     """Draw reliability diagrams: ``kinds`` is {name: (probabilities (N, C), labels (N,))}; dots on the line are calibrated.
 
     Guo et al. 2017, section 2. A dot's area is its share of the samples.
     """
-    with _STYLING, rc_context(STYLE):
-        figure, every = _figure(2.7, len(kinds), sharey=True)
-        words = []
-        for axes, (name, (probabilities, labels)), colour, marker in zip(
-            every, kinds.items(), (BLACK, *COLOURS), ("o", *MARKERS), strict=False
-        ):
-            confidence, right, count = reliability_diagram(probabilities, labels, bins)
-            axes.plot([0, 100], [0, 100], color="#7a8794", linewidth=1, linestyle="--")
-            axes.scatter(
-                100 * confidence, 100 * right, s=12 + 300 * count / count.sum(), color=colour, marker=marker, alpha=0.8
-            )
-            axes.set(xlim=(0, 103), ylim=(0, 103), xlabel="confidence, per cent", title=name)
-            error = np.nansum(count * np.abs(right - confidence)) / count.sum()
-            words.append(f"{name}: calibration error, pooled, {100 * error:.1f} percentage points")
-        every[0].set_ylabel("accuracy, per cent")
+    figure, every = _figure(2.7, len(kinds), sharey=True)
+    words, style = [], zip(every, kinds.items(), (BLACK, *COLOURS), ("o", *MARKERS), strict=False)
+    for axes, (name, (probabilities, labels)), colour, marker in style:
+        confidence, right, count = reliability_diagram(probabilities, labels, bins)
+        axes.plot([0, 100], [0, 100], color="#7a8794", linewidth=1, linestyle="--")
+        size = 12 + 300 * count / count.sum()
+        axes.scatter(100 * confidence, 100 * right, s=size, color=colour, marker=marker, alpha=0.8)
+        axes.set(xlim=(0, 103), ylim=(0, 103), xlabel="confidence, per cent", title=name)
+        error = np.nansum(count * np.abs(right - confidence)) / count.sum()
+        words.append(f"{name}: calibration error, pooled, {100 * error:.1f} percentage points")
+    every[0].set_ylabel("accuracy, per cent")
     figure.set_label(f"Accuracy against confidence in {bins} bins. " + "; ".join(words) + ".")
     return figure
 
 
+@_kept
+def roc(kinds, points=None, title=""):
+    """Draw ROC curves: ``kinds`` is {name: (false positive rates, sensitivities)}, ``points`` {name: one of each} to mark."""
+    figure, (axes,) = _figure(4.2)
+    style = list(zip(kinds, (BLACK, *COLOURS), ("-", *DASHES), ("P", *MARKERS), strict=False))
+    lines = [axes.plot([], [], color=c, linestyle=dash, linewidth=2, label=" ")[0] for _, c, dash, _ in style]
+    dots = [axes.plot([], [], m, color=c, markersize=11, markeredgecolor="white")[0] for _, c, _, m in style]
+    axes.plot([0, 1], [0, 1], color="#7a8794", linewidth=1, linestyle="--")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 − specificity", ylabel="sensitivity")
+    axes.grid(color="#e4e8ec")
+    texts = [*axes.legend(loc="lower right").get_texts(), axes.set_title(" ")]
+    figure.moving = [*lines, *dots]
+
+    def update(kinds, points, title):
+        words = []
+        for line, dot, (name, (x, y)) in zip(lines, dots, kinds.items(), strict=True):
+            line.set_data(x, y)
+            at = (points or {}).get(name)
+            dot.set_data(*([[], []] if at is None else [[at[0]], [at[1]]]))
+            marked = "" if at is None else f", marked at sensitivity {at[1]:.3f}, specificity {1 - at[0]:.3f}"
+            words.append(f"{name}{marked}")
+        _set_texts(figure, texts, [*kinds, title or " "])
+        figure.set_label(f"{title or 'ROC curves'}: sensitivity against 1 − specificity. {'; '.join(words)}.")
+
+    return figure, update
+
+
+@_styled
 def regions(x, y, maps):
     """Draw what networks answer in the unit square: ``maps`` is {title: P(class 1) on a grid (S, S), row 0 at the bottom}.
 
     ``x`` (N, 2) and ``y`` (N,) of 0 and 1 are the points that a student saw.
     """
-    with _STYLING, rc_context(STYLE):
-        figure, every = _figure(2.6, len(maps))
-        for axes, (title, answers) in zip(every, maps.items(), strict=True):
-            axes.imshow(answers, cmap=WORSE_TO_BETTER, vmin=0, vmax=1, origin="lower", extent=(0, 1, 0, 1), alpha=0.75)
-            axes.contour(
-                np.linspace(0, 1, len(answers)),
-                np.linspace(0, 1, len(answers)),
-                answers,
-                [0.5],
-                colors=BLACK,
-                linewidths=1,
-            )
-            for c, (colour, marker) in enumerate(((VERMILLION, "o"), (BLUE, "s"))):
-                axes.plot(*x[y == c].T, marker, color=colour, markeredgecolor="white", markersize=6)
-            axes.set(xticks=(), yticks=(), title=title)
-    figure.set_label(
-        "Decision regions in the plane with the points that the students saw: " + "; ".join(map(str, maps)) + "."
-    )
+    figure, every = _figure(2.6, len(maps))
+    for axes, (title, answers) in zip(every, maps.items(), strict=True):
+        axes.imshow(answers, cmap=WORSE_TO_BETTER, vmin=0, vmax=1, origin="lower", extent=(0, 1, 0, 1), alpha=0.75)
+        side = np.linspace(0, 1, len(answers))
+        axes.contour(side, side, answers, [0.5], colors=BLACK, linewidths=1)
+        for c, (colour, marker) in enumerate(((VERMILLION, "o"), (BLUE, "s"))):
+            axes.plot(*x[y == c].T, marker, color=colour, markeredgecolor="white", markersize=6)
+        axes.set(xticks=(), yticks=(), title=title)
+    words = "; ".join(map(str, maps))
+    figure.set_label(f"Decision regions in the plane with the points that the students saw: {words}.")
     return figure
 
 
+@_styled
+def plane(points, labels):
+    """Draw samples in a plane, each as the digit of its class: ``points`` is {title: (N, 2)}, on the same axes."""
+    every = np.concatenate([np.asarray(values) for values in points.values()])
+    (left, bottom), (right, top) = every.min(axis=0), every.max(axis=0)
+    across = 2 if _NARROW.get() else len(points)
+    figure, grid = _figure(2.1, len(points), across, sharex=True, sharey=True)
+    for axes, (title, values) in zip(grid, points.items(), strict=False):
+        for c in np.unique(labels):
+            colour = (BLACK, BLUE, VERMILLION, "#00664b", PURPLE)[c % 5]
+            axes.plot(*np.asarray(values)[labels == c].T, linestyle="", marker=f"${c}$", color=colour, markersize=5.5)
+        axes.set(xticks=(), yticks=(), title=fill(title, 64 // across))
+        axes.spines[:].set_visible(True)
+    for axes in grid[len(points) :]:
+        axes.axis("off")
+    pad = 0.05 * np.array([right - left, top - bottom])
+    grid[0].set(xlim=(left - pad[0], right + pad[0]), ylim=(bottom - pad[1], top + pad[1]))
+    figure.set_label(f"{len(labels)} samples in one plane, each drawn as its class: " + "; ".join(points) + ".")
+    return figure
+
+
+# ---- images
+
+
+@_styled
 def images(pictures, titles, title=""):
     """Draw small pictures (N, H, W) or (N, H, W, 3), each with its title below, five to ten in a row."""
     across = 5 if _NARROW.get() else 10
-    rows = max(1, -(-len(pictures) // across))
-    with _STYLING, rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 0.3 + 1.15 * rows))
-        FigureCanvasAgg(figure)
-        for axes in figure.subplots(rows, across, squeeze=False).ravel():
-            axes.set(xticks=(), yticks=())
-            axes.spines[:].set_visible(False)
-        for axes, picture, below in zip(figure.axes, pictures, titles, strict=False):
-            axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
-            axes.set_xlabel(below, fontsize=8.5)
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
+    # A row is filled up, so that a picture has one size.
+    figure, grid = _figure(1.15, max(len(pictures), 1), across, more=0.3)
+    for axes in grid:
+        _bare(axes)
+    for axes, picture, below in zip(grid, pictures, titles, strict=False):
+        axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+        axes.set_xlabel(below, fontsize=8.5)
+    if title:
+        figure.suptitle(title, **HEADING)
     figure.set_label(f"{title or 'Pictures'}: " + "; ".join(str(t).replace("\n", " ") for t in titles) + ".")
     return figure
 
 
+@_styled
+def field(image, bands, title=""):
+    """Draw a field of view (H, W, 3), uint8, with its ``bands``, (first row, end, what for), named on the picture."""
+    tall, wide = image.shape[:2]
+    figure, (axes,) = _figure(5.2)
+    axes.imshow(image[:: max(tall // 750, 1), :: max(wide // 750, 1)], extent=(0, wide, tall, 0))
+    for top, end, name in bands:
+        box = {"facecolor": {"train": BLUE, "validation": "#8a5a00"}.get(name, BLACK), "edgecolor": "white"}
+        axes.axhline(end, color="white", linewidth=3)
+        axes.axhline(end, color=BLACK, linewidth=1, linestyle="--")
+        axes.text(0.02 * wide, (top + end) / 2, name, va="center", fontsize=10, color="white", bbox=box)
+    _bare(axes)
+    axes.set_title(title)
+    words = "; ".join(f"rows {top} to {end}: {name}" for top, end, name in bands)
+    figure.set_label(f"{title or 'A field of view'}, {wide} by {tall} pixels, in bands. {words}.")
+    return figure
+
+
+@_styled
+def overlays(pictures, maps, titles, title=""):
+    """Draw pictures (N, H, W, 3) with ``maps`` (N, H, W) of 0 to 1 over them, None for the picture alone, each titled below.
+
+    Colour and two contour lines, at a third and at two thirds, say where a map is large.
+    """
+    across = min(len(titles), 2 if _NARROW.get() else 4)
+    figure, grid = _figure(2.4, len(titles), across, more=0.3)
+    figure.suptitle(title, **HEADING)
+    for axes in grid:
+        _bare(axes)
+    words = []
+    for axes, picture, over, below in zip(grid, pictures, maps, titles, strict=False):
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        axes.set_xlabel(below, fontsize=9)
+        words.append(str(below).replace("\n", " "))
+        if over is not None and np.any(over):
+            axes.imshow(over, cmap="cividis", vmin=0, vmax=1, alpha=0.45)
+            axes.contour(over, [1 / 3, 2 / 3], colors=["white", BLACK], linewidths=1.2)
+            row, column = np.unravel_index(np.argmax(over), np.shape(over))
+            words[-1] += f", strongest at row {row}, column {column}"
+    figure.set_label(f"{title or 'Pictures with maps'}: {'; '.join(words)}.")
+    return figure
+
+
+@_styled
+def masks(image, maps, names, title=""):
+    """Draw a picture (H, W, 3) and beside it ``maps``, {title: (h, w)} of whole numbers, 0 for nothing and k for names[k − 1]."""
+    narrow, panels = _NARROW.get(), {"picture": None, **maps}
+    figure, grid = _figure(2.1 if narrow else 1.75, len(panels), min(len(panels), 2 if narrow else 5), more=0.7)
+    figure.suptitle(title, **HEADING)
+    paint = np.array([[248, 249, 251], [0, 114, 178], [230, 159, 0], [61, 61, 61], [179, 89, 154]], np.uint8)
+    kinds = list(zip(range(1, len(names) + 1), names, ("-", "--", ":"), strict=False))
+    for axes in grid:
+        _bare(axes)
+    for axes, (below, classes) in zip(grid, panels.items(), strict=False):
+        axes.imshow(image if classes is None else paint[classes])
+        axes.set_xlabel(below, fontsize=9)
+        for k, _, dash in kinds if classes is not None else ():
+            if np.any(classes == k):
+                axes.contour(classes == k, [0.5], colors=BLACK, linewidths=0.8, linestyles=[dash])
+    shown = [
+        Rectangle((0, 0), 1, 1, facecolor=paint[k] / 255, edgecolor=BLACK, linestyle=dash, label=name)
+        for k, name, dash in kinds
+    ]
+    figure.legend(handles=shown, loc="outside lower left", ncols=2 if narrow else 3)
+    shares = [
+        f"{below}: " + ", ".join(f"{name} {np.mean(classes == k):.1%}" for k, name in enumerate(names, 1))
+        for below, classes in maps.items()
+    ]
+    figure.set_label(f"{title or 'Masks'}, shares of the pixels. {'; '.join(shares)}.")
+    return figure
+
+
+# ---- diagrams
+
+
+@_styled
 def diagram():
     """Draw how distillation works: the teacher answers once, the student is trained on two losses."""
     down = _NARROW.get()  # from top to bottom instead of from left to right
@@ -621,22 +791,21 @@ def diagram():
         "hard": (3, 16, "hard loss with label y\n(1 − α) · CE(y, pₛ)", "#e3f3ec"),
     }
     arrows = ("x t", "x s", "t qt", "s qs", "s ps", "qt soft", "qs soft", "ps hard")
-    with _STYLING, rc_context(STYLE):
-        figure, (axes,) = _figure(4.4 if down else 2.6)
-        axes.set(xlim=(0, 100), ylim=(0, 100))
-        axes.axis("off")
-        for name, (step, across, words, colour) in boxes.items():
-            middle = (100 - across, 92 - 28 * step) if down else (10 + 26.5 * step, across)
-            boxes[name] = axes.text(
-                *middle, words.replace(" = ", " =\n") if down else words, ha="center", va="center", fontsize=8 if down else 8.8,
-                bbox={"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": "#54606d"}, in_layout=False,
-            )  # fmt: skip
-        for start, end in map(str.split, arrows):
-            axes.annotate(
-                "", boxes[end].get_position(), boxes[start].get_position(), zorder=0,
-                arrowprops={"arrowstyle": "-|>", "color": "#54606d", "shrinkA": 26 if down else 46, "shrinkB": 26 if down else 52},
-                in_layout=False,
-            )  # fmt: skip
+    figure, (axes,) = _figure(4.4 if down else 2.6)
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    axes.axis("off")
+    for name, (step, across, words, colour) in boxes.items():
+        middle = (100 - across, 92 - 28 * step) if down else (10 + 26.5 * step, across)
+        boxes[name] = axes.text(
+            *middle, words.replace(" = ", " =\n") if down else words, ha="center", va="center", fontsize=8 if down else 8.8,
+            bbox={"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": "#54606d"}, in_layout=False,
+        )  # fmt: skip
+    for start, end in map(str.split, arrows):
+        axes.annotate(
+            "", boxes[end].get_position(), boxes[start].get_position(), zorder=0,
+            arrowprops={"arrowstyle": "-|>", "color": "#54606d", "shrinkA": 26 if down else 46, "shrinkB": 26 if down else 52},
+            in_layout=False,
+        )  # fmt: skip
     figure.set_label(
         "Diagram: an image goes to the teacher and to the student. The teacher's logits, softened at T, and the student's, "
         "softened at T, meet in the soft loss, weighted by alpha T squared; the student's ordinary answer and the label "
@@ -645,6 +814,47 @@ def diagram():
     return figure
 
 
+@_styled
+def ties(pairs, widths=(16, 16), teacher=(256, 256), inputs=64, classes=10, answers=True):
+    """Draw teacher above and student below, layer by layer, with a line for every two layers that are compared.
+
+    ``pairs`` are (teacher's layer, student's layer), by the names "hidden_1", "hidden_2", … of dense layers of these
+    many units; ``answers`` says whether the softened answers are compared, too.
+    """
+    figure, (axes,) = _figure(2.5)
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    axes.axis("off")
+    places = {}
+    for name, units, height, colour in (("teacher", teacher, 76, "#fbe9c4"), ("student", widths, 24, "#cfe5f2")):
+        layers = ["pixels", *(f"hidden_{k}" for k in range(1, len(units) + 1)), "logits"]
+        for k, (layer, count) in enumerate(zip(layers, (inputs, *units, classes), strict=True)):
+            places[name, layer] = 11 + 78 * k / (len(layers) - 1), height
+            tied = layer in {pair[name == "student"] for pair in pairs}
+            axes.text(
+                *places[name, layer], f"{layer.replace('_', ' ')}\n{count}", ha="center", va="center", fontsize=9,
+                bbox={"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": BLUE if tied else "#54606d",
+                      "linewidth": 2.5 if tied else 1},
+            )  # fmt: skip
+            if k:
+                start, end = places[name, layers[k - 1]], places[name, layer]
+                axes.plot([start[0], end[0]], [height] * 2, color="#54606d", linewidth=1.2, zorder=0)
+        axes.text(0, height + (20 if name == "teacher" else -20), name, ha="left", va="center", fontsize=9.5)
+    for theirs, ours in pairs:
+        ends = places["teacher", theirs], places["student", ours]
+        axes.plot(*zip(*ends, strict=True), color=BLUE, linewidth=3.5, zorder=0)
+    if answers:
+        ends = places["teacher", "logits"], places["student", "logits"]
+        axes.plot(*zip(*ends, strict=True), color=ORANGE, linewidth=3, linestyle="--", zorder=0)
+    words = [f"the teacher's {t} with the student's {s}".replace("_", " ") for t, s in pairs]
+    words += ["the softened answers (dashed)"] if answers else []
+    figure.set_label(f"Compared are {'; '.join(words) or 'neither layers nor softened answers'}.")
+    return figure
+
+
+# ---- quantisation
+
+
+@_styled
 def rounding(weights, rounded, bits, title=""):
     """Draw the numbers ``weights`` (n,) above and what ``bits`` leave of them, ``rounded`` (n,), below, each with its line.
 
@@ -652,20 +862,16 @@ def rounding(weights, rounded, bits, title=""):
     """
     weights, rounded = np.asarray(weights, float), np.asarray(rounded, float)
     most, steps = max(np.abs(weights).max(), 1e-9), 2 ** (bits - 1) - 1
-    with _STYLING, rc_context(STYLE):
-        figure, (axes,) = _figure(2.1)
-        if steps < 32:
-            axes.vlines(np.arange(-steps, steps + 1) / steps * most, -0.2, 1.2, color="#d5dae0", linewidth=1)
-        axes.add_collection(
-            LineCollection(
-                [[(w, 1), (r, 0)] for w, r in zip(weights, rounded, strict=True)], colors="#7a8794", linewidths=0.6
-            )
-        )
-        axes.plot(weights, np.ones_like(weights), "o", color=BLUE, alpha=0.7, markersize=6, markeredgecolor="white")
-        axes.plot(rounded, np.zeros_like(rounded), "s", color=ORANGE, markersize=6, markeredgecolor="white")
-        axes.set_yticks([1, 0], ["float32", f"{bits} bits"])
-        axes.set(ylim=(-0.35, 1.35), xlabel="weight")
-        axes.set_title(title or f"{len(weights)} weights, {2 * steps + 1} levels")
+    figure, (axes,) = _figure(2.1)
+    if steps < 32:
+        axes.vlines(np.arange(-steps, steps + 1) / steps * most, -0.2, 1.2, color="#d5dae0", linewidth=1)
+    between = [[(w, 1), (r, 0)] for w, r in zip(weights, rounded, strict=True)]
+    axes.add_collection(LineCollection(between, colors="#7a8794", linewidths=0.6))
+    axes.plot(weights, np.ones_like(weights), "o", color=BLUE, alpha=0.7, markersize=6, markeredgecolor="white")
+    axes.plot(rounded, np.zeros_like(rounded), "s", color=ORANGE, markersize=6, markeredgecolor="white")
+    axes.set_yticks([1, 0], ["float32", f"{bits} bits"])
+    axes.set(ylim=(-0.35, 1.35), xlabel="weight")
+    axes.set_title(title or f"{len(weights)} weights, {2 * steps + 1} levels")
     error = np.sqrt(((weights - rounded) ** 2).sum() / max((weights**2).sum(), 1e-12))
     figure.set_label(
         f"{title or 'Weights'}: {len(weights)} weights from {weights.min():.3g} to {weights.max():.3g} and what {bits} bits, "
@@ -675,24 +881,23 @@ def rounding(weights, rounded, bits, title=""):
     return figure
 
 
+@_styled
 def ranges(values, low, high, title="", xlabel="value"):
     """Draw how often numbers ``values`` (any shape) occur, and the range ``low`` to ``high`` that int8 can hold of them."""
     values = np.ravel(values)
     outside = np.mean((values < low) | (values > high))
-    with _STYLING, rc_context(STYLE):
-        figure, (axes,) = _figure(2.6)
-        ends = min(values.min(), low), max(values.max(), high)
-        _, edges, bars_ = axes.hist(values, bins=60, range=ends, color=BLUE)
-        for edge, bar in zip(edges, bars_, strict=False):
-            if edge + bar.get_width() < low or edge > high:
-                bar.set(facecolor=VERMILLION, hatch="xx")
-        axes.axvspan(low, high, color=GREEN, alpha=0.12, zorder=0)
-        for end, dash, where in ((low, "-", "−128"), (high, "-", "127")):
-            axes.axvline(end, color=GREEN, linestyle=dash, linewidth=2)
-            axes.text(end, 1.0, f" {where} ", transform=axes.get_xaxis_transform(), ha="right" if end == low else "left",
-                      va="bottom", color="#00664b", fontsize=9)  # fmt: skip
-        axes.set(yscale="log", xlabel=xlabel, ylabel="count")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
+    figure, (axes,) = _figure(2.6)
+    figure.suptitle(title, **HEADING)
+    _, edges, bars = axes.hist(values, 60, (min(values.min(), low), max(values.max(), high)), color=BLUE)
+    for edge, bar in zip(edges, bars, strict=False):
+        if edge + bar.get_width() < low or edge > high:
+            bar.set(facecolor=VERMILLION, hatch="xx")
+    axes.axvspan(low, high, color=GREEN, alpha=0.12, zorder=0)
+    place = {"transform": axes.get_xaxis_transform(), "va": "bottom", "color": "#00664b", "fontsize": 9}
+    for end, side, where in ((low, "right", "−128"), (high, "left", "127")):
+        axes.axvline(end, color=GREEN, linewidth=2)
+        axes.text(end, 1.0, f" {where} ", ha=side, **place)
+    axes.set(yscale="log", xlabel=xlabel, ylabel="count")
     figure.set_label(
         f"{title or 'Values'}: from {values.min():.3g} to {values.max():.3g}; int8 holds {low:.3g} to {high:.3g}, "
         f"{100 * outside:.2g} per cent of the values lie outside and are clipped."
@@ -700,6 +905,7 @@ def ranges(values, low, high, title="", xlabel="value"):
     return figure
 
 
+@_styled
 def memory(boards, models, titles=("Flash, and the files", "RAM in one piece, and the arenas")):
     """Draw bars of what boards have and a line across them for what each model needs, flash and RAM, on logarithmic axes.
 
@@ -708,282 +914,21 @@ def memory(boards, models, titles=("Flash, and the files", "RAM in one piece, an
     """
     low = 0.6 * min(need for needs in models.values() for need in needs if need) / KIB
     high = 2 * max(size for sizes in (*boards.values(), *models.values()) for size in sizes if size) / KIB
-    with _STYLING, rc_context(STYLE):
-        figure, every = _figure(1.0 + 0.5 * len(boards), 2)
-        for place, (axes, title) in enumerate(zip(every, titles, strict=True)):
-            for row, (name, sizes) in enumerate(boards.items()):
-                axes.barh(row + 0.2, sizes[place] / KIB - low, 0.38, left=low, color="#cfd8e0")
-                axes.text(low * 1.1, row - 0.05, name, va="bottom", fontsize=9)
-            for (name, needs), colour, dash in zip(models.items(), COLOURS, DASHES, strict=False):
-                size = np.nan if needs[place] is None else needs[place] / KIB
-                rows = np.arange(len(boards))
-                axes.vlines(size * np.ones(len(rows)), rows - 0.02, rows + 0.42, color=colour, linestyle=dash, linewidth=3,
-                            label=name if place == 0 else None)  # fmt: skip
-            axes.set(
-                xscale="log", xlim=(low, high), ylim=(len(boards) - 0.45, -0.6), yticks=(), xlabel="KiB", title=title
-            )
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-            axes.spines["left"].set_visible(False)
-        figure.legend(loc="outside lower left", ncols=1 if _NARROW.get() else 3, handlelength=3)
+    rows = np.arange(len(boards))
+    figure, every = _figure(1.0 + 0.5 * len(boards), 2)
+    for place, (axes, title) in enumerate(zip(every, titles, strict=True)):
+        for row, (name, sizes) in enumerate(boards.items()):
+            axes.barh(row + 0.2, sizes[place] / KIB - low, 0.38, left=low, color="#cfd8e0")
+            axes.text(low * 1.1, row - 0.05, name, va="bottom", fontsize=9)
+        for (name, needs), colour, dash in zip(models.items(), COLOURS, DASHES, strict=False):
+            size = np.full(len(rows), np.nan if needs[place] is None else needs[place] / KIB)
+            style = {"color": colour, "linestyle": dash, "linewidth": 3, "label": name if place == 0 else None}
+            axes.vlines(size, rows - 0.02, rows + 0.42, **style)
+        axes.set(xscale="log", xlim=(low, high), ylim=(len(boards) - 0.45, -0.6), yticks=(), xlabel="KiB", title=title)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axes.spines["left"].set_visible(False)
+    figure.legend(loc="outside lower left", ncols=1 if _NARROW.get() else 3, handlelength=3)
     words = [f"{n}: file {kib(f)}" + (f", arena {kib(a)}" if a is not None else "") for n, (f, a) in models.items()]
     have = [f"{n}: flash {kib(f)}, RAM {kib(r)}" for n, (f, r) in boards.items()]
     figure.set_label(f"What models need against what boards have. {'; '.join(words)}. Boards: {'; '.join(have)}.")
-    return figure
-
-
-@_kept
-def learning(kinds, title="", teacher=None, trained=1.0):
-    """Draw kinds of students side by side: test accuracy of each, and how it came about, epoch by epoch.
-
-    ``kinds`` is {name: (n, epochs)}, accuracies from 0 to 1 with a row per student, NaN where it is not trained yet;
-    up to five students have a curve each, more only their mean. ``teacher`` is its test accuracy, for a line;
-    ``trained``, up to 1, shows the students after that share of their training.
-    """
-    figure, (left, right) = _figure(1.2 + 0.62 * len(kinds), 2)
-    rows = _Strip(figure, left, [1] * len(kinds), "test accuracy, per cent")
-    heading, lines, single = left.set_title(" "), [], []
-    for (name, accuracy), colour, dash in zip(kinds.items(), COLOURS, DASHES, strict=False):
-        lines.append(right.plot([], [], color=colour, linestyle=dash, linewidth=2.2, label=name)[0])
-        few = len(accuracy) if len(accuracy) <= 5 else 0
-        single.append([right.plot([], [], color=colour, linestyle=dash, linewidth=0.8)[0] for _ in range(few)])
-    right.set(xlabel="share of the training, per cent", ylabel="mean test accuracy, per cent", xlim=(0, 100))
-    right.set_title("During training")
-    right.legend(loc="lower right")
-    cursor = right.axvline(np.nan, color=BLACK, linestyle=(0, (2, 2)), linewidth=1)
-    figure.moving += [*lines, *(line for some in single for line in some), cursor]
-
-    def update(kinds, title="", teacher=None, trained=1.0):
-        now, late = {}, []
-        for (name, accuracy), line, some in zip(kinds.items(), lines, single, strict=True):
-            accuracy = np.asarray(accuracy, float)
-            epochs = accuracy.shape[1]
-            seen = accuracy[:, : max(round(trained * epochs), 1)]
-            now[name] = np.array([row[np.isfinite(row)][-1] for row in seen if np.isfinite(row).any()] or [np.nan])
-            begun = np.isfinite(accuracy).any(axis=0)
-            mean = np.full(epochs, np.nan)
-            mean[begun] = 100 * np.nanmean(accuracy[:, begun], axis=0)
-            share = 100 * np.arange(1, epochs + 1) / epochs
-            line.set_data(share, mean)
-            for thin, row in zip(some, accuracy, strict=False):
-                thin.set_data(share, 100 * row)
-            late.append((100 * accuracy if some else mean[None])[:, epochs // 8 :].ravel())
-        words = rows.update(now, None if teacher is None else ("teacher", teacher))
-        words = "; ".join(part for part in words.split("; ") if "nan" not in part)
-        late = np.concatenate(late)
-        if np.isfinite(late).any():
-            _limits(right, figure, np.nanmin(late), min(np.nanmax(late), 100), 5, "y")
-        cursor.set_xdata([np.nan if trained == 1 else 100 * trained] * 2)
-        said = "Each dot is a student" if trained == 1 else f"After {trained:.0%} of the training"
-        _set_texts(figure, [heading], [title or said])
-        figure.set_label(f"{title or 'Test accuracy in per cent, a dot per student'}. {words}.")
-
-    return figure, update
-
-
-def ties(pairs, widths=(16, 16), teacher=(256, 256), inputs=64, classes=10, answers=True):
-    """Draw teacher above and student below, layer by layer, with a line for every two layers that are compared.
-
-    ``pairs`` are (teacher's layer, student's layer), by the names "hidden_1", "hidden_2", … of dense layers of these
-    many units; ``answers`` says whether the softened answers are compared, too.
-    """
-    with _STYLING, rc_context(STYLE):
-        figure, (axes,) = _figure(2.5)
-        axes.set(xlim=(0, 100), ylim=(0, 100))
-        axes.axis("off")
-        places = {}
-        for name, units, height, colour in (("teacher", teacher, 76, "#fbe9c4"), ("student", widths, 24, "#cfe5f2")):
-            layers = ["pixels", *(f"hidden_{k}" for k in range(1, len(units) + 1)), "logits"]
-            for k, (layer, count) in enumerate(zip(layers, (inputs, *units, classes), strict=True)):
-                places[name, layer] = 11 + 78 * k / (len(layers) - 1), height
-                tied = layer in {pair[name == "student"] for pair in pairs}
-                axes.text(
-                    *places[name, layer], f"{layer.replace('_', ' ')}\n{count}", ha="center", va="center", fontsize=9,
-                    bbox={"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": BLUE if tied else "#54606d",
-                          "linewidth": 2.5 if tied else 1},
-                )  # fmt: skip
-                if k:
-                    start, end = places[name, layers[k - 1]], places[name, layer]
-                    axes.plot([start[0], end[0]], [height] * 2, color="#54606d", linewidth=1.2, zorder=0)
-            axes.text(0, height + (20 if name == "teacher" else -20), name, ha="left", va="center", fontsize=9.5)
-        for theirs, ours in pairs:
-            ends = places["teacher", theirs], places["student", ours]
-            axes.plot(*zip(*ends, strict=True), color=BLUE, linewidth=3.5, zorder=0)
-        if answers:
-            ends = places["teacher", "logits"], places["student", "logits"]
-            axes.plot(*zip(*ends, strict=True), color=ORANGE, linewidth=3, linestyle="--", zorder=0)
-    words = [f"the teacher's {t} with the student's {s}".replace("_", " ") for t, s in pairs]
-    words += ["the softened answers (dashed)"] if answers else []
-    figure.set_label(f"Compared are {'; '.join(words) or 'neither layers nor softened answers'}.")
-    return figure
-
-
-def matrices(tables, rows, columns, ylabel="", xlabel="", framed=(), limits=(0, 1)):
-    """Draw tables of numbers of one shape beside each other: ``tables`` is {title: (R, C)}, framed cells (row, column).
-
-    Colours reach from the first to the second of ``limits``.
-    """
-    with _STYLING, rc_context(STYLE):
-        height = 0.75 + 0.34 * len(rows)
-        figure, every = _figure(height + (0.35 if _NARROW.get() else 0.1), len(tables))
-        for axes, (title, values) in zip(every, tables.items(), strict=True):
-            values = np.asarray(values, float)
-            cells = axes.imshow(values, cmap=WHITE_TO_BLUE, vmin=limits[0], vmax=limits[1], aspect="auto")
-            _numbers_on(
-                axes, cells, values, [[f"{round(v, 2) + 0:.2f}".replace("-", "−") for v in row] for row in values]
-            )
-            first = axes is every[0] or _NARROW.get()
-            axes.set_xticks(range(len(columns)), columns)
-            axes.set_yticks(range(len(rows)), rows if first else [""] * len(rows))
-            axes.set(
-                title=title if _NARROW.get() else fill(title, 64 // len(tables)),
-                xlabel=xlabel if axes is every[-1] or not _NARROW.get() else "",
-                ylabel=ylabel if first else "",
-            )
-            for row, column in framed:
-                frame = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=BLACK, linewidth=2.5, zorder=3)
-                axes.add_patch(frame)
-    said = []
-    for title, values in tables.items():
-        some = framed or [(r, c) for r in range(len(rows)) for c in range(len(columns))][:12]
-        said.append(f"{title}: " + ", ".join(f"{rows[r]} and {columns[c]} {values[r][c]:.2f}" for r, c in some))
-    figure.set_label(f"Tables of numbers, rows {ylabel}, columns {xlabel}. {'; '.join(said)}.")
-    return figure
-
-
-def plane(points, labels):
-    """Draw samples in a plane, each as the digit of its class: ``points`` is {title: (N, 2)}, on the same axes."""
-    every = np.concatenate([np.asarray(values) for values in points.values()])
-    (left, bottom), (right, top) = every.min(axis=0), every.max(axis=0)
-    with _STYLING, rc_context(STYLE):
-        across = 2 if _NARROW.get() else len(points)
-        down = -(-len(points) // across)
-        figure = Figure(figsize=(6.4, 2.1 * down))
-        FigureCanvasAgg(figure)
-        grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel()
-        for axes, (title, values) in zip(grid, points.items(), strict=False):
-            for c in np.unique(labels):
-                colour = (BLACK, BLUE, VERMILLION, "#00664b", PURPLE)[c % 5]
-                axes.plot(
-                    *np.asarray(values)[labels == c].T, marker=f"${c}$", linestyle="", color=colour, markersize=5.5
-                )
-            axes.set(xticks=(), yticks=(), title=fill(title, 64 // across))
-            axes.spines[:].set_visible(True)
-        for axes in grid[len(points) :]:
-            axes.axis("off")
-        pad = 0.05 * np.array([right - left, top - bottom])
-        grid[0].set(xlim=(left - pad[0], right + pad[0]), ylim=(bottom - pad[1], top + pad[1]))
-    figure.set_label(f"{len(labels)} samples in one plane, each drawn as its class: " + "; ".join(points) + ".")
-    return figure
-
-
-def field(image, bands, title=""):
-    """Draw a field of view (H, W, 3), uint8, with its ``bands``, (first row, end, what for), named on the picture."""
-    tall, wide = image.shape[:2]
-    with _STYLING, rc_context(STYLE):
-        figure, (axes,) = _figure(5.2)
-        axes.imshow(image[:: max(tall // 750, 1), :: max(wide // 750, 1)], extent=(0, wide, tall, 0))
-        for top, end, name in bands:
-            box = {"facecolor": {"train": BLUE, "validation": "#8a5a00"}.get(name, BLACK), "edgecolor": "white"}
-            axes.axhline(end, color="white", linewidth=3)
-            axes.axhline(end, color=BLACK, linewidth=1, linestyle="--")
-            axes.text(0.02 * wide, (top + end) / 2, name, va="center", fontsize=10, color="white", bbox=box)
-        axes.set(xticks=(), yticks=(), title=title)
-        axes.spines[:].set_visible(False)
-    words = "; ".join(f"rows {top} to {end}: {name}" for top, end, name in bands)
-    figure.set_label(f"{title or 'A field of view'}, {wide} by {tall} pixels, in bands. {words}.")
-    return figure
-
-
-@_kept
-def roc(kinds, points=None, title=""):
-    """Draw ROC curves: ``kinds`` is {name: (false positive rates, sensitivities)}, ``points`` {name: one of each} to mark."""
-    figure, (axes,) = _figure(4.2)
-    style = list(zip(kinds, (BLACK, *COLOURS), ("-", *DASHES), ("P", *MARKERS), strict=False))
-    lines = [axes.plot([], [], color=c, linestyle=dash, linewidth=2, label=" ")[0] for _, c, dash, _ in style]
-    dots = [axes.plot([], [], m, color=c, markersize=11, markeredgecolor="white")[0] for _, c, _, m in style]
-    axes.plot([0, 1], [0, 1], color="#7a8794", linewidth=1, linestyle="--")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 − specificity", ylabel="sensitivity")
-    axes.grid(color="#e4e8ec")
-    legend, heading = axes.legend(loc="lower right"), axes.set_title(" ")
-    figure.moving = [*lines, *dots]
-
-    def update(kinds, points=None, title=""):
-        words = []
-        for line, dot, (name, (x, y)) in zip(lines, dots, kinds.items(), strict=True):
-            line.set_data(x, y)
-            at = (points or {}).get(name)
-            dot.set_data(*([[], []] if at is None else [[at[0]], [at[1]]]))
-            marked = "" if at is None else f", marked at sensitivity {at[1]:.3f}, specificity {1 - at[0]:.3f}"
-            words.append(f"{name}{marked}")
-        _set_texts(figure, [*legend.get_texts(), heading], [*kinds, title or " "])
-        figure.set_label(f"{title or 'ROC curves'}: sensitivity against 1 − specificity. {'; '.join(words)}.")
-
-    return figure, update
-
-
-def overlays(pictures, maps, titles, title=""):
-    """Draw pictures (N, H, W, 3) with ``maps`` (N, H, W) of 0 to 1 over them, None for the picture alone, each titled below.
-
-    Colour and two contour lines, at a third and at two thirds, say where a map is large.
-    """
-    across = min(len(titles), 2 if _NARROW.get() else 4)
-    down = -(-len(titles) // across)
-    with _STYLING, rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 2.4 * down + 0.3))
-        FigureCanvasAgg(figure)
-        grid = figure.subplots(down, across, squeeze=False).ravel()
-        for axes in grid:
-            axes.set(xticks=(), yticks=())
-            axes.spines[:].set_visible(False)
-        for axes, picture, over, below in zip(grid, pictures, maps, titles, strict=False):
-            axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
-            if over is not None and np.any(over):
-                axes.imshow(over, cmap="cividis", vmin=0, vmax=1, alpha=0.45)
-                axes.contour(over, [1 / 3, 2 / 3], colors=["white", BLACK], linewidths=1.2)
-            axes.set_xlabel(below, fontsize=9)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
-    words = []
-    for over, below in zip(maps, titles, strict=True):
-        where = ""
-        if over is not None and np.any(over):
-            row, column = np.unravel_index(np.argmax(over), np.shape(over))
-            where = f", strongest at row {row}, column {column}"
-        words.append(str(below).replace("\n", " ") + where)
-    figure.set_label(f"{title or 'Pictures with maps'}: {'; '.join(words)}.")
-    return figure
-
-
-def masks(image, maps, names, title=""):
-    """Draw a picture (H, W, 3) and beside it ``maps``, {title: (h, w)} of whole numbers, 0 for nothing and k for names[k − 1]."""
-    panels = [("picture", None), *maps.items()]
-    across = min(len(panels), 2 if _NARROW.get() else 5)
-    down = -(-len(panels) // across)
-    paint = np.array([[248, 249, 251], [0, 114, 178], [230, 159, 0], [61, 61, 61], [179, 89, 154]], np.uint8)
-    with _STYLING, rc_context(STYLE):
-        figure = Figure(figsize=(6.4, (2.1 if _NARROW.get() else 1.75) * down + 0.7))
-        FigureCanvasAgg(figure)
-        grid = figure.subplots(down, across, squeeze=False).ravel()
-        for axes in grid:
-            axes.set(xticks=(), yticks=())
-            axes.spines[:].set_visible(False)
-        for axes, (below, classes) in zip(grid, panels, strict=False):
-            if classes is None:
-                axes.imshow(image)
-            else:
-                axes.imshow(paint[classes])
-                for c, dash in zip(range(1, len(names) + 1), ("-", "--", ":"), strict=False):
-                    if np.any(classes == c):
-                        axes.contour(classes == c, [0.5], colors=BLACK, linewidths=0.8, linestyles=[dash])
-            axes.set_xlabel(below, fontsize=9)
-        shown = [
-            Rectangle((0, 0), 1, 1, facecolor=paint[k] / 255, edgecolor=BLACK, linestyle=dash, label=name)
-            for k, (name, dash) in enumerate(zip(names, ("-", "--", ":"), strict=False), 1)
-        ]
-        figure.legend(handles=shown, loc="outside lower left", ncols=2 if _NARROW.get() else 3)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
-    shares = [
-        f"{below}: " + ", ".join(f"{name} {np.mean(classes == k):.1%}" for k, name in enumerate(names, 1))
-        for below, classes in maps.items()
-    ]
-    figure.set_label(f"{title or 'Masks'}, shares of the pixels. {'; '.join(shares)}.")
     return figure
