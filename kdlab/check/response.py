@@ -204,11 +204,11 @@ def best_position(random):
     validation, test = random.normal(0.8, 0.001, (2, 5, 4, 6))
     row = int(random.integers(5))
     chosen = row, (row + 1 + int(random.integers(2))) % 4 if row < 4 else int(random.integers(4))
-    tested, lucky, mixed, worst = ((chosen[0] + k, chosen[1]) for k in (-1, -2, -3, -4))  # from the end where below 0
+    tested, lucky, both, worst = ((chosen[0] + k, chosen[1]) for k in (-1, -2, -3, -4))  # from the end where below 0
     validation[chosen] += 0.04
     test[tested] += 0.05
-    validation[mixed] += 0.03
-    test[mixed] += 0.04
+    validation[both] += 0.03
+    test[both] += 0.04
     validation[lucky][2] += 0.1  # one seed alone
     validation[worst] -= 0.02
 
