@@ -55,7 +55,7 @@ def rates(random):
         | {
             "A score that is exactly the threshold is called positive here: at least, not above.": (
                 lambda s, ill, t: (share(s > t, ill), share(s <= t, ~ill))
-            ),
+            )
         },
         right="Shares of the ill, and of the others; a score on the threshold is called positive.",
         hint="Who is called positive? Then one mean among the ill, and one among the others.",
@@ -81,11 +81,9 @@ def predictive_values(random):
                 lambda se, sp, p: (se, sp)
             ),
             "The prevalence is not used: that holds where half of all are ill.": lambda se, sp, p: counted(se, sp, 0.5),
-            "The two are swapped: the positive predictive value comes first.": lambda se, sp, p: counted(se, sp, p)[
-                ::-1
-            ],
-            "The prevalence is the other way round: it is the share of the ill.": lambda se, sp, p: counted(
-                se, sp, 1 - p
+            "The two are swapped: the positive predictive value comes first.": lambda *case: counted(*case)[::-1],
+            "The prevalence is the other way round: it is the share of the ill.": (
+                lambda se, sp, p: counted(se, sp, 1 - p)
             ),
             "The first is the share of false alarms among those called ill: asked is that of the ill.": (
                 lambda se, sp, p: (1 - counted(se, sp, p)[0], counted(se, sp, p)[1])

@@ -7,14 +7,29 @@ from .judging import Exercise, exercise
 __all__ = ["best_position", "distillation_loss", "paired_interval", "translated_alpha"]
 
 
-def terms(z_s, z_t, y, T, soft_T=None, hard_T=1.0):
+def terms(z_s, z_t, y, T, soft_T=lambda T: T, hard_T=lambda T: 1.0):
     """Return the two cross-entropies of each sample, both (N,): of the labels, 0 without one (−1), and of the teacher."""
     from scipy.special import log_softmax, softmax
 
-    soft_T = T if soft_T is None else soft_T
-    hard = -log_softmax(z_s / hard_T, axis=1)[np.arange(len(y)), y]
-    soft = -(softmax(z_t / soft_T, axis=1) * log_softmax(z_s / soft_T, axis=1)).sum(axis=1)
+    hard = -log_softmax(z_s / hard_T(T), axis=1)[np.arange(len(y)), y]
+    soft = -(softmax(z_t / soft_T(T), axis=1) * log_softmax(z_s / soft_T(T), axis=1)).sum(axis=1)
     return np.where(y < 0, 0.0, hard), soft
+
+
+def mixed(hard=lambda T, a: 1 - a, soft=lambda T, a: a * T**2, reduce=np.mean, **how):
+    """Return a loss whose terms have these weights, functions of (T, alpha)."""
+
+    def loss(z_s, z_t, y, T, alpha):
+        one, other = terms(z_s, z_t, y, T, **how)
+        return reduce(hard(T, alpha) * one + soft(T, alpha) * other)
+
+    return loss
+
+
+def swapped(z_s, z_t, y, T, alpha):
+    """Return the loss with teacher and student swapped in the soft term."""
+    hard, soft = terms(z_s, z_t, y, T)[0], terms(z_t, z_s, y, T)[1]
+    return np.mean((1 - alpha) * hard + alpha * T**2 * soft)
 
 
 @exercise
@@ -25,24 +40,11 @@ def distillation_loss(random):
     z_s, z_t, y = *random.normal(0, 2, (2, 6, 4)), random.integers(0, 4, 6)
     some, steep = np.where(np.arange(6) < 2, -1, y), 2000 * np.sign(z_s) + z_s
 
-    def mixed(hard_weight, soft_weight, reduce=np.mean, **how):
-        """Return a loss whose weights are functions of (T, alpha)."""
-
-        def loss(z_s, z_t, y, T, alpha):
-            hard, soft = terms(z_s, z_t, y, T, **how)
-            return reduce(hard_weight(T, alpha) * hard + soft_weight(T, alpha) * soft)
-
-        return loss
-
-    right = mixed(lambda T, a: 1 - a, lambda T, a: a * T**2)
+    right = mixed()
 
     def entropy_less(z_s, z_t, y, T, alpha):
         q = softmax(z_t / T, axis=1)
         return right(z_s, z_t, y, T, alpha) + alpha * T**2 * np.mean((q * np.log(q)).sum(axis=1))
-
-    def swapped(z_s, z_t, y, T, alpha):
-        hard, soft = terms(z_s, z_t, y, T)[0], terms(z_t, z_s, y, T)[1]
-        return np.mean((1 - alpha) * hard + alpha * T**2 * soft)
 
     def twice(z_s, z_t, y, T, alpha):
         return right(z_s, softmax(z_t, axis=1), y, T, alpha)
@@ -63,58 +65,38 @@ def distillation_loss(random):
         cases=[(z_s, z_t, y, 3.0, 0.7), (z_s, z_t, some, 2.0, 0.4), (steep, z_t, y, 2.0, 0.5)],
         reference=right,
         mistakes={
-            "T² is missing in front of the teacher's term: at a large T the labels would decide alone.": mixed(
-                lambda T, a: 1 - a, lambda T, a: a
+            "T² is missing in front of the teacher's term: at a large T the labels would decide alone.": (
+                mixed(soft=lambda T, a: a)
             ),
-            "The teacher's term is multiplied by T where it must be T².": mixed(lambda T, a: 1 - a, lambda T, a: a * T),
-            "α is the other way round: it weighs the teacher, and 1 − α the labels.": mixed(
-                lambda T, a: a, lambda T, a: (1 - a) * T**2
+            "The teacher's term is multiplied by T where it must be T².": mixed(soft=lambda T, a: a * T),
+            "α is the other way round: it weighs the teacher, and 1 − α the labels.": (
+                mixed(lambda T, a: a, lambda T, a: (1 - a) * T**2)
             ),
-            "T² is on the wrong term: it belongs to the teacher's, which softening makes small.": mixed(
-                lambda T, a: (1 - a) * T**2, lambda T, a: a
+            "T² is on the wrong term: it belongs to the teacher's, which softening makes small.": (
+                mixed(lambda T, a: (1 - a) * T**2, lambda T, a: a)
             ),
-            "T² is on both terms: the labels' term is not softened, so it needs no factor.": mixed(
-                lambda T, a: (1 - a) * T**2, lambda T, a: a * T**2
+            "T² is on both terms: the labels' term is not softened, so it needs no factor.": (
+                mixed(lambda T, a: (1 - a) * T**2)
             ),
-            "The labels' term has no weight: it counts in full at every α.": mixed(
-                lambda T, a: 1.0, lambda T, a: a * T**2
-            ),
-            "The teacher's term has no weight: it counts in full at every α.": mixed(
-                lambda T, a: 1 - a, lambda T, a: T**2
-            ),
+            "The labels' term has no weight: it counts in full at every α.": mixed(lambda T, a: 1.0),
+            "The teacher's term has no weight: it counts in full at every α.": mixed(soft=lambda T, a: T**2),
             "The terms are added without α.": mixed(lambda T, a: 1.0, lambda T, a: T**2),
             "The labels' term is softened too: it takes the student at T = 1, as it will be used.": (
-                lambda z_s, z_t, y, T, alpha: mixed(lambda T, a: 1 - a, lambda T, a: a * T**2, hard_T=T)(
-                    z_s, z_t, y, T, alpha
-                )
+                mixed(hard_T=lambda T: T)
             ),
-            "The teacher's term is not softened: both of its answers are taken at T = 1.": mixed(
-                lambda T, a: 1 - a, lambda T, a: a * T**2, soft_T=1.0
-            ),
-            "The logits were multiplied by T instead of divided.": (
-                lambda z_s, z_t, y, T, alpha: mixed(lambda T, a: 1 - a, lambda T, a: a * T**2, soft_T=1 / T)(
-                    z_s, z_t, y, T, alpha
-                )
-            ),
+            "The teacher's term is not softened: both of its answers are taken at T = 1.": mixed(soft_T=lambda T: 1.0),
+            "The logits were multiplied by T instead of divided.": mixed(soft_T=lambda T: 1 / T),
             "Teacher and student are swapped in the soft term: the student's logarithm is weighted by the teacher's "
             "probabilities, not the other way round.": swapped,
             "The teacher's probabilities were taken for logits: they are softened a second time.": twice,
             "That is the KL divergence. It has the same gradient, but asked is the cross-entropy, which is larger by the "
             "teacher's entropy.": entropy_less,
             "That is the mean over the classes too: the cross-entropy sums over the classes.": (
-                lambda z_s, z_t, y, T, alpha: mixed(lambda T, a: 1 - a, lambda T, a: a * T**2 / z_s.shape[1])(
-                    z_s, z_t, y, T, alpha
-                )
+                mixed(soft=lambda T, a: a * T**2 / z_s.shape[1])
             ),
-            "That is the sum over the samples: asked is their mean.": mixed(
-                lambda T, a: 1 - a, lambda T, a: a * T**2, np.sum
-            ),
-            "That is a loss for each sample: asked is their mean, one number.": mixed(
-                lambda T, a: 1 - a, lambda T, a: a * T**2, np.asarray
-            ),
-            "The sign is wrong: a cross-entropy is never negative.": mixed(
-                lambda T, a: 1 - a, lambda T, a: a * T**2, lambda loss: -np.mean(loss)
-            ),
+            "That is the sum over the samples: asked is their mean.": mixed(reduce=np.sum),
+            "That is a loss for each sample: asked is their mean, one number.": mixed(reduce=np.asarray),
+            "The sign is wrong: a cross-entropy is never negative.": mixed(reduce=lambda loss: -np.mean(loss)),
             "It is right where every sample has a label. A label of −1 means none, but as an index it takes the last class.": (
                 lambda z_s, z_t, y, T, alpha: right(z_s, z_t, y % z_s.shape[1], T, alpha)
             ),
@@ -137,53 +119,43 @@ def paired_interval(random):
     common = random.normal(0.8, 0.05, 12)
     first, second = common + random.normal(0.02, 0.01, 12), common + random.normal(0, 0.01, 12)
 
-    def around(first, second, reach=None, deviations=1, count=None):
-        d, n = first - second, len(first)
-        reach = stats.t.ppf(0.975, n - 1) if reach is None else reach
-        half = reach * d.std(ddof=deviations) / (n if count is None else count) ** 0.5
-        return d.mean(), d.mean() - half, d.mean() + half
+    def around(reach=lambda n: stats.t.ppf(0.975, n - 1), deviations=1, size=np.sqrt):
+        """Return the interval of mean ± reach(n) standard deviations / size(n)."""
 
-    def reference(first, second):
-        found = stats.ttest_rel(first, second)
-        return np.mean(first) - np.mean(second), *found.confidence_interval(0.95)
+        def interval(first, second):
+            d, n = first - second, len(first)
+            half = reach(n) * d.std(ddof=deviations) / size(n)
+            return d.mean(), d.mean() - half, d.mean() + half
 
-    def unpaired(first, second):
-        found = stats.ttest_ind(first, second, equal_var=False)
-        return np.mean(first - second), *found.confidence_interval(0.95)
+        return interval
 
-    def pooled(first, second):
-        found = stats.ttest_ind(first, second)
-        return np.mean(first - second), *found.confidence_interval(0.95)
+    def tested(test, **how):
+        return lambda first, second: (
+            np.mean(first - second),
+            *test(first, second, **how).confidence_interval(0.95),
+        )
 
     return Exercise(
         cases=[(first, second), (first[:5], second[:5])],
-        reference=reference,
+        reference=tested(stats.ttest_rel),
         mistakes={
-            "It is second − first: a gain would look like a loss.": lambda first, second: around(second, first),
+            "It is second − first: a gain would look like a loss.": lambda first, second: around()(second, first),
             "That is the interval of two independent groups: what the two of a pair have in common makes it too wide. Take the "
-            "differences pair by pair first.": (unpaired, pooled),
+            "differences pair by pair first.": (tested(stats.ttest_ind, equal_var=False), tested(stats.ttest_ind)),
             "That takes 1.96, for a spread that is known: with few pairs it must be estimated, so Student's t is wider.": (
-                lambda first, second: around(first, second, stats.norm.ppf(0.975)),
-                lambda first, second: around(first, second, 1.96),
+                around(lambda n: stats.norm.ppf(0.975)),
+                around(lambda n: 1.96),
             ),
-            "The standard deviation divides by n: estimated from a sample it divides by n − 1.": (
-                lambda first, second: around(first, second, deviations=0)
-            ),
-            "That is the spread of single pairs: the mean of n pairs varies √n times less.": (
-                lambda first, second: around(first, second, count=1)
-            ),
-            "It was divided by n where it must be √n.": (
-                lambda first, second: around(first, second, count=len(first) ** 2)
-            ),
+            "The standard deviation divides by n: estimated from a sample it divides by n − 1.": around(deviations=0),
+            "That is the spread of single pairs: the mean of n pairs varies √n times less.": around(size=lambda n: 1),
+            "It was divided by n where it must be √n.": around(size=lambda n: n),
             "That interval covers 90 %: 2.5 % must be left out on either side, not 5 %.": (
-                lambda first, second: around(first, second, stats.t.ppf(0.95, len(first) - 1))
+                around(lambda n: stats.t.ppf(0.95, n - 1))
             ),
             "The degrees of freedom are those of n + 1 pairs: the mean has used up one of n.": (
-                lambda first, second: around(first, second, stats.t.ppf(0.975, len(first)))
+                around(lambda n: stats.t.ppf(0.975, n))
             ),
-            "The lower and the upper end are swapped.": lambda first, second: around(
-                first, second, -stats.t.ppf(0.975, len(first) - 1)
-            ),
+            "The lower and the upper end are swapped.": around(lambda n: -stats.t.ppf(0.975, n - 1)),
         },
         right="It is Student's t interval of the paired differences, and becomes wider with fewer pairs.",
         hint="Mean and standard error of the differences, then Student's t with n − 1 degrees of freedom.",
@@ -232,11 +204,11 @@ def best_position(random):
     validation, test = random.normal(0.8, 0.001, (2, 5, 4, 6))
     row = int(random.integers(5))
     chosen = row, (row + 1 + int(random.integers(2))) % 4 if row < 4 else int(random.integers(4))
-    tested, lucky, mixed, worst = ((chosen[0] + k, chosen[1]) for k in (-1, -2, -3, -4))  # from the end where below 0
+    tested, lucky, both, worst = ((chosen[0] + k, chosen[1]) for k in (-1, -2, -3, -4))  # from the end where below 0
     validation[chosen] += 0.04
     test[tested] += 0.05
-    validation[mixed] += 0.03
-    test[mixed] += 0.04
+    validation[both] += 0.03
+    test[both] += 0.04
     validation[lucky][2] += 0.1  # one seed alone
     validation[worst] -= 0.02
 
@@ -251,24 +223,21 @@ def best_position(random):
         reference=lambda validation, test: at(best(validation), test),
         mistakes={
             "The position was chosen on the test set, so its accuracy there is no longer an honest estimate: the best of "
-            "many is partly luck.": lambda validation, test: at(best(test), test),
+            "many is partly luck.": lambda v, t: at(best(t), t),
             "The accuracy returned is the one on validation data, which was used to choose: report that on test data.": (
-                lambda validation, test: at(best(validation), validation)
+                lambda v, t: at(best(v), v)
             ),
             "Chosen is the position of the best single student: one lucky seed decides. Take the mean over seeds first.": (
-                lambda validation, test: at(best(validation, np.max), test)
+                lambda v, t: at(best(v, np.max), t)
             ),
             "Reported is the best student of that position: report the mean over seeds.": (
-                lambda validation, test: at(best(validation), test, np.max)
+                lambda v, t: at(best(v), t, np.max)
             ),
-            "Row and column are swapped.": lambda validation, test: (
-                *best(validation)[::-1],
-                test[best(validation)].mean(),
-            ),
+            "Row and column are swapped.": lambda v, t: (*best(v)[::-1], t[best(v)].mean()),
             "Chosen and reported are both on the mean of validation and test: the test set has taken part in the choice.": (
-                lambda validation, test: at(best((validation + test) / 2), test)
+                lambda v, t: at(best((v + t) / 2), t)
             ),
-            "The position found is the worst on validation data.": lambda validation, test: at(best(-validation), test),
+            "The position found is the worst on validation data.": lambda v, t: at(best(-v), t),
         },
         right="Chosen on validation data by the mean over seeds, measured on test data.",
         hint="Take the mean over the seeds (the last axis), find the largest on validation, and look there on test.",

@@ -86,28 +86,24 @@ def entropy(random):
     p = random.dirichlet(np.ones(4), 5)
     certain = np.vstack([p[:2], np.eye(4)[:2]])
 
-    def nats(p, **how):
-        return -(p * np.log(p)).sum(**how)
+    def bits(p, axis=-1, base=2):
+        return -(p * np.log(p)).sum(axis=axis) / np.log(base)
 
     return Exercise(
         cases=[(p,), (p[0],), (certain,)],
         reference=lambda p: stats.entropy(p, base=2, axis=-1),
         mistakes={
-            "That is in nats: bits take the logarithm to base 2.": lambda p: nats(p, axis=-1),
-            "That is with the logarithm to base 10: bits take base 2.": lambda p: nats(p, axis=-1) / np.log(10),
-            "The sign is wrong: an entropy is never negative.": lambda p: -nats(p, axis=-1) / np.log(2),
-            "That is the mean over the classes: entropy is the sum.": lambda p: (
-                nats(p, axis=-1) / np.log(2) / p.shape[-1]
-            ),
-            "The sum runs along the wrong axis: the classes are on the last one.": lambda p: (
-                nats(p, axis=0) / np.log(2)
-            ),
-            "The sum runs over all samples together: each answer has an entropy of its own.": lambda p: (
-                nats(p) / np.log(2)
+            "That is in nats: bits take the logarithm to base 2.": lambda p: bits(p, base=np.e),
+            "That is with the logarithm to base 10: bits take base 2.": lambda p: bits(p, base=10),
+            "The sign is wrong: an entropy is never negative.": lambda p: -bits(p),
+            "That is the mean over the classes: entropy is the sum.": lambda p: bits(p) / p.shape[-1],
+            "The sum runs along the wrong axis: the classes are on the last one.": lambda p: bits(p, axis=0),
+            "The sum runs over all samples together: each answer has an entropy of its own.": lambda p: bits(
+                p, axis=None
             ),
             "The probabilities that weigh the logarithms are missing.": lambda p: -np.log2(p).sum(axis=-1),
             "It is right where all probabilities are above 0. A class of probability 0 adds nothing, but log 0 is −∞, and "
-            "0 times that is not a number.": lambda p: nats(p, axis=-1) / np.log(2),
+            "0 times that is not a number.": bits,
         },
         right="Bits, one entropy for each answer, and a class of probability 0 adds nothing.",
         hint="Entropy is the mean of −log₂ p, each class weighted by its probability.",
@@ -117,11 +113,11 @@ def entropy(random):
 @exercise
 def soft_gradient(random):
     """Check ``soft_gradient(z_s, z_t, T)``: ∂/∂z_s of T² · CE(q_t, q_s), (N, C), against finite differences."""
+    from scipy.special import log_softmax
+
     cases = [(*random.normal(0, 2, (2, 5, 4)), T) for T in (3.0, 0.7)]
 
     def reference(z_s, z_t, T):
-        from scipy.special import log_softmax
-
         q_t = _softmax(z_t / T)
         return numerical_gradient(lambda z: -(T**2) * (q_t * log_softmax(z / T, axis=-1)).sum(), z_s)
 

@@ -137,25 +137,23 @@ def quantised_activations(random):
 def int8_layer(random):
     """Check ``int8_layer(q_x, S_x, Z_x, q_w, S_w, b, S_y, Z_y)``: a dense layer in whole numbers, by Python's integers."""
     q_x, q_w = random.integers(-128, 128, (5, 12)).astype(np.int8), random.integers(-127, 128, (12, 3)).astype(np.int8)
-    S_x, S_w, Z_x, Z_y = (
-        0.02,
-        random.uniform(0.005, 0.02, 3),
-        int(random.integers(-90, -30)),
-        int(random.integers(15, 40)),
-    )
+    S_x, S_w = 0.02, random.uniform(0.005, 0.02, 3)
+    Z_x, Z_y = int(random.integers(-90, -30)), int(random.integers(15, 40))
     b = random.normal(0, 1.5, 3)
     real = S_x * (q_x.astype(float) - Z_x) @ (S_w * q_w) + b
     wide, narrow = np.abs(real).max() / 60, np.abs(real).max() / 200
 
-    def held(offset=True, bias=True, after=True, factor=lambda S_x, S_w, S_y: S_x * S_w / S_y, finish=None, scale=None):
+    def held(
+        total=lambda q_x, Z_x, q_w: (q_x.astype(int) - Z_x) @ q_w.astype(int),
+        bias=lambda b, S_x, S_w, S_y: np.rint(b / (S_x * S_w)),
+        factor=lambda S_x, S_w, S_y: S_x * S_w / S_y,
+        whole=np.rint,
+        zero=1,
+        cast=lambda q: np.clip(q, -128, 127).astype(np.int8),
+    ):
         def layer(q_x, S_x, Z_x, q_w, S_w, b, S_y, Z_y):
-            total = (q_x.astype(np.int64) - (Z_x if offset else 0)) @ q_w.astype(np.int64)
-            if bias:
-                total = total + np.rint(b / ((scale or (lambda S_x, S_w, S_y: S_x * S_w))(S_x, S_w, S_y))).astype(
-                    np.int64
-                )
-            q = np.rint(total * factor(S_x, S_w, S_y)) + (Z_y if after else 0)
-            return (finish or (lambda q: np.clip(q, -128, 127).astype(np.int8)))(q)
+            sums = total(q_x, Z_x, q_w) + bias(b, S_x, S_w, S_y)
+            return cast(whole(sums * factor(S_x, S_w, S_y)) + zero * Z_y)
 
         return layer
 
@@ -169,27 +167,25 @@ def int8_layer(random):
             )
         return np.array(rows, np.int8)
 
-    def overflowing(q_x, S_x, Z_x, q_w, S_w, b, S_y, Z_y):
-        total = (q_x @ q_w).astype(np.int64) - Z_x * q_w.astype(np.int64).sum(axis=0) + np.rint(b / (S_x * S_w))
-        return np.clip(np.rint(total * S_x * S_w / S_y) + Z_y, -128, 127).astype(np.int8)
-
-    def all_overflowing(q_x, S_x, Z_x, q_w, S_w, b, S_y, Z_y):
-        total = (q_x - np.int8(Z_x)) @ q_w + np.rint(b / (S_x * S_w))
-        return np.clip(np.rint(total * S_x * S_w / S_y) + Z_y, -128, 127).astype(np.int8)
-
     return Exercise(
         cases=[(q_x, S_x, Z_x, q_w, S_w, b, wide, Z_y), (q_x, S_x, Z_x, q_w, S_w, b, narrow, Z_y)],
         reference=reference,
         mistakes={
-            "The products are added up in int8, where they overflow: cast to int32 first.": overflowing,
-            "Differences and products are computed in int8, where they overflow: cast to int32 first.": all_overflowing,
-            "The input's zero point is not subtracted: q_x = Z_x stands for 0.": held(offset=False),
-            "The output's zero point is not added: 0 is stored as Z_y.": held(after=False),
+            "The products are added up in int8, where they overflow: cast to int32 first.": (
+                held(lambda q_x, Z_x, q_w: (q_x @ q_w).astype(int) - Z_x * q_w.astype(int).sum(axis=0))
+            ),
+            "Differences and products are computed in int8, where they overflow: cast to int32 first.": (
+                held(lambda q_x, Z_x, q_w: (q_x - np.int8(Z_x)) @ q_w)
+            ),
+            "The input's zero point is not subtracted: q_x = Z_x stands for 0.": (
+                held(lambda q_x, Z_x, q_w: q_x.astype(int) @ q_w.astype(int))
+            ),
+            "The output's zero point is not added: 0 is stored as Z_y.": held(zero=0),
             "The bias has no effect: it is missing, or it was not divided by S_x · S_w, which is what a unit of the sum is "
             "worth.": (
-                held(bias=False),
-                held(scale=lambda S_x, S_w, S_y: np.ones(len(S_w))),
-                held(scale=lambda S_x, S_w, S_y: np.full(len(S_w), S_y)),
+                held(bias=lambda b, *scales: 0),
+                held(bias=lambda b, *scales: np.rint(b)),
+                held(bias=lambda b, S_x, S_w, S_y: np.rint(b / S_y)),
             ),
             "The output's scale multiplies: it must divide.": held(factor=lambda S_x, S_w, S_y: S_x * S_w * S_y),
             "The factor is far too large: a sum is worth S_x · S_w, and a step of the output S_y.": (
@@ -198,15 +194,9 @@ def int8_layer(random):
                 held(factor=lambda S_x, S_w, S_y: S_w / S_y),
             ),
             "The output's scale is not used: its steps are S_y wide.": held(factor=lambda S_x, S_w, S_y: S_x * S_w),
-            "The result is not rounded: a cast to int8 cuts the fractions off.": (
-                lambda q_x, S_x, Z_x, q_w, S_w, b, S_y, Z_y: np.clip(
-                    (((q_x.astype(int) - Z_x) @ q_w.astype(int) + np.rint(b / (S_x * S_w))) * S_x * S_w / S_y + Z_y),
-                    -128,
-                    127,
-                ).astype(np.int8)
-            ),
+            "The result is not rounded: a cast to int8 cuts the fractions off.": held(whole=np.asarray),
             "It is right where the result fits into int8. What is too large comes out at the other end: clip before you cast.": (
-                held(finish=_int8)
+                held(cast=_int8)
             ),
         },
         right="Whole numbers throughout: sums in int32, one factor for each channel, rounded and clipped.",

@@ -3,36 +3,24 @@
 import numpy as np
 
 from .judging import Exercise, exercise
+from .response import mixed, swapped
+from .temperature import numerical_gradient
 
 __all__ = ["training_step"]
 
 RATE = 0.5  # of plain gradient descent
 
 
-def _softmax(z):
-    from scipy.special import softmax
-
-    return softmax(z, axis=1)
-
-
-def _step(labels=None, teacher=None, reduce="mean", rate=RATE, swapped=False, soft_T=None, hard_T=1.0):
-    """Return what a step makes of a linear student: kernel, bias, and what must stay as it was.
-
-    ``labels`` and ``teacher`` are the weights of the two terms, functions of (T, alpha).
-    """
-    labels, teacher = labels or (lambda T, a: 1 - a), teacher or (lambda T, a: a * T**2)
+def _step(loss, rate=RATE):
+    """Return what a step down a ``loss`` makes of a linear student: kernel, bias, and what must stay as it was."""
 
     def after(x, y, kernel, bias, teacher_kernel, T, alpha):
-        at, of_hard = T if soft_T is None else soft_T, T if hard_T is None else hard_T
-        z_s, z_t, one_hot = x @ kernel + bias, x @ teacher_kernel, np.eye(len(bias))[y]
-        p, q_s, q_t = _softmax(z_s / of_hard), _softmax(z_s / at), _softmax(z_t / at)
-        soft = (q_s - q_t) / at
-        if swapped:  # CE(q_s, q_t): its gradient goes through q_s
-            cost = -np.log(q_t)
-            soft = q_s * (cost - (q_s * cost).sum(axis=1, keepdims=True)) / at
-        gradient = labels(T, alpha) * (p - one_hot) / of_hard + teacher(T, alpha) * soft
-        gradient /= {"mean": len(x), "sum": 1, "classes": len(x) * len(bias)}[reduce]
-        return kernel - rate * x.T @ gradient, bias - rate * gradient.sum(axis=0), teacher_kernel, 1, 0
+        def cost(kernel, bias):
+            return loss(x @ kernel + bias, x @ teacher_kernel, y, T, alpha)
+
+        of_kernel = numerical_gradient(lambda at: cost(at, bias), kernel)
+        of_bias = numerical_gradient(lambda at: cost(kernel, at), bias)
+        return kernel - rate * of_kernel, bias - rate * of_bias, teacher_kernel, 1, 0
 
     return after
 
@@ -78,7 +66,7 @@ def _explain(found, x, y, kernel, bias, teacher_kernel, T, alpha):
 
 @exercise
 def training_step(random):
-    """Check ``training_step(student, teacher, optimizer, x, y, T, alpha)`` on linear networks, against the gradient by hand.
+    """Check ``training_step(student, teacher, optimizer, x, y, T, alpha)`` on linear networks, against finite differences.
 
     What counts are the student's weights after the step; what the answer returns does not.
     """
@@ -86,26 +74,32 @@ def training_step(random):
     kernel, bias, teacher_kernel = random.normal(0, 1, (3, 4)), random.normal(0, 1, 4), random.normal(0, 2, (3, 4))
     return Exercise(
         cases=[(x, y, kernel, bias, teacher_kernel, 3.0, 0.7)],
-        reference=_step(),
+        reference=_step(mixed()),
         mistakes={
-            "The student did not change: the gradient must be applied to its variables.": _step(rate=0.0),
-            "The student climbs: the step goes along the gradient, and must go against it.": _step(rate=-RATE),
-            "T² is missing in front of the teacher's term.": _step(teacher=lambda T, a: a),
-            "The teacher's term is multiplied by T where it must be T².": _step(teacher=lambda T, a: a * T),
-            "α is the other way round: it weighs the teacher, and 1 − α the labels.": _step(
-                lambda T, a: a, lambda T, a: (1 - a) * T**2
+            "The student did not change: the gradient must be applied to its variables.": _step(mixed(), rate=0.0),
+            "The student climbs: the step goes along the gradient, and must go against it.": _step(mixed(), rate=-RATE),
+            "T² is missing in front of the teacher's term.": _step(mixed(soft=lambda T, a: a)),
+            "The teacher's term is multiplied by T where it must be T².": _step(mixed(soft=lambda T, a: a * T)),
+            "α is the other way round: it weighs the teacher, and 1 − α the labels.": (
+                _step(mixed(lambda T, a: a, lambda T, a: (1 - a) * T**2))
             ),
-            "T² is on the wrong term: it belongs to the teacher's.": _step(lambda T, a: (1 - a) * T**2, lambda T, a: a),
-            "The labels' term has no weight: it counts in full at every α.": _step(lambda T, a: 1.0),
-            "The labels are not used: the term of the teacher is the only one.": _step(lambda T, a: 0.0),
-            "The teacher is not used: the term of the labels is the only one.": _step(teacher=lambda T, a: 0.0),
-            "The labels' term is softened too: it takes the student at T = 1.": _step(hard_T=None),
-            "The teacher's term is not softened: both of its answers are taken at T = 1.": _step(soft_T=1.0),
+            "T² is on the wrong term: it belongs to the teacher's.": (
+                _step(mixed(lambda T, a: (1 - a) * T**2, lambda T, a: a))
+            ),
+            "The labels' term has no weight: it counts in full at every α.": _step(mixed(lambda T, a: 1.0)),
+            "The labels are not used: the term of the teacher is the only one.": _step(mixed(lambda T, a: 0.0)),
+            "The teacher is not used: the term of the labels is the only one.": _step(mixed(soft=lambda T, a: 0.0)),
+            "The labels' term is softened too: it takes the student at T = 1.": _step(mixed(hard_T=lambda T: T)),
+            "The teacher's term is not softened: both of its answers are taken at T = 1.": (
+                _step(mixed(soft_T=lambda T: 1.0))
+            ),
             "Teacher and student are swapped in the soft term: the student's logarithm is weighted by the teacher's "
-            "probabilities, not the other way round.": _step(swapped=True),
-            "The loss is the sum over the batch: the step would grow with it. Take the mean.": _step(reduce="sum"),
-            "The loss is the mean over the classes too: the cross-entropy sums over the classes.": _step(
-                reduce="classes"
+            "probabilities, not the other way round.": _step(swapped),
+            "The loss is the sum over the batch: the step would grow with it. Take the mean.": _step(
+                mixed(reduce=np.sum)
+            ),
+            "The loss is the mean over the classes too: the cross-entropy sums over the classes.": (
+                _step(mixed(reduce=lambda loss: np.mean(loss) / len(bias)))
             ),
         },
         right="The student took the right step, and the teacher stayed as it was.",

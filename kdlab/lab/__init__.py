@@ -5,30 +5,16 @@ To add a control or a sentence, see ``controls``; a browser-side widget, ``widge
 
 from ..lazy import lazily
 
-_HOME = {
-    "interact": "interaction",
-    "Progress": "interaction",
-    "Panel": "interaction",
-    "alpha": "controls",
-    "Code": "controls",
-    "choice": "controls",
-    "numbers": "controls",
-    "on_validation": "controls",
-    "points": "controls",
-    "source": "controls",
-    "positions": "controls",
-    "table": "controls",
-    "temperature": "controls",
-    "verdict": "controls",
-    "Bars": "widgets",
-    "Landscape": "landscape",
-    "Grid": "widgets",
-    "Pad": "widgets",
-    "Page": "page",
-    "once": "memo",
+_FILES = {
+    "interaction": "Panel Progress interact",
+    "controls": "Code alpha choice numbers on_validation points positions source table temperature verdict",
+    "widgets": "Bars Grid Pad",
+    "landscape": "Landscape",
+    "page": "Page",
+    "memo": "once",
 }
+_HOME = {name: file for file, names in _FILES.items() for name in names.split()}
 
 __all__ = [*sorted(_HOME), "questions"]
-
 
 __getattr__, __dir__ = lazily(__name__, _HOME, ("questions",))

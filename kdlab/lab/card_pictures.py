@@ -14,6 +14,7 @@ from ..features.representations import linear_cka
 from ..softening import softmax
 from .memo import once
 from .pages import notebooks_folder
+from .tinyml import prepared
 
 __all__ = ["draw", "write"]
 
@@ -65,14 +66,17 @@ def _softened():
 
 
 @once
-def _trained(alpha):
+def _trainer():
     from ..live.trainer import LiveTrainer
     from ..models import mlp
-    from ..scenarios import SCENARIOS
 
-    made = SCENARIOS["few"].prepare(load("digits"), digits_logits("train")["teacher"][None])
-    trainer = LiveTrainer(made.data, mlp(64, (16,), 10), made.teacher_logits, made.epochs, made.batch_size)
-    return trainer.train(4.0, alpha, seeds=10)
+    made = prepared("few")
+    return LiveTrainer(made.data, mlp(64, (16,), 10), made.teacher_logits, made.epochs, made.batch_size)
+
+
+@once
+def _trained(alpha):
+    return _trainer().train(4.0, alpha, seeds=10)
 
 
 def _pairs():

@@ -91,7 +91,7 @@ def on_validation(kinds):
 
 
 class Table:
-    """Rows and their heads as an HTML table; a cell's text is shown as it is, but for one with ``_repr_html_``."""
+    """``rows`` (lists of cells) under ``heads``, as a panel shows them; a cell's text is shown as it is, or its ``_repr_html_``."""
 
     def __init__(self, rows, heads, caption=""):
         self.rows, self.heads, self.caption = [list(row) for row in rows], list(heads), caption
@@ -114,9 +114,7 @@ class Table:
         return "\n".join("  ".join(map(str, row)) for row in [self.heads, *self.rows])
 
 
-def table(rows, heads, caption=""):
-    """Return ``rows`` (lists of cells) under ``heads`` as a table that a panel shows."""
-    return Table(rows, heads, caption)
+table = Table
 
 
 class Code(str):

@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 
 from ..cache import ELSEWHERE, new_file
-from ..datasets.dataset import digits_logits, load
 from ..mistakes import MISTAKES
 from . import medical_questions, questions, tinyml_questions
 from .handout import executed
 from .pages import CHAPTERS, notebooks_folder
+from .tinyml import prepared
 
 __all__ = ["GRADEBOOK", "PLANS", "TEST", "choices_of", "expected", "guide", "test_sheet", "write_course"]
 
@@ -37,24 +37,20 @@ _QUESTIONS = (
 TEST = ((0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 1))
 """The questions of the test before and after: (chapter, question on its page), both counted from 0; all need no slider."""
 
+_BEGINNING = (
+    (5, "The test, before anything is said (`test.md`, on paper or projected)."),
+    (5, "What teacher and student are; predict together what becomes of the second and the fifth class (chapter 1)."),
+)
 PLANS = {
     55: (
-        (5, "The test, before anything is said (`test.md`, on paper or projected)."),
-        (
-            5,
-            "What teacher and student are; predict together what becomes of the second and the fifth class (chapter 1).",
-        ),
+        *_BEGINNING,
         (10, "Chapter 1, sections 1 to 3, in pairs: soften a digit, dark knowledge, the exponent of T."),
         (20, "Sheet 1, as far as each one gets; whoever is done starts chapter 2."),
         (10, "Chapter 2, section 1, together: predict, then train at three positions of T and α. Where does it help?"),
         (5, "The test again."),
     ),
     110: (
-        (5, "The test, before anything is said (`test.md`, on paper or projected)."),
-        (
-            5,
-            "What teacher and student are; predict together what becomes of the second and the fifth class (chapter 1).",
-        ),
+        *_BEGINNING,
         (15, "Chapter 1, sections 1 to 3, in pairs: soften a digit, dark knowledge, the exponent of T."),
         (20, "Sheet 1, as far as each one gets."),
         (15, "Chapter 2, the sections marked ★: predictions first, then few labels, all labels, the winner's curse."),
@@ -134,6 +130,11 @@ def _generate(root):
 # ---- the test before and after
 
 
+def _table(heads, rows):
+    """Return a table in Markdown."""
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (heads, ["---"] * len(heads), *rows))
+
+
 def choices_of(question):
     """Return a choice's options as (text, whether it is right, what is said of it), in their order."""
     answers = [question.check(k) for k in range(len(question.choices))]
@@ -154,12 +155,11 @@ def test_sheet():
 
 
 def _key():
-    rows = ["| | answer | because |", "| --- | --- | --- |"]
+    rows = []
     for number, question in enumerate(_test_questions(), 1):
         options = zip("ABCDEFGH", choices_of(question), strict=False)
-        [(letter, why)] = [(letter, why) for letter, (_, right, why) in options if right]
-        rows.append(f"| {number} | {letter} | {why} |")
-    return "\n".join(rows)
+        rows += [(number, letter, why) for letter, (_, right, why) in options if right]
+    return _table(["", "answer", "because"], rows)
 
 
 # ---- the guide
@@ -170,20 +170,18 @@ def expected():
     from ..backend import keras
     from ..live.trainer import LiveTrainer
     from ..models import mlp
-    from ..scenarios import SCENARIOS
     from ..teachers.digits import digits_teacher
 
-    data, answers = load("digits"), digits_logits("train")["teacher"][None]
-
-    def trainer(scenario, hidden, layer=None):
-        made = SCENARIOS[scenario].prepare(data, answers)
-        features = {"teacher_features": {"hidden_2": layer.predict(made.data.train.x, verbose=0)}} if layer else {}
+    def trainer(scenario, hidden, **features):
+        made = prepared(scenario)
         lasting = {"epochs": made.epochs, "batch_size": made.batch_size}
         return LiveTrainer(made.data, mlp(64, hidden, 10), made.teacher_logits, **lasting, **features)
 
     def with_features(scenario):
         teacher = digits_teacher()
-        return trainer(scenario, (16, 16), keras.Model(teacher.inputs, teacher.get_layer("hidden_2").output))
+        layer = keras.Model(teacher.inputs, teacher.get_layer("hidden_2").output)
+        seen = layer.predict(prepared(scenario).data.train.x, verbose=0)
+        return trainer(scenario, (16, 16), teacher_features={"hidden_2": seen})
 
     for question in (*questions.predict_students(trainer).asked, *questions.predict_features(with_features).asked):
         [(text, _, why)] = [option for option in choices_of(question) if option[1]]
@@ -192,16 +190,19 @@ def expected():
 
 def guide(books):
     """Return the instructor's guide as Markdown, from the executed solution ``books``, {sheet's name: notebook}."""
-    return (
-        "\n\n".join(
-            [_opening(), _plans(), _about_the_test(), _predictions(), *(_sheet(*item) for item in books.items())]
-        )
-        + "\n"
-    )
+    predictions = _table(["asked", "what happens", "with its spread"], expected())
+    parts = [
+        OPENING,
+        _plans(),
+        ABOUT_THE_TEST,
+        _key(),
+        "## What the predictions of chapters 2 and 3 come to",
+        predictions,
+    ]
+    return "\n\n".join([*parts, *(_sheet(*item) for item in books.items())]) + "\n"
 
 
-def _opening():
-    return """# Teaching with kdlab: a guide for the instructor
+OPENING = """# Teaching with kdlab: a guide for the instructor
 
 - `student/`: the sheets to hand out. `solutions/`: the same with solutions, executed. `source/`: what both are made from.
 - `test.md`: the test before and after, to print.
@@ -212,29 +213,14 @@ def _opening():
 
 
 def _plans():
-    parts = ["## Plans"]
-    for minutes, steps in PLANS.items():
-        rows = "\n".join(f"| {step} | {what} |" for step, what in steps)
-        parts.append(f"### {minutes} minutes\n\n| minutes | |\n| --- | --- |\n{rows}")
-    return "\n\n".join(parts)
+    parts = [f"### {minutes} minutes\n\n{_table(['minutes', ''], steps)}" for minutes, steps in PLANS.items()]
+    return "\n\n".join(["## Plans", *parts])
 
 
-def _about_the_test():
-    return f"""## The test before and after
+ABOUT_THE_TEST = """## The test before and after
 
 The same eight questions twice; do not go through the answers after the first time. Report the normalised gain of the class,
-(after − before) / (8 − before) of the mean scores ([Hake 1998](https://doi.org/10.1119/1.18809)), and how many sat both.
-
-{_key()}"""
-
-
-def _predictions():
-    rows = "\n".join(f"| {prompt} | {answer} | {why} |" for prompt, answer, why in expected())
-    return f"""## What the predictions of chapters 2 and 3 come to
-
-| asked | what happens | with its spread |
-| --- | --- | --- |
-{rows}"""
+(after − before) / (8 − before) of the mean scores ([Hake 1998](https://doi.org/10.1119/1.18809)), and how many sat both."""
 
 
 def _sheet(name, book):
@@ -249,9 +235,7 @@ def _sheet(name, book):
     if page:
         parts.append(f"**Goals.** {_goals(page)}")
     if rows:
-        parts.append(
-            "| | exercise | you will be able to | minutes | points |\n| --- | --- | --- | --- | --- |\n" + rows
-        )
+        parts.append(_table(["", "exercise", "you will be able to", "minutes", "points"], rows))
     results = _results(book)
     if results:
         parts.append(f"**Expected.** What the solutions show:\n\n{results}")
@@ -275,8 +259,7 @@ def _exercises(book):
         if mark.get("grade"):
             points = points or [0]
             points[-1] += mark.points
-    cells = ((r.exercise, r.title, r.goal, r.minutes, f"{p:g}") for r, p in zip(rows, points, strict=False))
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in cells), sum(points)
+    return [(r.exercise, r.title, r.goal, r.minutes, f"{p:g}") for r, p in zip(rows, points, strict=False)], sum(points)
 
 
 def _goals(page):

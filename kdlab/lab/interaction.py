@@ -332,21 +332,15 @@ def _control(name, given):
 def _check_signature(function, controls):
     if not callable(function):
         raise ValueError(f"interact needs a function, got {function!r}")
-    parameters = inspect.signature(function).parameters.values()
-    name = _name_of(function)
-    given = ", ".join(controls) or "none"
-    takes = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        takes += list(controls)
-    unknown = [control for control in controls if control not in takes]
-    missing = [
-        p.name for p in parameters if p.name in takes and p.default is p.empty and p.name not in (*controls, "progress")
-    ]
-    if unknown or missing:
-        lacks = f"no argument {unknown[0]}" if unknown else f"an argument {missing[0]} without a control"
+    signature, given = inspect.signature(function), dict(controls)
+    if "progress" in signature.parameters:
+        given.setdefault("progress", None)
+    try:
+        signature.bind(**given)
+    except TypeError as error:
         raise ValueError(
-            f"{name}({', '.join(takes)}) has {lacks}: its arguments and the controls ({given}) need the same names"
-        )
+            f"{_name_of(function)}{signature} and the controls ({', '.join(controls) or 'none'}) must have the same names: {error}"
+        ) from None
 
 
 def _name_of(function):

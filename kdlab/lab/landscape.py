@@ -51,11 +51,8 @@ class Landscape:
         self._best = int(np.nanargmax(validation))
         t, a = self.positions[self._best]
         trained = int(np.isfinite(validation).sum())
-        return (
-            self.grid,
-            self.button,
-            (
-                f"Best of {trained} positions on validation: T = {t:.3g}, α = {a:g} with {points(validation[self._best])} points "
-                f"there and {points(test[self._best])} points on the test set."
-            ),
+        words = (
+            f"Best of {trained} positions on validation: T = {t:.3g}, α = {a:g} with {points(validation[self._best])} points "
+            f"there and {points(test[self._best])} points on the test set."
         )
+        return self.grid, self.button, words

@@ -1,33 +1,27 @@
 """What is made once, when it is first asked for, whichever thread asks; the others wait for it."""
 
 import threading
-from functools import partial, wraps
+from collections import defaultdict
+from functools import wraps
 
-__all__ = ["Once", "once"]
-
-
-class Once:
-    """A memo for threads: keeps what was made under a key. A failure is not kept: the next that asks tries again."""
-
-    def __init__(self):
-        self._lock, self._locks, self._made = threading.Lock(), {}, {}
-
-    def __call__(self, key, make, *arguments):
-        """Return what was made under ``key``, making it now, by ``make(*arguments)``, if it was not."""
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._made:
-                self._made[key] = make(*arguments)
-            return self._made[key]
+__all__ = ["once"]
 
 
 def once(function):
-    """Make of ``function`` one that computes its result for the same (hashable) arguments once; a decorator."""
-    made = Once()
+    """Make of ``function`` one that computes its result for the same (hashable) arguments once; a decorator.
+
+    Threads that ask meanwhile wait. A failure is not kept: the next that asks tries again.
+    """
+    made, locks, lock = {}, defaultdict(threading.Lock), threading.Lock()
 
     @wraps(function)
     def remembered(*arguments, **named):
-        return made((arguments, *sorted(named.items())), partial(function, *arguments, **named))
+        key = (arguments, *sorted(named.items()))
+        with lock:
+            mine = locks[key]
+        with mine:
+            if key not in made:
+                made[key] = function(*arguments, **named)
+            return made[key]
 
     return remembered

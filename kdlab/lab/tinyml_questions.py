@@ -1,20 +1,17 @@
 """Chapter 5's check-your-understanding questions."""
 
-from .questions import Question, Questions, chosen, typed
+from .questions import Question, asked, chosen, typed
 
 __all__ = ["tinyml_questions"]
 
 
+@asked
 def tinyml_questions():
     """Return chapter 5's five questions; two are predictions that its panels show."""
-    return Questions([_arena(), _stored(), _blank(), _levels(), _order()])
-
-
-def _arena():
     side, channels, filters, weights = 32, 8, 16, 48
     taken, given = side * side * channels / 1024, side * side * filters / 1024  # KiB
     need = taken + given
-    return Question(
+    yield Question(
         f"An int8 student has {weights} KiB of weights. Its largest layer, a convolution, reads a map of "
         f"{side} × {side} × {channels} and writes one of {side} × {side} × {filters}. How many KiB of arena does that layer need?",
         typed(
@@ -33,12 +30,9 @@ def _arena():
             hint="Count the values that must be in RAM while the layer works, one byte each.",
         ),
     )
-
-
-def _stored():
     largest, weight = 0.635, 0.2
     scale = largest / 127
-    return Question(
+    yield Question(
         f"In one output channel the weight farthest from zero is {largest}. In int8, symmetric as in LiteRT, which whole "
         f"number is the weight {weight} stored as?",
         typed(
@@ -54,10 +48,7 @@ def _stored():
             hint="The largest weight becomes 127.",
         ),
     )
-
-
-def _blank():
-    return Question(
+    yield Question(
         "Predict, then choose “a blank image” as the set in section 2: about how many of the test digits will int8 get right?",
         chosen(
             2,
@@ -74,10 +65,7 @@ def _blank():
             "None",
         ),
     )
-
-
-def _levels():
-    return Question(
+    yield Question(
         "Predict, then set the bits in section 1 to 3: how many different values can the weights of one channel have?",
         typed(
             7,
@@ -91,10 +79,7 @@ def _levels():
             hint="Count the upright lines.",
         ),
     )
-
-
-def _order():
-    return Question(
+    yield Question(
         "In ten pairs, distilled students in int8 are 3.0 points better than students alone in int8 (95 % interval 2.1 to "
         "3.9). For both kinds int8 − float32 is −0.1 (−0.4 to +0.2). What may you say?",
         chosen(

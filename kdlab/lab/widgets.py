@@ -14,6 +14,7 @@ import traitlets
 from PIL import Image
 
 from ..checks import check_logits
+from ..figures import ink, pixels
 
 __all__ = ["Bars", "FigureView", "Grid", "Pad", "State", "plain"]
 
@@ -119,7 +120,7 @@ class Grid(BrowserWidget):
             if labels is not None:
                 self.labels = [str(label) for label in np.ravel(labels)]
             self.colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in colours]
-            self.inks = [_ink(colour) for colour in colours]
+            self.inks = [ink(colour / 255) for colour in colours]
 
 
 class Pad(BrowserWidget):
@@ -141,8 +142,6 @@ class FigureView(BrowserWidget):
 
     def show(self, figure, width, ratio):
         """Draw ``figure`` at ``width`` CSS pixels of ``ratio`` device pixels each."""
-        from ..figures import pixels
-
         file = io.BytesIO()
         Image.fromarray(pixels(figure, width, ratio)).save(file, "png", compress_level=1)
         with self.hold_sync():
@@ -172,10 +171,3 @@ def _png(image):
     file = io.BytesIO()
     Image.fromarray(image).save(file, "png")
     return file.getvalue()
-
-
-def _ink(colour):
-    """Return black or white, whichever is read better on ``colour``, three numbers from 0 to 255 (WCAG 2, sRGB)."""
-    parts = np.asarray(colour) / 255
-    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-    return "#000000" if linear @ [0.2126, 0.7152, 0.0722] > 0.179 else "#ffffff"

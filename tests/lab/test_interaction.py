@@ -611,10 +611,10 @@ def test_a_function_with_progress_may_be_asked_for_its_result(queue):
 @pytest.mark.parametrize(
     ("function", "controls", "said"),
     [
-        (lambda t: "", {"temperature": slider()}, r"<lambda>\(t\) has no argument temperature.*\(temperature\)"),
-        (lambda t, alpha: "", {"t": slider()}, r"\(t, alpha\) has an argument alpha without a control.*\(t\)"),
-        (failing, {}, r"failing\(x\) has an argument x without a control.*\(none\)"),
-        (failing, {"x": slider(), "y": slider()}, r"failing\(x\) has no argument y.*\(x, y\)"),
+        (lambda t: "", {"temperature": slider()}, r"<lambda>\(t\) and the controls \(temperature\) .*missing.* 't'"),
+        (lambda t, alpha: "", {"t": slider()}, r"\(t, alpha\) and the controls \(t\) .*missing.* 'alpha'"),
+        (failing, {}, r"failing\(x\) and the controls \(none\) .*missing.* 'x'"),
+        (failing, {"x": slider(), "y": slider()}, r"failing\(x\) and the controls \(x, y\) .*unexpected.* 'y'"),
     ],
 )
 def test_function_and_controls_that_do_not_fit_are_both_named(function, controls, said):
