@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -34,6 +34,7 @@ def model(correct, name="student", **changes):
 outcomes = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=60)
 
 
+@settings(deadline=None)
 @given(outcomes)
 def test_accuracy_and_interval_are_those_of_scipy(pairs):
     correct = [first for first, _ in pairs]
@@ -44,6 +45,7 @@ def test_accuracy_and_interval_are_those_of_scipy(pairs):
     assert found["test_accuracy_95_percent"] == pytest.approx([oracle.low, oracle.high], abs=1e-12)
 
 
+@settings(deadline=None)
 @given(outcomes)
 def test_mcnemar_is_the_binomial_sum_over_the_samples_that_one_alone_got_right(pairs):
     first, second = zip(*pairs, strict=True)
