@@ -80,8 +80,11 @@ def take(arrays, which):
     return keras.tree.map_structure(lambda array: array[which], arrays)
 
 
-def over_batches(function, x, batch_size=256):
-    """Return ``function``, of a batch of tensors to a dict of them, over all of ``x``: one of float32 arrays."""
+def over_batches(function, x, batch_size=256, progress=None):
+    """Return ``function``, of a batch of tensors to a dict of them, over all of ``x``: one of float32 arrays.
+
+    ``progress(done, samples)`` is called after each batch.
+    """
     spec = keras.tree.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), x)
     # One trace for every batch size; `predict` would leave a function behind in the model.
     run = tf.function(function).get_concrete_function(spec)
@@ -92,6 +95,8 @@ def over_batches(function, x, batch_size=256):
         if results is None:  # Filled as they come: features may be large, and a list of batches would double them.
             results = keras.tree.map_structure(lambda part: np.empty((samples, *part.shape[1:]), np.float32), outputs)
         keras.tree.map_structure(lambda whole, part, rows=rows: whole.__setitem__(rows, part), results, outputs)
+        if progress:
+            progress(min(start + batch_size, samples), samples)
     return results
 
 

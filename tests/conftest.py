@@ -1,7 +1,9 @@
 """What tests share: few digits, a cache of their own, a web server on this machine, a disk that is full."""
 
 import gc
+import multiprocessing
 import os
+import runpy
 import threading
 from dataclasses import replace
 from functools import partial
@@ -28,6 +30,23 @@ def tenth_of_digits():
     digits = kdlab.load("digits")
     splits = {name: getattr(digits, name) for name in ("train", "validation", "test")}
     return replace(digits, **{name: Split(split.x[::10], split.y[::10]) for name, split in splits.items()})
+
+
+@pytest.fixture(scope="session")
+def launch(tmp_path_factory):
+    """A function that starts a script in a process of its own and returns it; all of them have imported TensorFlow once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["kdlab.commands.run_command"])
+
+    def launch(script):
+        file = tmp_path_factory.mktemp("script") / "script.py"
+        environment = {name: os.environ[name] for name in ("KDLAB_CACHE",) if name in os.environ}
+        file.write_text(f"import os\nos.environ.update({environment!r})\n{script}", "utf-8")
+        process = context.Process(target=runpy.run_path, args=(str(file),))
+        process.start()
+        return process
+
+    return launch
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def of_extras(*extras):
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    absent = " ".join(of_extras("server", "course"))
+    absent = " ".join(of_extras("server", "course", "cluster"))
     folder = tmp_path_factory.mktemp("empty")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, absent], capture_output=True, text=True, timeout=300, cwd=folder

@@ -33,8 +33,8 @@ FLOORS = {
         "lazy",
         "datasets",
         "features.representations",
+        "runs.cluster",
         "runs.results",
-        "runs.sweep_table",
         "runs.unfinished",
         "check",
         "export",  # which loads the others on first use

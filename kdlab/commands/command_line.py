@@ -13,8 +13,9 @@ from pathlib import Path
 
 from .. import __version__
 from ..cache import ELSEWHERE, explained
-from .run_arguments import add_commands, new_folder, whole_number
-from .teaching_commands import add_teaching, of_extra
+from ..checks import check_count
+from .run_arguments import add_commands, checked, new_folder, of_extra
+from .teaching_commands import add_teaching
 
 __all__ = ["main"]
 
@@ -94,46 +95,24 @@ class _Parser(argparse.ArgumentParser):
 def _top_options():
     """Return the parser of the options that stand before a command."""
     parser = _Parser(prog="kdlab", add_help=False, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"kdlab {__version__}")
+    add, count = parser.add_argument, checked(check_count, int)
+    add("--version", action="version", version=f"kdlab {__version__}")
     _add_address(parser, SERVE_PORT)
-    parser.add_argument(
-        "--token",
-        nargs="?",
-        const="",
-        metavar="SECRET",
-        help="ask visitors for a token; without SECRET one is made up and shown",
+    token = "ask visitors for a token; without SECRET one is made up and shown"
+    add("--token", nargs="?", const="", metavar="SECRET", help=token)
+    anonymous = "let everybody in who can reach --ip, under any name of this machine"
+    add("--allow-anonymous", action="store_true", help=anonymous)
+    kernels = "pages that may be open at once; one takes about 200 MB (default: as many as there is memory for)"
+    add("--max-kernels", type=count, metavar="N", help=kernels)
+    cull = "after how long the kernel of a crashed browser ends (default: %(default)s)"
+    add("--cull-after", type=count, default=300, metavar="SECONDS", help=cull)
+    url = "path below which everything is served, as behind a reverse proxy (default: %(default)s)"
+    add("--base-url", type=_path_of_url, default="/", metavar="PATH", help=url)
+    notebooks = (
+        "serve this folder's notebooks too, with cards on the home page; one named like a shipped one replaces it"
     )
-    parser.add_argument(
-        "--allow-anonymous",
-        action="store_true",
-        help="let everybody in who can reach --ip, under any name of this machine",
-    )
-    parser.add_argument(
-        "--max-kernels",
-        type=whole_number(1),
-        metavar="N",
-        help="pages that may be open at once; one takes about 200 MB (default: as many as there is memory for)",
-    )
-    parser.add_argument(
-        "--cull-after",
-        type=whole_number(1),
-        default=300,
-        metavar="SECONDS",
-        help="after how long the kernel of a crashed browser ends (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--base-url",
-        type=_path_of_url,
-        default="/",
-        metavar="PATH",
-        help="path below which everything is served, as behind a reverse proxy (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--notebooks",
-        metavar="DIR",
-        help="serve the notebooks of this folder too, with cards on the home page; one named like a shipped one replaces it",
-    )
-    parser.add_argument("--verbose", action="store_true", help="show what server and kernels log")
+    add("--notebooks", metavar="DIR", help=notebooks)
+    add("--verbose", action="store_true", help="show what server and kernels log")
     return parser
 
 
@@ -179,7 +158,7 @@ def _add_address(parser, port):
     )
     parser.add_argument(
         "--port",
-        type=whole_number(1, 65535),
+        type=checked(check_count, int, most=65535),
         default=argparse.SUPPRESS,
         help=f"port to listen on; if it is taken, the next free one (default: {port})",
     )

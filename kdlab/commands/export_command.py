@@ -14,10 +14,9 @@ from ..export.boards import BOARDS, CLOSE
 from ..export.contract import c_lines, describe
 from ..foreign_models import guess_pixel_range, take_softmax_off
 from ..runs import results
-from ..runs.results import byte_size, milliseconds, percent
+from ..runs.results import byte_size, milliseconds, percent, percent_interval
 from ..transfer_set import over_batches
 from .progress import Display
-from .run_arguments import outputs
 from .run_command import read_data
 
 __all__ = ["run"]
@@ -97,8 +96,8 @@ def _contract(tflite, model, data, test, pixel_range):
 def _contents(options, tflite, found):
     """Return what to write, {path: bytes}: the file, for a C source file its header, and the contract to read and to parse."""
     out, name = options.out, _identifier(options.out.stem)
-    *_, as_json, as_markdown = outputs(options)
-    contents = {as_json: results.written(results.as_json(found)), as_markdown: results.written(_markdown(found))}
+    *_, as_json, as_markdown = options.outputs
+    contents = dict(zip((as_json, as_markdown), results.to_bytes(found, _markdown), strict=True))
     if out.suffix == ".tflite":
         return {out: tflite} | contents
     constants = c_lines(found, name, declare=True, static=out.suffix == ".h")
@@ -134,13 +133,11 @@ def _markdown(found):
         "Date": found["date"],
     }
     parts = [
-        f"# {found['title']}",
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
         results.markdown_table(header, rows),
         "\n".join(f"- {note}" for note in found["notes"]),
-        f"To repeat this run:\n\n```bash\n{found['command']}\n```",
     ]
-    return "\n\n".join(parts) + "\n"
+    return results.page(found, parts)
 
 
 def _scale(part):
@@ -166,7 +163,7 @@ def _table(options, model, files, data, test, display):
     rows = [
         ["size", byte_size(keras_size), *(byte_size(len(content)) for content in files.values())],
         ["multiply-adds per sample", *[f"{convert.multiply_adds(model).total:,}"] * (1 + len(files))],
-        ["ms per sample (quartiles)", *map(_time, spreads)],
+        ["ms per sample (quartiles)", *(milliseconds(*spread[:3]) for spread in spreads)],
         ["arena, estimate", "", *map(byte_size, arenas)],
     ]
     if data is not None:
@@ -194,12 +191,7 @@ def _quality(model, files, split, test, display):
 
 
 def _accuracy(logits, labels):
-    found = wilson_interval(int((logits.argmax(axis=1) == labels).sum()), len(labels))
-    return f"{percent(found.mean)} ({percent(found.low)} to {percent(found.high)})"
-
-
-def _time(spread):
-    return milliseconds({"median": spread.median, "quartiles": [spread.low, spread.high]})
+    return percent_interval(*wilson_interval(int((logits.argmax(axis=1) == labels).sum()), len(labels)))
 
 
 def _fits(board, flash, ram):

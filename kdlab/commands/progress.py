@@ -26,18 +26,17 @@ class Display(AbstractContextManager):
 
     def __init__(self, file=None, quiet=False):
         self.console = Console(file=file or sys.stdout, highlight=False)
-        self.quiet, self.bars = quiet, None
-        if self.console.is_terminal and not quiet:
-            columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"))
-            # The estimate looks back a day: an epoch may take an hour.
-            times = (TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=True))
-            self.bars = Progress(*columns, *times, console=self.console, speed_estimate_period=86400)
-            self.bars.start()
+        self.quiet, self.draws = quiet, self.console.is_terminal and not quiet
+        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"))
+        times = (TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+        # The estimate looks back a day: an epoch may take an hour.
+        how = {"console": self.console, "disable": not self.draws, "speed_estimate_period": 86400}
+        self.bars = Progress(*columns, *times, **how)
+        self.bars.start()
 
     def __exit__(self, *error):
         """Stop drawing; what was drawn stays."""
-        if self.bars:
-            self.bars.stop()
+        self.bars.stop()
 
     def note(self, text):
         """Show a line of progress."""
@@ -59,7 +58,8 @@ class Display(AbstractContextManager):
 
     def count(self, title):
         """Return a function to be called with (done, total)."""
-        return _Bar(self, title).move if self.bars else lambda done, total: None
+        task = self.bars.add_task(title, total=None, visible=False, state="")
+        return lambda done, total: self.bars.update(task, completed=done, total=total, visible=True)
 
     def training(self, title, passing=False):
         """Return a ``keras.callbacks.Callback`` that shows the epochs of one training: losses, accuracies, time left.
@@ -69,37 +69,19 @@ class Display(AbstractContextManager):
         return _Epochs(self, title, passing)
 
 
-class _Bar:
-    """A bar on a terminal, drawn once there is something to count."""
-
-    def __init__(self, display, title):
-        self.bars, self.title, self.task = display.bars, title, None
-
-    def move(self, done, total, state=""):
-        if self.task is None:
-            self.task = self.bars.add_task(self.title, total=total, completed=done, state=state)
-        self.bars.update(self.task, completed=done, total=total, state=state)
-
-    def remove(self):
-        if self.task is not None:
-            self.bars.remove_task(self.task)
-
-
 class _Epochs(keras.callbacks.Callback):
     """Shows an epoch when it ends. It has no method for batches: they would make training slower."""
 
     def __init__(self, display, title, passing):
         super().__init__()
         self.display, self.title, self.passing = display, title, passing
-        self.bar = _Bar(display, title) if display.bars else None
-        self.first, self.line = None, ""
+        self.task, self.line = None, ""
 
     def on_epoch_begin(self, epoch, logs=None):
         """Note when and where the first epoch of this call began: a run that goes on begins later."""
-        if self.first is None:
-            self.first, self.begun = epoch, time.monotonic()
-            if self.bar:
-                self.bar.move(epoch, self.params["epochs"])
+        if self.task is None:
+            self.first, self.begun, epochs = epoch, time.monotonic(), self.params["epochs"]
+            self.task = self.display.bars.add_task(self.title, total=epochs, completed=epoch, state="")
 
     def on_epoch_end(self, epoch, logs=None):
         """Show the epoch's losses and accuracies, and the time left if all epochs are run."""
@@ -108,16 +90,14 @@ class _Epochs(keras.callbacks.Callback):
         each = (time.monotonic() - self.begun) / (done - self.first)
         left = f", at most {duration(each * (epochs - done))} left" if done < epochs else ""
         self.line = f"{self.title}: epoch {done} of {epochs}, {shown}, {duration(each)} each"
-        if self.bar:
-            self.bar.move(done, epochs, shown)
-        elif not self.passing:
+        self.display.bars.update(self.task, completed=done, state=shown)
+        if not (self.display.draws or self.passing):
             self.display.note(self.line + left)
 
     def on_train_end(self, logs=None):
         """Take the bar of one of many away; say its last epoch."""
         if self.passing and self.line:
-            if self.bar:
-                self.bar.remove()
+            self.display.bars.remove_task(self.task)
             self.display.note(self.line)
 
 

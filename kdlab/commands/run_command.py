@@ -5,13 +5,13 @@ import json
 import shlex
 import warnings
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from .. import models
 from ..cache import ELSEWHERE, new_file, try_file
-from ..conventions import to_ours
 from ..datasets.class_folders import printable
 from ..datasets.dataset import load
 from ..evaluation import at_chance, balanced_accuracy
@@ -25,7 +25,6 @@ from ..runs.record import accuracies, describe_run, measure, record, teacher_not
 from ..runs.sweeps import sweep
 from ..runs.unfinished import Unfinished
 from .progress import Display
-from .run_arguments import DEFAULT_ALPHA, outputs
 
 __all__ = ["read_data", "run"]
 
@@ -63,10 +62,7 @@ def _train(command):
     inputs = options.pixel_range and Inputs(options.pixel_range)
     model = command.model(options.model, inputs=inputs)
     command.begin(model=fingerprint(model))
-    settings = command.settings()
-    trained = command.trained(
-        "model", options.out, lambda out, callbacks: runs.train(model, command.data, out, settings, callbacks, True)
-    )
+    trained = command.trained("model", options.out, partial(runs.train, model, command.data))
     measured = command.measured("model", [options.out], [trained])
     command.meet_chance(measured)
     command.finish(command.record(models=[measured.to_json()]))
@@ -74,35 +70,41 @@ def _train(command):
 
 def _distill(command):
     options = command.options
-    alpha = _alpha(options, command)
+    if options.lambda_ is not None:
+        command.add_notes(
+            f"lambda = {options.lambda_:g} of the two-headed student is alpha = {options.alpha:.4g} here, at T = "
+            f"{options.temperature:g}: its soft loss has no T², so that {100 * (1 - options.alpha):.1f} % of the weight is "
+            "on the labels."
+        )
     teachers = command.teachers()
-    given = options.student_alone and command.model(options.student_alone)
+    given = command.model(options.student_alone) if options.student_alone else None
     command.begin(
         teacher=[fingerprint(teacher) for teacher in teachers],
         student=fingerprint(command.model(options.student)),
         student_alone=given and fingerprint(given),
         temperature=options.temperature,
-        alpha=alpha,
+        alpha=options.alpha,
     )
-    alone_file = options.student_alone or outputs(options)[1]
+    alone_file = options.student_alone or options.outputs[1]
     if given:
         command.add_notes(f"The student alone is {alone_file}: its initial weights and batches may differ.")
-    alone, student = _pair(command, teachers, alpha, options.seed, given, alone_file, options.out)
+    alone, student = _pair(command, teachers, options.seed, given, alone_file, options.out)
     rows = [
         command.measured("teacher", options.teacher, teachers),
         command.measured("student alone", [alone_file], [alone]),
         command.measured("student distilled", [options.out], [student]),
     ]
-    comparison = results.compare(rows[2], rows[1])
-    sentence, pairs = results.sentence(rows[2], rows[1], comparison), None
+    comparison, sentence = results.compare(rows[2], rows[1])
+    pairs = {}
     if options.seeds > 1:
         found = [[row.correct.mean() for row in rows[1:]]]
         for seed in range(options.seed + 1, options.seed + options.seeds):
             files = [options.out.with_name(f"seed{seed}.{kind}.keras") for kind in ("alone", "distilled")]
-            models_of_seed = _pair(command, teachers, alpha, seed, None, *files)
+            models_of_seed = _pair(command, teachers, seed, None, *files)
             found.append([accuracies(model, command.data.test)[0] for model in models_of_seed])
-        alone_of_seeds, distilled_of_seeds = (list(map(float, column)) for column in zip(*found, strict=True))
-        sentence, pairs = results.sentence_of_seeds(distilled_of_seeds, alone_of_seeds)
+        of_alone, of_distilled = (list(map(float, column)) for column in zip(*found, strict=True))
+        difference, verdict, sentence = results.compare_seeds(of_distilled, of_alone)
+        pairs = {"distilled": of_distilled, "alone": of_alone, "difference": difference, "verdict": verdict}
         command.add_notes(f"The table and the files are of seed {options.seed}.")
     for row in rows[1:]:
         command.meet_chance(row)
@@ -112,27 +114,24 @@ def _distill(command):
             comparison=comparison,
             **({"pairs": pairs} if pairs else {}),
             sentence=sentence,
-            chosen={"temperature": options.temperature, "alpha": alpha},
+            chosen={"temperature": options.temperature, "alpha": options.alpha},
         )
     )
 
 
-def _pair(command, teachers, alpha, seed, alone, alone_file, file):
+def _pair(command, teachers, seed, alone, alone_file, file):
     """Return a student trained alone, unless there is one, and one distilled, of the same weights and batches."""
     options, data = command.options, command.data
     which = "" if seed == options.seed else f", seed {seed}"
-    begun = [command.model(options.student, seed) for _ in range(2)]
 
-    def train(out, callbacks):
-        return runs.train(begun[0], data, out, command.settings(f"alone{which}", seed), callbacks, True)
+    def distill(**how):
+        weights = {"temperature": options.temperature, "alpha": options.alpha}
+        return runs.distill(command.model(options.student, seed), command.logits(teachers), data, **weights, **how)
 
-    def distill(out, callbacks):
-        settings = command.settings(f"distilled{which}", seed)
-        how = settings, options.temperature, alpha, callbacks, True
-        return runs.distill(begun[1], command.logits(teachers), data, out, *how)
-
-    alone = alone or command.trained(f"student alone{which}", alone_file, train)
-    return alone, command.trained(f"student distilled{which}", file, distill)
+    if alone is None:
+        train = partial(runs.train, command.model(options.student, seed), data)
+        alone = command.trained(f"student alone{which}", alone_file, train, f"alone{which}", seed)
+    return alone, command.trained(f"student distilled{which}", file, distill, f"distilled{which}", seed)
 
 
 def _sweep(command):
@@ -146,6 +145,9 @@ def _sweep(command):
 
     def callbacks(done, total, title):
         points(done, total)
+        if options.scheduler:  # It is trained elsewhere, and has just come.
+            display.note(f"{title}: trained, {done + 1} of {total}")
+            return []
         return [display.training(title, passing=True)]
 
     table = sweep(
@@ -160,16 +162,17 @@ def _sweep(command):
         run=hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16],
         overwrite=options.force,
         callbacks=callbacks,
+        scheduler=options.scheduler,
     )
     summary, differences = table.summary(), table.differences()
-    table_file, picture, as_json, as_markdown = outputs(options)
+    table_file, picture, as_json, as_markdown = options.outputs
     title = (
         f"{options.student} from {', '.join(Path(file).name for file in options.teacher)} on {Path(options.data).name}"
     )
     chosen = summary["temperature"], summary["alpha"]
     figure = landscape(options.temperatures, options.alphas, differences, chosen, printable(title))
     place = {"temperature": f"{chosen[0]:g}", "alpha": f"{chosen[1]:g}", "out": "student.keras"}
-    again = _again(options.line, "temperatures", "alphas", "seeds", "force", command="distill", **place)
+    again = _again(options.line, "temperatures", "alphas", "seeds", "scheduler", "force", command="distill", **place)
     command.add_notes(f"To keep such a student: {again}")
     found = command.record(
         models=[command.measured("teacher", options.teacher, teachers).to_json()],
@@ -191,33 +194,22 @@ def _sweep(command):
 
 def _write(found, as_json, as_markdown):
     """Write a record to both of its files."""
-    for path, text in ((as_markdown, results.markdown(found)), (as_json, results.as_json(found))):
+    for path, content in zip((as_json, as_markdown), results.to_bytes(found, results.markdown), strict=True):
         with new_file(path, ELSEWHERE) as file:
-            file.write(results.written(text))
-
-
-def _alpha(options, command):
-    """Return alpha, translated where --lambda was given."""
-    if options.lambda_ is None:
-        return DEFAULT_ALPHA if options.alpha is None else options.alpha
-    alpha, _ = to_ours("two-headed", options.temperature, lambda_=options.lambda_)
-    command.add_notes(
-        f"lambda = {options.lambda_:g} of the two-headed student is alpha = {alpha:.4g} here, at T = "
-        f"{options.temperature:g}: its soft loss has no T², so that {100 * (1 - alpha):.1f} % of the weight is on the labels."
-    )
-    return alpha
+            file.write(content)
 
 
 def read_data(options, display):
     """Return the ``Dataset`` of --data and the options about it; ValueError where it cannot be had or lacks a split."""
     display.note(f"Reading {options.data}")
-    if options.image_size is None and _channels(options):
+    folder = options.data == "brain-tumor" or Path(options.data).expanduser().is_dir()
+    if options.image_size is None and folder:
         options.image_size = _size_of_models(options)
-    try:
-        data = load(options.data, **_given(options, *_READING, *_channels(options)))
+    try:  # Of a folder alone the reader makes the channels.
+        data = load(options.data, **_given(options, *_READING, *(["channels"] if folder else [])))
     except ValueError as error:
         raise ValueError(str(error).replace("name_or_path must", "--data must", 1)) from error
-    if options.channels and not _channels(options):
+    if options.channels and not folder:
         data = _with_channels(data, options)
     for name in ("train", "test"):
         if not len(getattr(data, name)):
@@ -239,8 +231,8 @@ def _classes(data):
 
 def _size_of_models(options):
     """Return the side of the images that the first saved model of the options takes, where it is fixed, else None."""
-    given = (getattr(options, name, None) for name in ("teacher", "model", "student_alone", "student"))
-    for file in (file for names in given if names for file in ([names] if isinstance(names, str) else names)):
+    names = *(getattr(options, "teacher", None) or ()), *_given(options, "model", "student_alone", "student").values()
+    for file in names:
         if file not in models.NAMES and (shape := input_shape(file)) and len(shape) == 3 and all(shape[:2]):
             return shape[0] if shape[0] == shape[1] else tuple(shape[:2])
     return None
@@ -276,11 +268,6 @@ def _with_channels(data, options):
     return replace(data, **{name: replace(part, x=np.repeat(part.x, 3, axis=-1)) for name, part in splits.items()})
 
 
-def _channels(options):
-    """Return the names of the options that only the reader of a folder has, beside those that are only about folders."""
-    return ["channels"] if options.data == "brain-tumor" or Path(options.data).expanduser().is_dir() else []
-
-
 def _given(options, *names):
     """Return those of these options that were given."""
     return {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
@@ -296,7 +283,7 @@ class _Command:
         self.options, self.display = options, display
         self.data = read_data(options, display)
         self.notes = list(self.data.notes)
-        self.work = Unfinished(outputs(options), options.force)
+        self.work = Unfinished(options.outputs)
         self.training, self.teacher_inputs = {}, {}
 
     def settings(self, part="", seed=None):
@@ -319,15 +306,13 @@ class _Command:
 
     def begin(self, **parts):
         """Begin the run whose result depends on these parts; raise what the record of it would raise at its end."""
-        self.work.begin(self.key(**parts))
+        self.work.begin(self.key(**parts), self.options.force)
         self.try_record(self.work.path)
 
     def try_record(self, place):
         """Raise what writing the record and the other outputs would raise; ``place`` is a function to their paths."""
-        found = self.record(models=[])
-        for text in (results.markdown(found), results.as_json(found)):
-            results.written(text)
-        for output in outputs(self.options):  # A file's record, while it is made, has the longest name.
+        results.to_bytes(self.record(models=[]), results.markdown)
+        for output in self.options.outputs:  # A file's record, while it is made, has the longest name.
             try_file(Path(f"{place(output)}.json"), ELSEWHERE)
 
     def model(self, name_or_path, seed=None, inputs=None):
@@ -394,12 +379,13 @@ class _Command:
             each.append(teacher_logits(teacher, self.data.train, key, progress=progress))
         return each[0] if len(each) == 1 else np.stack(each, axis=1)
 
-    def trained(self, name, output, train):
-        """Return the model that ``train(file, callbacks)`` makes, or has made before the command was killed."""
+    def trained(self, name, output, train, part="", seed=None):
+        """Return the model that ``train``, called as ``runs.train``, makes or has made before the command was killed."""
         file = self.work.path(output)
         known = self.work.kept(f"{file.name}.json") if file.exists() else None
         if known is None:
-            done = train(file, [self.display.training(name)])
+            callbacks = [self.display.training(name)]
+            done = train(out=file, settings=self.settings(part, seed), callbacks=callbacks, overwrite=True)
             known, model = describe_run(done), done.model
             self.work.keep(f"{file.name}.json", known)
         else:
@@ -446,7 +432,7 @@ class _Command:
 
     def finish(self, found):
         """Write the record beside the models, put all in place, and show it."""
-        *_, as_json, as_markdown = outputs(self.options)
+        *_, as_json, as_markdown = self.options.outputs
         _write(found, self.work.path(as_json), self.work.path(as_markdown))
         self.work.finish()
         _show(found, self.display)

@@ -1,11 +1,10 @@
 """``kdlab course`` and ``kdlab handout``: what a lecturer prints, hands out and grades."""
 
-from contextlib import contextmanager
-
+from ..checks import check_count
 from ..lab.pages import CHAPTERS
-from .run_arguments import new_folder, whole_number
+from .run_arguments import checked, new_folder, of_extra
 
-__all__ = ["add_teaching", "of_extra"]
+__all__ = ["add_teaching"]
 
 
 def add_teaching(commands):
@@ -27,7 +26,7 @@ def add_teaching(commands):
     _add_folder(handout)
     handout.add_argument(
         "--chapter",
-        type=whole_number(1, len(CHAPTERS)),
+        type=checked(check_count, int, most=len(CHAPTERS)),
         action="append",
         metavar="N",
         help="only this chapter; may be given several times (default: the home page and all chapters)",
@@ -38,17 +37,6 @@ def add_teaching(commands):
 def _add_folder(parser):
     parser.add_argument("folder", metavar="DIR", type=new_folder, help="where to write; made if it is not there")
     parser.add_argument("--force", action="store_true", help="replace files that an earlier run wrote")
-
-
-@contextmanager
-def of_extra(name, what):
-    """Within the block, a package that is not installed is one of the extra ``name``, which the message installs."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if not error.name or error.name.split(".")[0] == "kdlab":
-            raise
-        raise ValueError(f"{what} needs {error.name}, which is not installed: pip install 'kdlab[{name}]'") from None
 
 
 def _course(options):

@@ -1,6 +1,6 @@
 """What a run trains on: one device or all GPUs there are, and half the precision where the GPU is made for it."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 from ..backend import keras, tf
 
@@ -10,7 +10,6 @@ __all__ = [
     "choose_policy",
     "choose_strategy",
     "mixed_precision",
-    "scope",
     "trainee_of",
 ]
 
@@ -85,11 +84,6 @@ class EvaluateOnOneDevice(keras.callbacks.Callback):
         self.judged.set_weights(self.trainee.get_weights())
         results = self.judge.evaluate(self.samples, verbose=0, return_dict=True)
         logs.update({f"val_{name}": value for name, value in results.items()})
-
-
-def scope(strategy):
-    """Return the strategy's scope, or a block that does nothing for None."""
-    return nullcontext() if strategy is None else strategy.scope()
 
 
 def _layers(model):

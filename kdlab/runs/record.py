@@ -1,4 +1,4 @@
-"""What a run is told apart by and what it came to: models measured on test data, data and settings in plain values."""
+"""Metadata and results of a run in plain values: models measured on test data, the data, the settings."""
 
 import json
 import shlex
@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import tf
-from ..clinical import bootstrap_interval, sensitivity, specificity
-from ..evaluation import wilson_interval
+from ..clinical import bootstrap_interval
 from ..losses import ensemble_logits
 from ..softening import softmax
 from ..timing import time_per_example
+from ..transfer_set import over_batches
 from .results import ModelResult, machine, now, versions
 
-__all__ = ["accuracies", "describe_data", "describe_run", "measure", "record", "teacher_notes"]
+__all__ = ["accuracies", "describe_run", "measure", "record", "teacher_notes"]
 
 BATCH_SIZES = (1, 32)
 MOST_MEASURED = 5000  # samples of a split that is only looked at
@@ -29,77 +29,49 @@ def measure(name, files, models, split, others=None):
     The time is that of a compiled call on the fastest device there is, from an array to an array.
     """
     answer = _compiled(models, split)
-    logits = _answers(answer, split)
+    logits = over_batches(answer, split.x)
+    both = logits.shape[1] == 2 and len(np.unique(split.y)) == 2
     return ModelResult(
         name=name,
         file=", ".join(map(str, files)),
         parameters=sum(model.count_params() for model in models),
         size_on_disk=sum(Path(file).stat().st_size for file in files),
-        correct=logits.argmax(axis=1) == split.y,
+        classes=logits.shape[1],
         predicted=logits.argmax(axis=1),
         labels=split.y,
         names=split.names,
-        accuracies={name: _accuracy(answer, other) for name, other in (others or {}).items() if (other.y >= 0).any()},
-        clinical=_clinical(logits, split.y),
-        times={size: time_per_example(answer, split.x, size) for size in BATCH_SIZES},
+        accuracies={
+            name: _accuracy(answer, other, MOST_MEASURED)
+            for name, other in (others or {}).items()
+            if (other.y >= 0).any()
+        },
+        auc=bootstrap_interval("auc", softmax(logits)[:, 1], split.y) if both else None,
+        times={size: time_per_example(lambda x: answer(x).numpy(), split.x, size) for size in BATCH_SIZES},
     )
 
 
 def accuracies(model, *splits):
     """Return the share of samples that a model gets right, from 0 to 1, of each of these splits."""
     answer = _compiled([model], splits[0])
-    return [float((_answers(answer, split).argmax(axis=1) == split.y).mean()) for split in splits]
+    return [_accuracy(answer, split) for split in splits]
 
 
-def _accuracy(answer, split):
-    rows = np.flatnonzero(split.y >= 0)[:MOST_MEASURED]
-    starts = range(0, len(rows), 256)
-    found = np.concatenate([answer(split.x[rows[start : start + 256]]).argmax(axis=1) for start in starts])
-    return float((found == split.y[rows]).mean())
+def _accuracy(answer, split, most=None):
+    """Return the share of labelled samples that are right, of the first so many."""
+    rows = np.flatnonzero(split.y >= 0)[:most]
+    blocks = np.array_split(rows, -(-len(rows) // 256))
+    right = [answer(split.x[block]).numpy().argmax(axis=1) == split.y[block] for block in blocks]
+    return float(np.concatenate(right).mean())
 
 
 def _compiled(models, split):
-    """Return a function from samples (B, …) to the logits (B, C) of a model or an ensemble, numpy in, numpy out."""
+    """Return a traced function from samples (B, …) to the logits (B, C) of a model or an ensemble."""
 
     def answer(x):
         logits = [tf.cast(model(x, training=False), tf.float32) for model in models]
         return logits[0] if len(logits) == 1 else ensemble_logits(tf.stack(logits, axis=1), 1.0)
 
-    compiled = tf.function(answer).get_concrete_function(tf.TensorSpec((None, *split.x.shape[1:]), tf.float32))
-    return lambda batch: compiled(tf.constant(batch)).numpy()
-
-
-def _answers(answer, split):
-    return np.concatenate([answer(split.x[start : start + 256]) for start in range(0, len(split), 256)])
-
-
-def _clinical(logits, labels):
-    """Return sensitivity, specificity and AUC with their 95 % intervals, where there are two classes: the second is positive.
-
-    Shares get Wilson's interval, as the accuracy does, the AUC one by bootstrap.
-    """
-    if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
-        return {}
-    scores = softmax(logits)[:, 1]
-    shares = {"sensitivity": (sensitivity, 1), "specificity": (specificity, 0)}
-    found = {}
-    for name, (measure, label) in shares.items():
-        samples = int((labels == label).sum())
-        found[name] = wilson_interval(round(measure(scores, labels) * samples), samples)
-    return found | {"AUC": bootstrap_interval("auc", scores, labels)}
-
-
-def describe_data(data, name):
-    """Return a ``Dataset`` in plain values, without its samples."""
-    return {
-        "name": name,
-        "source": data.source,
-        "licence": data.licence,
-        "fingerprint": data.fingerprint,
-        "class_names": list(data.class_names),
-        "samples": {split: len(getattr(data, split)) for split in ("train", "validation", "test")},
-        "shape": list(data.train.x.shape[1:]),
-    }
+    return tf.function(answer, input_signature=[tf.TensorSpec((None, *split.x.shape[1:]), tf.float32)])
 
 
 def describe_run(run):
@@ -139,21 +111,26 @@ def teacher_notes(file, data, data_name):
 
 def record(title, data, data_name, settings, command, **parts):
     """Return the record of a run: ``results.markdown`` says what is in it; ``parts`` are added as they are."""
+    devices = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices]
     return {
         "title": title,
         **parts,
         "settings": settings,
-        "data": describe_data(data, data_name),
+        "data": {
+            "name": data_name,
+            "source": data.source,
+            "licence": data.licence,
+            "fingerprint": data.fingerprint,
+            "class_names": list(data.class_names),
+            "samples": {split: len(getattr(data, split)) for split in ("train", "validation", "test")},
+            "shape": list(data.train.x.shape[1:]),
+        },
         "versions": versions(),
-        "machine": machine(_accelerators()),
+        "machine": machine(names),
         "command": command,
         "date": now(),
     }
-
-
-def _accelerators():
-    devices = tf.config.list_physical_devices("GPU")
-    return [tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices]
 
 
 def _few(names, most=6):

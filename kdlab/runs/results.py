@@ -12,27 +12,29 @@ from statistics import NormalDist
 import numpy as np
 
 from .. import __version__
-from ..evaluation import Interval, at_chance, mcnemar, paired_difference, wilson_interval
+from ..clinical import confusion_matrix
+from ..evaluation import Interval, at_chance, mcnemar, mean_interval, paired_difference, wilson_interval
 from ..timing import Spread
 
 __all__ = [
     "ModelResult",
-    "as_json",
     "byte_size",
     "compare",
+    "compare_seeds",
     "grid_table",
     "machine",
     "markdown",
     "markdown_table",
+    "mean_of_seeds",
     "milliseconds",
     "now",
+    "page",
     "percent",
+    "percent_interval",
     "samples_to_tell",
-    "sentence",
-    "sentence_of_seeds",
     "table",
+    "to_bytes",
     "versions",
-    "written",
 ]
 
 SIGNIFICANT = 0.05
@@ -43,55 +45,44 @@ _LIBRARIES = ("keras", "tensorflow", "numpy")
 
 @dataclass(frozen=True, eq=False)
 class ModelResult:
-    """A model on the test samples: ``correct`` (N,) booleans; ``times`` by batch size; sizes in numbers and bytes.
+    """A model on the test samples: ``predicted`` and ``labels`` (N,) of ``classes``; ``times`` by batch size.
 
-    ``clinical`` are an ``evaluation.Interval`` each for "sensitivity", "specificity" and "AUC" where there are two
-    classes, of which the second is the positive one. ``predicted`` and ``labels`` (N,) are classes, ``names`` the samples'
-    own, ``accuracies`` those on other splits, by name.
+    ``size_on_disk`` is in bytes, ``names`` are the samples' own, ``accuracies`` those on other splits, by name. Of two
+    classes the second is the positive one, and ``auc`` the area under its ROC curve.
     """
 
     name: str
     file: str
     parameters: int
     size_on_disk: int
-    correct: np.ndarray
+    classes: int
+    predicted: np.ndarray
+    labels: np.ndarray
     times: Mapping[int, Spread]
-    clinical: Mapping[str, Interval] = field(default_factory=dict)
-    predicted: np.ndarray | None = None
-    labels: np.ndarray | None = None
+    auc: Interval | None = None
     names: tuple[str, ...] = ()
     accuracies: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def at_chance(self):
-        """Whether the model knows no more than a guess, as far as its answers are here."""
-        return self.predicted is not None and at_chance(self.predicted, self.labels)
+    def correct(self):
+        """Which samples it gets right, (N,) booleans."""
+        return self.predicted == self.labels
 
-    def _answers(self):
-        """Return confusion matrix, recall and the wrong samples, where the answers are here."""
-        if self.predicted is None:
-            return {}
-        classes = int(max(self.predicted.max(), self.labels.max())) + 1
-        confusion = np.zeros((classes, classes), int)
-        np.add.at(confusion, (self.labels, self.predicted), 1)
-        wrong = np.flatnonzero(~self.correct)[:MOST_WRONG] if self.names else ()
-        recall = [
-            wilson_interval(int(confusion[k, k]), int(row.sum()))._asdict() if row.sum() else None
-            for k, row in enumerate(confusion)
-        ]
-        return {
-            "at_chance": self.at_chance,
-            "confusion": confusion.tolist(),
-            "recall": recall,
-            "wrong": [
-                {"name": self.names[k], "class": int(self.labels[k]), "taken_for": int(self.predicted[k])}
-                for k in wrong
-            ],
-        }
+    @property
+    def at_chance(self):
+        """Whether it knows no more than a guess."""
+        return at_chance(self.predicted, self.labels)
 
     def to_json(self):
-        """Return it as plain values: accuracy with its 95 % Wilson interval, times in seconds per example."""
+        """Return it as plain values: shares with their 95 % Wilson intervals, times in seconds per example."""
         accuracy = wilson_interval(int(self.correct.sum()), len(self.correct))
+        confusion = confusion_matrix(self.predicted, self.labels, self.classes)
+        recall = [
+            wilson_interval(int(row[k]), int(row.sum()))._asdict() if row.sum() else None
+            for k, row in enumerate(confusion)
+        ]
+        wrong = np.flatnonzero(~self.correct)[:MOST_WRONG] if self.names else ()
+        clinical = self.auc and {"sensitivity": recall[1], "specificity": recall[0], "AUC": self.auc._asdict()}
         return {
             "name": self.name,
             "file": self.file,
@@ -102,53 +93,54 @@ class ModelResult:
             "test_accuracy": accuracy.mean,
             "test_accuracy_95_percent": [accuracy.low, accuracy.high],
             "accuracies": dict(self.accuracies),
-            **self._answers(),
-            "clinical": {name: found._asdict() for name, found in self.clinical.items()},
+            "at_chance": self.at_chance,
+            "confusion": confusion.tolist(),
+            "recall": recall,
+            "wrong": [
+                {"name": self.names[k], "class": int(self.labels[k]), "taken_for": int(self.predicted[k])}
+                for k in wrong
+            ],
+            "clinical": clinical or {},
             "seconds_per_example": {
-                str(batch): {
-                    "median": time.median,
-                    "quartiles": [time.low, time.high],
-                    "calls": time.calls,
-                }
+                str(batch): {"median": time.median, "quartiles": [time.low, time.high], "calls": time.calls}
                 for batch, time in self.times.items()
             },
         }
 
 
 def compare(student, alone):
-    """Return what McNemar's test says of two ``ModelResult``s on the same test samples, as plain values.
+    """Return what McNemar's test says of two ``ModelResult``s on the same test samples, and one honest sentence.
 
-    "verdict" is "helps", "hurts" or "no detectable difference" (p ≥ 0.05). Raises ValueError as ``evaluation.mcnemar``.
+    The first are plain values. "verdict" is "helps", "hurts" or "no detectable difference" (p ≥ 0.05). Raises
+    ValueError as ``evaluation.mcnemar``.
     """
-    p = mcnemar(student.correct, alone.correct)
+    p, samples = mcnemar(student.correct, alone.correct), len(student.correct)
     first_only = int((student.correct & ~alone.correct).sum())
     second_only = int((alone.correct & ~student.correct).sum())
-    better = "helps" if first_only > second_only else "hurts"
+    verdict = "no detectable difference"
+    if p < SIGNIFICANT:
+        verdict = "helps" if first_only > second_only else "hurts"
+    words = (
+        f"{percent(student.correct.mean())} distilled, {percent(alone.correct.mean())} alone; of {samples:,} test "
+        f"samples {first_only:,} are right only with the teacher and {second_only:,} only without it "
+        f"(McNemar's test, {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'})"
+    )
+    if student.at_chance and alone.at_chance:
+        sentence = f"Nothing was learned: both students are at chance level, so comparing them says nothing ({words})."
+    elif p < SIGNIFICANT:
+        sentence = f"{_begin(verdict)}: {words}. Another seed may give another result."
+    else:
+        needed = samples_to_tell(first_only, second_only, samples)
+        more = f" Detecting such a difference would take about {needed:,} test samples." if needed else ""
+        sentence = f"{_begin(verdict)}: {words}.{more}"
     return {
         "between": [student.name, alone.name],
         "only_first_correct": first_only,
         "only_second_correct": second_only,
-        "difference": (first_only - second_only) / len(student.correct),
+        "difference": (first_only - second_only) / samples,
         "mcnemar_p": p,
-        "verdict": better if p < SIGNIFICANT else "no detectable difference",
-    }
-
-
-def sentence(student, alone, comparison):
-    """Return one honest sentence on a student beside the same student alone; ``comparison`` as from ``compare``."""
-    samples = len(student.correct)
-    found = (
-        f"{percent(student.correct.mean())} distilled, {percent(alone.correct.mean())} alone; of {samples:,} test "
-        f"samples {comparison['only_first_correct']:,} are right only with the teacher and "
-        f"{comparison['only_second_correct']:,} only without it (McNemar's test, {_p(comparison['mcnemar_p'])})"
-    )
-    if student.at_chance and alone.at_chance:
-        return f"Nothing was learned: both students are at chance level, so comparing them says nothing ({found})."
-    if comparison["verdict"] == "no detectable difference":
-        needed = samples_to_tell(comparison["only_first_correct"], comparison["only_second_correct"], samples)
-        more = f" Detecting such a difference would take about {needed:,} test samples." if needed else ""
-        return f"No detectable difference: {found}.{more}"
-    return f"Distillation {comparison['verdict']} here: {found}. Another seed may give another result."
+        "verdict": verdict,
+    }, sentence
 
 
 def samples_to_tell(first_only, second_only, samples):
@@ -166,49 +158,62 @@ def samples_to_tell(first_only, second_only, samples):
     return int(float(f"{max(needed, samples):.2g}"))
 
 
-def sentence_of_seeds(distilled, alone):
-    """Return one sentence, and plain values, on the test accuracies of pairs of students, a pair per seed, n ≥ 2."""
+def compare_seeds(distilled, alone, where=""):
+    """Return the difference of test accuracies, a pair per seed, as plain values, its verdict and one honest sentence.
+
+    Student's t over the pairs. The difference is None for one seed; "no detectable difference" is the verdict there,
+    and where the seeds leave no spread to judge by. ``where`` begins the sentence's second part.
+    """
+    means = f"{where}test accuracy {percent(np.mean(distilled))} distilled, {percent(np.mean(alone))} alone"
+    verdict = "no detectable difference"
+    if len(alone) < 2:
+        return None, verdict, f"{_begin(verdict)}: {means}; one seed has no spread to judge by, take --seeds 3 or more."
     found = paired_difference(distilled, alone)
+    spread = "all equal: no spread to judge by"
     # Accuracies go in steps of one sample: differences that are all equal are chance, not certainty.
-    spread = found.low < found.high
-    verdict = {"better": "helps", "worse": "hurts"}.get(found.verdict) if spread else None
-    words = f"{100 * found.mean:+.2f} points on average over {len(alone)} pairs, one a seed"
-    interval = (
-        f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
-        if spread
-        else "all equal: no spread to judge by"
-    )
-    begin = f"Distillation {verdict} here" if verdict else "No detectable difference"
-    said = f"{begin}: {percent(np.mean(distilled))} distilled, {percent(np.mean(alone))} alone, {words} ({interval})."
-    return said, {
-        "distilled": list(distilled),
-        "alone": list(alone),
-        "difference": asdict(found),
-        "verdict": verdict or "no detectable difference",
-    }
+    if found.low < found.high:
+        verdict = {"better": "helps", "worse": "hurts"}.get(found.verdict, verdict)
+        spread = f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
+    points = f"{100 * found.mean:+.2f} points on average over {len(alone)} seeds ({spread})"
+    return asdict(found), verdict, f"{_begin(verdict)}: {means}, {points}."
+
+
+def _begin(verdict):
+    return verdict.capitalize() if verdict.startswith("no ") else f"Distillation {verdict} here"
+
+
+def mean_of_seeds(accuracies):
+    """Return mean, low and high of accuracies, one per seed, as plain values; no interval (None) for one seed."""
+    if len(accuracies) < 2:
+        return {"mean": float(accuracies[0]), "low": None, "high": None}
+    return mean_interval(accuracies, within=(0, 1))._asdict()
 
 
 def table(models):
     """Return a table of models, as from ``ModelResult.to_json``: a header and a row for each, all strings."""
-    batches, clinical = list(models[0]["seconds_per_example"]), list(models[0].get("clinical", ()))
-    header = ["model", "parameters", "on disk", "test accuracy (95 % interval)"]
-    others = [name for name in models[0].get("accuracies", ()) if all(name in model["accuracies"] for model in models)]
-    header += [*(f"{name} accuracy" for name in others), *clinical]
-    return [*header, *(f"ms per example, batch {batch} (quartiles)" for batch in batches)], [
-        [
-            model["name"],
-            f"{model['parameters']:,}",
-            byte_size(model["size_on_disk_bytes"]),
-            f"{percent(model['test_accuracy'])} ({' to '.join(map(percent, model['test_accuracy_95_percent']))})",
-            *(percent(model["accuracies"][name]) for name in others),
-            *(
-                f"{mean:.3f} ({low:.3f} to {high:.3f})"
-                for mean, low, high in (_triple(model["clinical"][n]) for n in clinical)
-            ),
-            *(milliseconds(model["seconds_per_example"][batch]) for batch in batches),
-        ]
-        for model in models
+    batches, clinical = list(models[0]["seconds_per_example"]), list(models[0]["clinical"])
+    others = [name for name in models[0]["accuracies"] if all(name in model["accuracies"] for model in models)]
+    header = [
+        *("model", "parameters", "on disk", "test accuracy (95 % interval)"),
+        *(f"{name} accuracy" for name in others),
+        *clinical,
+        *(f"ms per example, batch {batch} (quartiles)" for batch in batches),
     ]
+    rows = []
+    for model in models:
+        times = [model["seconds_per_example"][batch] for batch in batches]
+        rows.append(
+            [
+                model["name"],
+                f"{model['parameters']:,}",
+                byte_size(model["size_on_disk_bytes"]),
+                percent_interval(model["test_accuracy"], *model["test_accuracy_95_percent"]),
+                *(percent(model["accuracies"][name]) for name in others),
+                *("{mean:.3f} ({low:.3f} to {high:.3f})".format(**model["clinical"][name]) for name in clinical),
+                *(milliseconds(time["median"], *time["quartiles"]) for time in times),
+            ]
+        )
+    return header, rows
 
 
 def grid_table(grid):
@@ -224,42 +229,44 @@ def markdown(record):
     ``record`` has "title", "models", "data", "settings", "versions", "machine", "command", "date" and "notes", a list
     of sentences; "training" (runs by name), "sentence", "grid" (as for ``grid_table``) and "picture" (a file) where there are any.
     """
-    data = record["data"]
+    data, models = record["data"], record["models"]
     facts = {
         "Data": f"{data['name']}: {data['source']} (licence: {data['licence']})",
         "Samples": ", ".join(f"{count:,} {split}" for split, count in data["samples"].items()),
         "Fingerprint": f"`{data['fingerprint']}`",
         "Classes": ", ".join(data["class_names"]),
-        **({"Training": _training(record["training"])} if record.get("training") else {}),
+        "Training": "; ".join(
+            f"{name}: {run['epochs_done']:,} epochs in {run['seconds']:,.0f} s, weights of epoch {run['best_epoch']:,} kept"
+            for name, run in record["training"].items()
+        ),
         "Settings": _pairs(record["settings"]),
         "Versions": _pairs(record["versions"]),
         "Machine": _pairs(record["machine"]),
         "Date": record["date"],
     }
-    notes = record["notes"]
-    parts = [
-        f"# {record['title']}",
-        *([record["sentence"]] if record.get("sentence") else []),
-        *([markdown_table(*table(record["models"]))] if record["models"] else []),
-        *_classes(record["models"], data["class_names"]),
-        *(_grid(record["grid"]) if "grid" in record else []),
-        *([f"![{record['title']}]({record['picture']})"] if record.get("picture") else []),
-        "\n".join(f"- {name}: {value}" for name, value in facts.items()),
-        *(["Notes:\n\n" + "\n".join(f"- {note}" for note in notes)] if notes else []),
-        f"To repeat this run:\n\n```bash\n{record['command']}\n```",
-    ]
-    return "\n\n".join(parts) + "\n"
+    parts = [record.get("sentence"), *_classes(models, data["class_names"])]
+    if models:
+        parts.insert(1, markdown_table(*table(models)))
+    if "grid" in record:
+        parts += [GRID_TITLE, markdown_table(*grid_table(record["grid"]))]
+    if "picture" in record:
+        parts.append(f"![{record['title']}]({record['picture']})")
+    parts.append("\n".join(f"- {name}: {value}" for name, value in facts.items() if value))
+    if record["notes"]:
+        parts.append("Notes:\n\n" + "\n".join(f"- {note}" for note in record["notes"]))
+    return page(record, parts)
+
+
+def page(record, parts):
+    """Return a Markdown page: the record's title, these parts (those that are empty left out), and its command."""
+    command = f"To repeat this run:\n\n```bash\n{record['command']}\n```"
+    return "\n\n".join(filter(None, [f"# {record['title']}", *parts, command])) + "\n"
 
 
 def versions():
-    """Return the versions of Python, kdlab and the libraries that decide the numbers; None for one that is absent."""
-    found = {"python": platform.python_version(), "kdlab": __version__}
-    for name in _LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+    """Return the versions of Python, kdlab and the libraries that decide the numbers."""
+    libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), "kdlab": __version__, **libraries}
 
 
 def machine(accelerators=()):
@@ -276,9 +283,13 @@ def now():
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def as_json(record):
-    """Return a record as JSON text; ValueError for a number that JSON has not (NaN, infinity)."""
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def to_bytes(record, as_markdown):
+    """Return a record as JSON and as its Markdown page, both in UTF-8.
+
+    Bytes of a file's name that are not UTF-8 become escapes. ValueError for a number that JSON has not (NaN, infinity).
+    """
+    as_json = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return [text.encode("utf-8", "backslashreplace") for text in (as_json, as_markdown(record))]
 
 
 def markdown_table(header, rows):
@@ -287,45 +298,32 @@ def markdown_table(header, rows):
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _triple(interval):
-    """Return mean, low and high of an interval in a record, by name or, as once they were, in a row."""
-    return interval.values() if isinstance(interval, dict) else interval
-
-
 def _classes(models, names):
-    """Return parts of a page on more than two classes, and on what was wrong: recall, confusions, names."""
-    models, parts = [model for model in models if "confusion" in model], []
-    if models and len(names) > 2:
-        counts = [sum(row) for row in models[0]["confusion"]]
+    """Yield parts of a page on more than two classes, and on what was wrong: recall, confusions, names."""
+    if not models:
+        return
+    last = models[-1]
+    if len(names) > 2:
         rows = [
-            [names[k], f"{counts[k]:,}", *(_share(model["recall"], k) for model in models)] for k in range(len(counts))
+            [name, f"{sum(last['confusion'][k]):,}", *(_recall(model["recall"][k]) for model in models)]
+            for k, name in enumerate(names)
         ]
-        parts += ["Recall per class:", markdown_table(["class", "test samples", *(m["name"] for m in models)], rows)]
-        confusion = models[-1]["confusion"]
-        pairs = [(n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j and n]
-        listed = [
-            f"{n:,} × {names[i]} taken for {names[j]}" for n, i, j in sorted(pairs, reverse=True)[:MOST_CONFUSIONS]
-        ]
+        yield "Recall per class:"
+        yield markdown_table(["class", "test samples", *(model["name"] for model in models)], rows)
+        pairs = [(n, i, j) for i, row in enumerate(last["confusion"]) for j, n in enumerate(row) if i != j and n]
+        listed = [f"{n:,} × {names[i]} taken for {names[j]}" for n, i, j in sorted(pairs, reverse=True)]
         if listed:
-            parts.append(f"Most frequent confusions of the {models[-1]['name']}: {'; '.join(listed)}.")
-    if models and models[-1]["wrong"]:
-        shown = [wrong.values() for wrong in models[-1]["wrong"][:MOST_LISTED]]
-        lines = [f"- `{file}`: {names[i]}, taken for {names[j]}" for file, i, j in shown]
-        more = len(models[-1]["wrong"]) - len(lines)
-        lines += [f"- and {more:,} more, in the .json beside"] if more > 0 else []
-        parts += [f"Wrong test images of the {models[-1]['name']}:", "\n".join(lines)]
-    return parts
+            yield f"Most frequent confusions of the {last['name']}: {'; '.join(listed[:MOST_CONFUSIONS])}."
+    if last["wrong"]:
+        lines = [f"- `{w['name']}`: {names[w['class']]}, taken for {names[w['taken_for']]}" for w in last["wrong"]]
+        if len(lines) > MOST_LISTED:
+            lines[MOST_LISTED:] = [f"- and {len(lines) - MOST_LISTED:,} more, in the .json beside"]
+        yield f"Wrong test images of the {last['name']}:"
+        yield "\n".join(lines)
 
 
-def _share(recall, k):
-    if k >= len(recall) or recall[k] is None:
-        return ""
-    share, low, high = _triple(recall[k])
-    return f"{percent(share)} ({percent(low)} to {percent(high)})"
-
-
-def _grid(grid):
-    return [GRID_TITLE, markdown_table(*grid_table(grid))]
+def _recall(interval):
+    return percent_interval(**interval) if interval else ""
 
 
 def _pairs(values):
@@ -345,32 +343,18 @@ def percent(share):
     return f"{100 * share:.2f} %"
 
 
-def _p(p):
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def percent_interval(mean, low, high):
+    """Return a share with its interval in words."""
+    return f"{percent(mean)} ({percent(low)} to {percent(high)})"
 
 
-def _training(runs):
-    return "; ".join(
-        f"{name}: {run['epochs_done']:,} epochs in {run['seconds']:,.0f} s, weights of epoch {run['best_epoch']:,} kept"
-        for name, run in runs.items()
-    )
-
-
-def milliseconds(time):
-    """Return a time in words; ``time`` has "median" and "quartiles", in seconds."""
-    median, low, high = (f"{1e3 * seconds:.3g}" for seconds in (time["median"], *time["quartiles"]))
-    return f"{median} ({low} to {high})"
+def milliseconds(median, low, high):
+    """Return a time with its quartiles, all in seconds, in words."""
+    return f"{1e3 * median:.3g} ({1e3 * low:.3g} to {1e3 * high:.3g})"
 
 
 def byte_size(size):
-    """Return a number of bytes in words."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            break
-        size /= 1000
-    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+    """Return a number of bytes in words: "999 bytes", "1.7 MB"."""
+    from rich.filesize import decimal
 
-
-def written(text):
-    """Return text in UTF-8; bytes of a file's name that are not become escapes, as JSON has them too."""
-    return text.encode("utf-8", "backslashreplace")
+    return decimal(int(size))

@@ -9,73 +9,35 @@ import numpy as np
 from ..backend import keras
 from ..cache import ELSEWHERE, new_file
 
-__all__ = ["Keeper", "State", "state_path"]
+__all__ = ["TrainingState", "state_path"]
+
+_KEPT = ("history", "seconds", "best_epoch", "halved_at")
 
 
 def state_path(out):
     """Return the file beside ``out`` that holds the state of an unfinished run."""
-    out = Path(out)
-    return out.with_name(f"{out.name}.resume")
+    return Path(f"{out}.resume")
 
 
-class State:
-    """The file that holds a run's state: plain values, and lists of arrays by name.
-
-    ``key`` is a dict of plain values, all that the run's result depends on: a state with another is not read.
-    """
-
-    def __init__(self, out, key):
-        self.path, self.key = state_path(out), json.loads(json.dumps(key))
-
-    def read(self):
-        """Return (values, arrays, note): the first two None where there is no state to go on from; the note says why."""
-        for partial in self.path.parent.glob(f".{self.path.name}.*"):  # of a run killed while it wrote
-            partial.unlink(missing_ok=True)
-        try:
-            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as parts:
-                head = json.loads(str(parts["head"]))
-                if different := self._differences(head["key"]):
-                    return None, None, f"{self.path} was left by a run of other {different}: it is not used."
-                arrays = {name: [parts[f"{name} {k}"] for k in range(size)] for name, size in head["sizes"].items()}
-        except FileNotFoundError:
-            return None, None, ""
-        except Exception:  # A damaged zip file raises errors of many kinds.
-            return None, None, f"{self.path} is damaged and not used: the run began anew."
-        return head["values"], arrays, ""
-
-    def write(self, values, arrays):
-        """Write the state at once or, OSError, not at all: the one before then stays."""
-        head = {"key": self.key, "values": values, "sizes": {name: len(parts) for name, parts in arrays.items()}}
-        parts = {f"{name} {k}": part for name, parts in arrays.items() for k, part in enumerate(parts)}
-        with new_file(self.path, ELSEWHERE) as file:
-            np.savez(file, head=json.dumps(head), **parts)
-
-    def _differences(self, theirs):
-        """Return the names of what differs in another key, in words."""
-        return ", ".join(name for name in {**theirs, **self.key} if theirs.get(name) != self.key.get(name))
-
-    def remove(self):
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
-
-
-class Keeper(keras.callbacks.Callback):
+class TrainingState(keras.callbacks.Callback):
     """Chooses the best epoch, halves the learning rate, ends the run, and keeps its state after every epoch.
 
     Keras's ``EarlyStopping`` and ``ReduceLROnPlateau`` begin to count anew in each ``fit`` and look at one number,
     where small validation sets need two: accuracy, and among equals the loss. Its ``BackupAndRestore`` keeps neither
-    their counts nor the history, and a kill while it writes leaves half a file.
+    their counts nor the history, and writes weights and epoch one after the other: a kill in between repeats an epoch.
 
-    ``student`` has the weights that matter, ``settings`` are ``runs.Settings``, ``begin_epoch(epoch)`` is called at the
-    beginning of each; all that is random in an epoch must come from its number and the seed. After ``resume`` and
-    after training ``history``, ``seconds``, ``best_epoch`` and ``best`` (its weights) are those of the whole run.
+    ``student`` has the weights that matter, ``settings`` are ``runs.Settings``, ``key`` is a dict of plain values, all
+    that the result depends on. ``begin_epoch(epoch)`` is called at the beginning of each; all that is random in an epoch
+    must come from its number and the seed. After ``resume`` and after training ``history``, ``seconds``,
+    ``best_epoch`` and ``best`` (its weights) are those of the whole run.
     """
 
-    def __init__(self, student, settings, state, begin_epoch):
+    def __init__(self, student, settings, out, key, begin_epoch):
         super().__init__()
-        self.student, self.settings, self.state, self.begin_epoch = student, settings, state, begin_epoch
+        self.student, self.settings, self.begin_epoch = student, settings, begin_epoch
+        self.path, self.key = state_path(out), json.loads(json.dumps(key))
         self.history, self.seconds, self.best_epoch, self.halved_at = {}, 0.0, 0, 0
-        self.best, self.notes = None, []
+        self.best, self.notes = student.get_weights(), []
 
     @property
     def epochs_done(self):
@@ -92,20 +54,17 @@ class Keeper(keras.callbacks.Callback):
 
         ``optimizer`` must be built. Returns the epochs done. Raises OSError where the state cannot be written.
         """
-        values, arrays, note = self.state.read()
-        if values is not None and (done := len(values["history"].get("loss", ()))) > self.settings.epochs:
-            values, note = None, f"{self.state.path} was left by a run of {done} epochs: it is not used."
-        if note:
-            self.notes.append(note)
-        if values is not None:
-            for name in ("history", "seconds", "best_epoch", "halved_at"):
-                setattr(self, name, values[name])
-            self.best = arrays["best"]
-            for variables, kept in ((self.student.weights, "weights"), (optimizer.variables, "optimizer")):
-                for variable, value in zip(variables, arrays[kept], strict=True):
-                    variable.assign(value)
-        else:
-            self.best = self.student.get_weights()
+        for partial in self.path.parent.glob(f".{self.path.name}.*"):  # of a run killed while it wrote
+            partial.unlink(missing_ok=True)
+        try:
+            self._read(optimizer)
+        except FileNotFoundError:
+            pass
+        except _OtherRun as other:
+            self.notes.append(f"{self.path} was left by a run of {other}: it is not used.")
+        except Exception:  # A damaged zip file raises errors of many kinds.
+            self.notes.append(f"{self.path} is damaged and not used: the run began anew.")
+        if not self.epochs_done:
             self._write(optimizer)
         return self.epochs_done
 
@@ -132,6 +91,10 @@ class Keeper(keras.callbacks.Callback):
         except OSError as error:
             self.notes.append(f"After epoch {epoch + 1} the state of the run could not be kept: {error}.")
 
+    def remove(self):
+        """Remove the state's file."""
+        self.path.unlink(missing_ok=True)
+
     def _waited(self, since):
         return self.epochs_done - since
 
@@ -140,11 +103,30 @@ class Keeper(keras.callbacks.Callback):
         prefix = "val_" if "val_loss" in self.history else ""
         return self.history[f"{prefix}accuracy"][epoch - 1], -self.history[f"{prefix}loss"][epoch - 1]
 
+    def _read(self, optimizer):
+        """Take the state from its file; ``_OtherRun`` for that of another run."""
+        with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as parts:
+            head = json.loads(str(parts["head"]))
+            arrays = [parts[f"arr_{k}"] for k in range(len(parts.files) - 1)]
+        theirs, values = head["key"], head["values"]
+        if theirs != self.key:
+            names = [name for name in {**theirs, **self.key} if theirs.get(name) != self.key.get(name)]
+            raise _OtherRun(f"other {', '.join(names)}")
+        if (done := len(values["history"].get("loss", ()))) > self.settings.epochs:
+            raise _OtherRun(f"{done} epochs")
+        vars(self).update(values)
+        variables = [*self.student.weights, *optimizer.variables]
+        for variable, value in zip(variables, arrays[: len(variables)], strict=True):
+            variable.assign(value)
+        self.best = arrays[len(variables) :]
+
     def _write(self, optimizer):
-        values = {name: getattr(self, name) for name in ("history", "seconds", "best_epoch", "halved_at")}
-        arrays = {
-            "weights": self.student.get_weights(),
-            "optimizer": [variable.numpy() for variable in optimizer.variables],
-            "best": self.best,
-        }
-        self.state.write(values, arrays)
+        """Write the state at once or, OSError, not at all: the one before then stays."""
+        head = {"key": self.key, "values": {name: getattr(self, name) for name in _KEPT}}
+        current = [variable.numpy() for variable in (*self.student.weights, *optimizer.variables)]
+        with new_file(self.path, ELSEWHERE) as file:
+            np.savez(file, *current, *self.best, head=json.dumps(head))
+
+
+class _OtherRun(Exception):  # noqa: N818 - it is no error
+    """The state is that of another run; says in what it differs."""

@@ -2,14 +2,15 @@
 
 import hashlib
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 
 from ..backend import keras
-from ..checks import check_alpha, check_training_temperature
+from ..checks import check_alpha, check_count, check_temperature, check_training_temperature
 from ..datasets.image_streams import stream
 from ..distiller import Distiller
 from ..execution import choose_execution
@@ -23,10 +24,9 @@ from .hardware import (
     choose_policy,
     choose_strategy,
     mixed_precision,
-    scope,
     trainee_of,
 )
-from .resuming import Keeper, State
+from .resuming import TrainingState
 
 __all__ = ["Run", "Settings", "distill", "suggest", "train"]
 
@@ -59,12 +59,8 @@ class Settings:
         if self.reduce_patience is None and isinstance(self.patience, Integral):
             object.__setattr__(self, "reduce_patience", max(1, self.patience // 2))
         for name in ("epochs", "batch_size", "seed", "patience", "reduce_patience"):
-            value, least = getattr(self, name), 0 if name == "seed" else 1
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-        rate = self.learning_rate
-        if not isinstance(rate, Real) or isinstance(rate, bool) or not (math.isfinite(rate) and rate > 0):
-            raise ValueError(f"learning_rate must be a finite number above 0, got {rate!r}")
+            check_count(getattr(self, name), name, least=0 if name == "seed" else 1)
+        check_temperature(self.learning_rate, "learning_rate")
         if self.mixed_precision not in MIXED_PRECISION:
             raise ValueError(f"mixed_precision must be one of {MIXED_PRECISION}, got {self.mixed_precision!r}")
 
@@ -158,29 +154,47 @@ def _run(model, wrap, data, rows, teacher_logits, key, out, settings, callbacks,
         "precision": policy,
         **key,
     }
-    state = State(out, key)
     # Several devices share a batch: of a small one, some might get nothing.
     batches = EpochBatches(
         data.train, rows, settings.batch_size, settings.seed, teacher_logits, whole=strategy is not None
     )
     initial, trainee = model.get_weights(), trainee_of(model, strategy)
     with mixed_precision(trainee, policy):
-        with scope(strategy):
+        with nullcontext() if strategy is None else strategy.scope():
             learner = _compiled(wrap, trainee, settings, policy, batches, strategy)
-            keeper = Keeper(trainee, settings, state, lambda epoch: _begin_epoch(trainee, batches, settings, epoch))
-            resumed_from = keeper.resume(learner.optimizer)
-        judge = None if strategy is None else _compiled(wrap, model, settings, policy, batches)
-        validation = _validation(data.validation, model, trainee, judge)
+            state = TrainingState(
+                trainee, settings, out, key, lambda epoch: _begin_epoch(trainee, batches, settings, epoch)
+            )
+            resumed_from = state.resume(learner.optimizer)
+        arguments, judges = {}, []
+        if len(data.validation):
+            samples = stream(data.validation, EVALUATION_BATCH)
+            if strategy is None:
+                arguments = {"validation_data": samples}
+            else:
+                judge = _compiled(wrap, model, settings, policy, batches)
+                judges = [EvaluateOnOneDevice(judge, model, trainee, samples)]
+        if settings.tensorboard:
+            callbacks = [keras.callbacks.TensorBoard(settings.tensorboard, write_graph=False), *callbacks]
+        guard = [] if isinstance(learner, Distiller) else [DivergenceGuard()]
         try:
-            if not keeper.finished:
-                _fit(learner, batches, validation, settings, keeper, callbacks)
+            if not state.finished:
+                learner.fit(
+                    **batches.from_epoch(resumed_from),
+                    **arguments,
+                    epochs=settings.epochs,
+                    initial_epoch=resumed_from,
+                    shuffle=False,
+                    callbacks=[*guard, *judges, state, *callbacks],
+                    verbose=0,
+                )
         except FloatingPointError:
             state.remove()  # It would diverge again.
             raise
         except BaseException:
             model.set_weights(initial)  # From there the same call goes on, in this process too.
             raise
-    model.set_weights(keeper.best)
+    model.set_weights(state.best)
     try:
         save(model, out)
     except OSError as error:
@@ -188,12 +202,12 @@ def _run(model, wrap, data, rows, teacher_logits, key, out, settings, callbacks,
     state.remove()
     return Run(
         model=model,
-        history=keeper.history,
-        seconds=keeper.seconds,
-        epochs_done=keeper.epochs_done,
-        best_epoch=keeper.best_epoch,
+        history=state.history,
+        seconds=state.seconds,
+        epochs_done=state.epochs_done,
+        best_epoch=state.best_epoch,
         resumed_from=resumed_from,
-        notes=(*keeper.notes, *_notes(data, rows, strategy, policy)),
+        notes=(*state.notes, *_notes(data, rows, strategy, policy)),
     )
 
 
@@ -241,32 +255,6 @@ def _begin_epoch(trainee, batches, settings, epoch):
     for number, variable in enumerate(states):  # those of dropout and of augmentation layers
         seeds = np.random.SeedSequence((settings.seed, epoch, number)).generate_state(2)
         variable.assign(seeds.astype(variable.dtype))
-
-
-def _validation(split, model, trainee, judge):
-    """Return arguments for ``fit`` and callbacks that evaluate after each epoch; both empty without samples."""
-    if not len(split):
-        return {}, []
-    samples = stream(split, EVALUATION_BATCH)
-    if judge is None:
-        return {"validation_data": samples}, []
-    return {}, [EvaluateOnOneDevice(judge, model, trainee, samples)]
-
-
-def _fit(learner, batches, validation, settings, keeper, callbacks):
-    arguments, judges = validation
-    guard = [] if isinstance(learner, Distiller) else [DivergenceGuard()]
-    if settings.tensorboard:
-        callbacks = [keras.callbacks.TensorBoard(settings.tensorboard, write_graph=False), *callbacks]
-    learner.fit(
-        **batches.from_epoch(keeper.epochs_done),
-        **arguments,
-        epochs=settings.epochs,
-        initial_epoch=keeper.epochs_done,
-        shuffle=False,
-        callbacks=[*guard, *judges, keeper, *callbacks],
-        verbose=0,
-    )
 
 
 def _notes(data, rows, strategy, policy):

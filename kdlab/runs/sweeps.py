@@ -1,13 +1,18 @@
 """A student distilled at every temperature and alpha, with several seeds; killed, the same call goes on."""
 
 import gc
+import pickle
 import shutil
+import tempfile
+import threading
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from ..cache import ELSEWHERE, new_file
+from ..datasets.stored_images import StoredImages
 from . import runs
+from .cluster import on_cluster
 from .record import accuracies
 from .sweep_table import Point, SweepTable, read_points, write_points
 from .unfinished import Unfinished
@@ -16,7 +21,19 @@ __all__ = ["sweep"]
 
 
 def sweep(
-    student, teacher_logits, data, out, settings, temperatures, alphas, seeds=3, *, run, overwrite=False, callbacks=None
+    student,
+    teacher_logits,
+    data,
+    out,
+    settings,
+    temperatures,
+    alphas,
+    seeds=3,
+    *,
+    run,
+    overwrite=False,
+    callbacks=None,
+    scheduler=None,
 ):
     """Train ``student(seed)`` at every point and return the ``SweepTable``; every point is kept in ``out``, a CSV file.
 
@@ -27,8 +44,12 @@ def sweep(
     again, so that the call goes on after a kill, and adds points to a sweep that is done. ``callbacks(done, total,
     title)`` returns the callbacks of the training of a point after ``done`` of ``total`` others.
 
+    With a ``scheduler``, the address of one of Dask's, its workers train the points, several at a time: data, logits and
+    students are sent to them, and ``callbacks`` is called when a point is there.
+
     Raises ValueError for no validation samples, by which a point is chosen, and, unless ``overwrite``, for an
-    ``out`` that holds something else; the errors of ``runs.distill`` leave the points that are done.
+    ``out`` that holds something else; the errors of ``runs.distill`` and of ``cluster.on_cluster`` leave the points
+    that are done.
     """
     for name, split in (("validation", data.validation), ("test", data.test)):
         if not len(split):
@@ -37,21 +58,64 @@ def sweep(
     places = SweepTable.places(temperatures, alphas, range(settings.seed, settings.seed + seeds))
     points = _points_so_far(out, run, overwrite)
     done = {point.place for point in points}
+    missing = {number: place for number, place in enumerate(places) if place not in done}
     work = Unfinished([out])  # Where a point is trained: it, too, goes on after a kill.
-    logits = cache(teacher_logits)
+    train = _train_here if scheduler is None else partial(_train_on_cluster, scheduler)
+    callbacks = callbacks or (lambda done, total, title: ())
+
+    def begin(number, place):
+        return callbacks(number, len(places), _named(place))
+
     try:
-        for number, place in enumerate(places):
-            if place not in done:
-                shown = callbacks(number, len(places), _named(place)) if callbacks else ()
-                work.folder.mkdir(exist_ok=True)
-                points.append(_train(student, logits, data, work.folder, settings, place, run, shown))
-                with new_file(out, ELSEWHERE) as file:
-                    file.write(write_points(points).encode())
+        for point in train(student, cache(teacher_logits), data, work.folder, settings, missing, begin):
+            points.append(replace(point, run=run))
+            with new_file(out, ELSEWHERE) as file:
+                file.write(write_points(points).encode())
     except BaseException:
         work.tidy()
         raise
     shutil.rmtree(work.folder, ignore_errors=True)
     return SweepTable(tuple(temperatures), tuple(alphas), tuple(sorted({seed for *_, seed in places})), tuple(points))
+
+
+def _train_here(student, teacher_logits, data, folder, settings, missing, begin):
+    """Yield the ``Point`` of each missing place, trained one after the other in ``folder``."""
+    for number, place in missing.items():
+        shown = begin(number, place)
+        folder.mkdir(exist_ok=True)
+        logits = None if place[0] is None else teacher_logits()
+        yield _train(student(place[-1]), logits, data, folder, settings, place, shown)
+
+
+def _train_on_cluster(scheduler, student, teacher_logits, data, folder, settings, missing, begin):
+    """Yield the ``Point`` of each missing place, trained by the workers of a Dask cluster, as they finish."""
+    if not missing:
+        return
+    if settings.tensorboard:
+        raise ValueError("--tensorboard needs the training on this machine; leave it out, or --scheduler")
+    if isinstance(data.train.x, StoredImages):
+        raise ValueError(
+            "images that are larger than memory cannot be sent to a cluster; a smaller --image-size may do"
+        )
+    # As bytes: every training begins with a student of its own.
+    students = {seed: pickle.dumps(student(seed)) for seed in {seed for *_, seed in missing.values()}}
+    logits = teacher_logits() if any(temperature for temperature, *_ in missing.values()) else None
+    shared = students, logits, data, settings
+    # The first to finish has the number of the first that is missing, whichever it is.
+    for number, (place, point) in zip(
+        missing, on_cluster(scheduler, _train_on_worker, shared, missing.values()), strict=True
+    ):
+        begin(number, place)
+        yield point
+
+
+def _train_on_worker(shared, place):
+    students, logits, data, settings = shared
+    with _ONE_AT_A_TIME, tempfile.TemporaryDirectory() as folder:
+        return _train(pickle.loads(students[place[-1]]), logits, data, Path(folder), settings, place, ())
+
+
+_ONE_AT_A_TIME = threading.Lock()  # A worker may have several threads; Keras is trained in one.
 
 
 def _points_so_far(out, run, overwrite):
@@ -68,8 +132,8 @@ def _points_so_far(out, run, overwrite):
     return points
 
 
-def _train(student, teacher_logits, data, folder, settings, place, run, callbacks):
-    """Return the ``Point`` of a student trained at (temperature, alpha, seed)."""
+def _train(model, teacher_logits, data, folder, settings, place, callbacks):
+    """Return the ``Point`` of a student trained at (temperature, alpha, seed), still without the name of its run."""
     temperature, alpha, seed = place
     name = "alone" if temperature is None else f"T{temperature}-alpha{alpha}"
     logs = settings.tensorboard and Path(settings.tensorboard) / f"{name}-seed{seed}"
@@ -81,10 +145,11 @@ def _train(student, teacher_logits, data, folder, settings, place, run, callback
         "overwrite": True,
     }
     if temperature is None:
-        trained = runs.train(student(seed), **common)
+        trained = runs.train(model, **common)
     else:
-        trained = runs.distill(student(seed), teacher_logits(), temperature=temperature, alpha=alpha, **common)
+        trained = runs.distill(model, teacher_logits, temperature=temperature, alpha=alpha, **common)
     validation, test = accuracies(trained.model, data.validation, data.test)
+    common["out"].unlink()
     point = Point(
         temperature=temperature,
         alpha=alpha,
@@ -94,10 +159,9 @@ def _train(student, teacher_logits, data, folder, settings, place, run, callback
         epochs=trained.epochs_done,
         best_epoch=trained.best_epoch,
         seconds=round(trained.seconds, 3),
-        run=run,
+        run="",
     )
-    common["out"].unlink()
-    del trained
+    del model, trained
     gc.collect()  # Keras's models hold themselves.
     return point
 

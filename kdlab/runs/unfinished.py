@@ -14,17 +14,18 @@ except ImportError:  # Windows
     fcntl = None
     import msvcrt
 
-__all__ = ["Unfinished", "alone", "refuse_existing"]
+__all__ = ["Unfinished", "exclusive_lock", "refuse_existing"]
 
 _KEY, _COMPLETE = "run.json", "complete"
 
 
 @contextmanager
-def alone(output):
+def exclusive_lock(output):
     """Within the block no other process is in this block for ``output``, or for another output of the same stem.
 
-    The lock is the operating system's, on a file beside, ``.<stem>.lock``: it ends with its process, also with a killed
-    one. A file system that has no locks gives none. Raises ValueError where another process is in the block.
+    Two copies would take turns in writing one another's files. The lock is the operating system's, on a file beside,
+    ``.<stem>.lock``: it ends with its process, also with a killed one. A file system that has no locks gives none.
+    Raises ValueError where another process is in the block.
     """
     output = Path(output)
     path = output.with_name(f".{output.stem}.lock")
@@ -34,8 +35,9 @@ def alone(output):
         if not _lock(file):
             file.close()
             raise ValueError(f"another kdlab is writing {output} now; let it end, or give another --out")
-        if _is_at(file, path):
-            break
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                break
         file.close()  # Its owner removed it between our two steps.
     try:
         yield
@@ -62,13 +64,6 @@ def _lock(file):
     return True
 
 
-def _is_at(file, path):
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
-
-
 class Unfinished:
     """The folder ``<first output>.unfinished`` in which a run makes its ``outputs``, a list of paths beside each other.
 
@@ -76,24 +71,11 @@ class Unfinished:
     between two calls of the same command, and ``finish`` puts the outputs in their place.
     """
 
-    def __init__(self, outputs, force=False):
+    def __init__(self, outputs):
         self.outputs = [Path(output) for output in outputs]
         self.folder = self.outputs[0].with_name(self.outputs[0].name + ".unfinished")
-        self.force = force
 
-    def check(self):
-        """Raise ValueError for an output that exists, unless ``force``; a finished run is first put in its place.
-
-        Returns true where that was so.
-        """
-        if self.kept(_COMPLETE):  # killed while its files were being moved
-            self._move()
-            return True
-        if not self.force:
-            refuse_existing(self.outputs)
-        return False
-
-    def begin(self, key):
+    def begin(self, key, force=False):
         """Make the folder, or go on in it; ``key`` is a dict of plain values, all that the run's result depends on.
 
         Raises ValueError where the folder holds a run of another key, unless ``force``: that one is then dropped.
@@ -101,7 +83,7 @@ class Unfinished:
         key = json.loads(json.dumps(key))
         theirs = self.kept(_KEY)
         if theirs is not None and theirs != key:
-            if not self.force:
+            if not force:
                 names = [name for name in {**theirs, **key} if theirs.get(name) != key.get(name)]
                 raise ValueError(
                     f"{self.folder} holds an unfinished run that differs in {', '.join(names)}: the command that began "
@@ -128,20 +110,24 @@ class Unfinished:
             return None
 
     def finish(self):
-        """Put all outputs in their place; killed in between, ``check`` of the next call does the rest."""
+        """Put all outputs in their place; killed in between, ``move_if_complete`` of the next call does the rest."""
         self.keep(_COMPLETE, True)
-        self._move()
+        self.move_if_complete()
+
+    def move_if_complete(self):
+        """Put the outputs in their place if all are made; return whether they were."""
+        if not self.kept(_COMPLETE):
+            return False
+        for output in reversed(self.outputs):  # The first, which the user asked for, last.
+            if self.path(output).exists():
+                os.replace(self.path(output), output)
+        shutil.rmtree(self.folder)
+        return True
 
     def tidy(self):
         """Remove the folder if nothing was made in it yet; for the end of a run that failed."""
         if self.folder.is_dir() and not {path.name for path in self.folder.iterdir()} - {_KEY}:
             shutil.rmtree(self.folder)
-
-    def _move(self):
-        for output in reversed(self.outputs):  # The first, which the user asked for, last.
-            if self.path(output).exists():
-                os.replace(self.path(output), output)
-        shutil.rmtree(self.folder)
 
 
 def refuse_existing(outputs):

@@ -21,7 +21,7 @@ from kdlab.backend import keras
 from kdlab.datasets.dataset import Dataset, Split
 from kdlab.execution import choose_execution, count_steps
 from kdlab.runs import runs
-from kdlab.runs.resuming import Keeper
+from kdlab.runs.resuming import TrainingState
 
 EPOCHS = 4  # in a turn; the first of them, which compiles, does not count
 
@@ -54,7 +54,7 @@ def main(arguments=None):
     settings = runs.Settings(epochs=EPOCHS, batch_size=options.batch_size, patience=EPOCHS)
     folder = tempfile.TemporaryDirectory()
     out = Path(folder.name) / "student.keras"
-    kept, end = [], Keeper.on_epoch_end
+    kept, end = [], TrainingState.on_epoch_end
 
     def timed(keeper, epoch, logs=None):
         start = time.perf_counter()
@@ -83,14 +83,14 @@ def main(arguments=None):
             student(), teacher_logits, data, out, settings, callbacks=[clock], overwrite=True
         ),
     }
-    Keeper.on_epoch_end = timed
+    TrainingState.on_epoch_end = timed
     best = dict.fromkeys(turns, float("inf"))
     for _ in range(options.rounds):
         for name, turn in turns.items():
             clock = Clock()
             turn(clock)
             best[name] = min(best[name], *clock.seconds)
-    Keeper.on_epoch_end = end
+    TrainingState.on_epoch_end = end
     clock = Clock()
     fit(compiled(keras_distiller(cnn())), clock, epochs=2)
     best[RIVAL] = min(clock.seconds)

@@ -507,8 +507,8 @@ def test_other_addresses_need_a_token_or_a_word():
     ("arguments", "said"),
     [
         (["--port", "abc"], "must be a whole number from 1 to 65535, got 'abc'"),
-        (["--port", "70000"], "must be a whole number from 1 to 65535, got '70000'"),
-        (["--max-kernels", "0"], "must be a whole number of at least 1, got '0'"),
+        (["--port", "70000"], "must be a whole number from 1 to 65535, got 70000"),
+        (["--max-kernels", "0"], "must be a whole number of at least 1, got 0"),
         (["--cull-after", "1.5"], "must be a whole number of at least 1, got '1.5'"),
         (["--token", "x", "lab"], "--token and --allow-anonymous are for the dashboards"),
         (["--nonsense"], "unknown arguments: --nonsense"),

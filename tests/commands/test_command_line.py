@@ -13,7 +13,7 @@ import pytest
 from kdlab.commands import command_line, run_arguments
 from kdlab.commands.command_line import main
 from kdlab.lab.pages import notebooks_folder
-from kdlab.runs.unfinished import alone
+from kdlab.runs.unfinished import exclusive_lock
 
 COMMANDS = ("train", "distill", "sweep")
 TRAIN = ["train", "--data", "digits", "--model", "mlp", "--out", "a.keras"]
@@ -79,7 +79,7 @@ def test_defaults_are_those_of_the_package(folder):
     options = command_line._parser(command_line._top_options()).parse_args(
         ["distill", *others("distill"), "--out", "a.keras"]
     )
-    ours = {"temperature": options.temperature, "alpha": run_arguments.DEFAULT_ALPHA}
+    ours = {"temperature": options.temperature, "alpha": options.alpha}
     assert Distiller.__init__.__kwdefaults__.items() >= ours.items()
     for name in models.NAMES:
         assert name in run_arguments.MODELS
@@ -89,14 +89,14 @@ def test_defaults_are_those_of_the_package(folder):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--epochs", "0"], "--epochs: must be a whole number of at least 1, got '0'"),
+        (["--epochs", "0"], "--epochs: must be a whole number of at least 1, got 0"),
         (["--epochs", "1.5"], "--epochs: must be a whole number of at least 1, got '1.5'"),
-        (["--batch-size", "-4"], "--batch-size: must be a whole number of at least 1, got '-4'"),
+        (["--batch-size", "-4"], "--batch-size: must be a whole number of at least 1, got -4"),
         (["--seed", "x"], "--seed: must be a whole number of at least 0, got 'x'"),
         (["--learning-rate", "0"], "--learning-rate: must be a finite number above 0, got 0.0"),
         (["--learning-rate", "nan"], "--learning-rate: must be a finite number above 0, got nan"),
-        (["--learning-rate", "fast"], "--learning-rate: must be a number, got 'fast'"),
-        (["--image-size", "0"], "--image-size: must be a whole number of at least 1, got '0'"),
+        (["--learning-rate", "fast"], "--learning-rate: must be a finite number above 0, got 'fast'"),
+        (["--image-size", "0"], "--image-size: must be a whole number of at least 1, got 0"),
         (["--image-size", "9"], "--image-size scales the images of a folder, and --data digits is none; leave it out"),
         (
             ["--tensorboard", "teacher.keras"],
@@ -105,8 +105,8 @@ def test_defaults_are_those_of_the_package(folder):
         (["--tensorboard", "teacher.keras/logs"], "--tensorboard: must be a folder or the name of a new one, got 'tea"),
         (["--mixed-precision", "half"], "--mixed-precision: invalid choice: 'half'"),
         (["--nonsense"], "unknown arguments: --nonsense"),
-        (["--out", "model.h5"], "--out: must be a file whose name ends in ."),
-        (["--out", "."], "--out: must be a file whose name ends in ."),
+        (["--out", "model.h5"], "--out must be a file whose name ends in ."),
+        (["--out", "."], "--out must be a file whose name ends in ."),
     ],
 )
 def test_bad_settings_are_one_line(folder, capsys, command, arguments, said):
@@ -123,13 +123,13 @@ def test_bad_settings_are_one_line(folder, capsys, command, arguments, said):
         (["--temperature", "inf"], "--temperature: must be a finite number above 0, got inf"),
         (["--alpha", "1.5"], "--alpha: must be a number from 0 to 1, got 1.5"),
         (["--alpha", "nan"], "--alpha: must be a number from 0 to 1, got nan"),
-        (["--lambda", "-1"], "--lambda: must be a finite number of at least 0, got '-1'"),
-        (["--lambda", "nan"], "--lambda: must be a finite number of at least 0, got 'nan'"),
+        (["--lambda", "-1"], "must make both losses' weights at least 0 and one of them more, got lambda_=-1"),
+        (["--lambda", "nan"], "lambda_ must be a finite number, got nan"),
         (["--alpha", "0.5", "--lambda", "0.5"], "--lambda: not allowed with argument --alpha"),
-        (["--teacher", "absent.keras"], "--teacher: there is no file absent.keras"),
-        (["--teacher", "mlp"], "--teacher: there is no file mlp"),
-        (["--student", "absent.keras"], "--student: there is no file absent.keras"),
-        (["--student-alone", "."], "--student-alone: . is a folder, not a .keras file"),
+        (["--teacher", "absent.keras"], "kdlab: there is no file absent.keras"),
+        (["--teacher", "mlp"], "kdlab: there is no file mlp"),
+        (["--student", "absent.keras"], "kdlab: there is no file absent.keras"),
+        (["--student-alone", "."], "kdlab: . is a folder, not a .keras file"),
     ],
 )
 def test_bad_arguments_of_distill_are_one_line(folder, capsys, arguments, said):
@@ -139,12 +139,12 @@ def test_bad_arguments_of_distill_are_one_line(folder, capsys, arguments, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--temperatures", "1,x"], "--temperatures: must be a number, got 'x'"),
+        (["--temperatures", "1,x"], "--temperatures: must be a finite number above 0, got 'x'"),
         (["--temperatures", "1,0"], "--temperatures: must be a finite number above 0, got 0.0"),
-        (["--temperatures", "1,,2"], "--temperatures: must be a number, got ''"),
+        (["--temperatures", "1,,2"], "--temperatures: must be a finite number above 0, got ''"),
         (["--temperatures", "1,2,1.0"], "--temperatures: must not hold a value twice, got '1,2,1.0'"),
         (["--alphas", "0.5,2"], "--alphas: must be a number from 0 to 1, got 2.0"),
-        (["--seeds", "0"], "--seeds: must be a whole number of at least 1, got '0'"),
+        (["--seeds", "0"], "--seeds: must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_arguments_of_sweep_are_one_line(folder, capsys, arguments, said):
@@ -185,7 +185,7 @@ def test_a_folder_that_is_not_there_is_said(folder, capsys):
 
 
 def test_a_second_copy_of_a_command_is_refused(folder, capsys):
-    with alone("a.keras"):
+    with exclusive_lock("a.keras"):
         said = refused(TRAIN, capsys)
     assert "another kdlab is writing a.keras now; let it end, or give another --out" in said
     assert [path.name for path in folder.iterdir()] == ["teacher.keras"]
@@ -215,7 +215,7 @@ def test_a_model_that_is_read_is_never_written_over_even_if_forced(folder, capsy
         (["teacher.keras", "--to", "tflite", "--out", "a.h"], "--out of --to tflite must be a file whose name ends in"),
         (
             ["teacher.keras", "--to", "c-array", "--out", "a.tflite", "--data", "digits"],
-            "name ends in .h or .c or .cc or .cpp, got a",
+            "name ends in .h or .c or .cc or .cpp, got 'a.tflite'",
         ),
         (["teacher.keras", "--to", "tflite", "--out", "no/a.tflite"], "the folder no of --out does not exist"),
         (["teacher.keras", "--to", "tflite", "--out", "mine.tflite"], "mine.tflite exists already; --force replaces"),
@@ -269,7 +269,7 @@ def test_lab_ends_even_if_a_thread_still_waits_for_work(folder):
             "--copy-to: must be a folder or the name of a new one, got 'teacher.keras'",
         ),
         (["course", "teacher.keras"], "DIR: must be a folder or the name of a new one, got 'teacher.keras'"),
-        (["handout", "new", "--chapter", "6"], "--chapter: must be a whole number from 1 to 5, got '6'"),
+        (["handout", "new", "--chapter", "6"], "--chapter: must be a whole number from 1 to 5, got 6"),
     ],
 )
 def test_folders_that_do_not_fit_are_one_line(folder, capsys, arguments, said):

@@ -98,15 +98,6 @@ def test_a_damaged_file_is_computed_anew(teacher, split, tmp_path):
         assert path.read_bytes() == content
 
 
-def test_a_file_of_other_logits_with_a_right_zip_checksum_is_not_believed(teacher, split, tmp_path):
-    logits = teacher_logits(teacher, split, "data", folder=tmp_path)
-    (path,) = tmp_path.iterdir()
-    with np.load(path) as file:
-        checksum = file["sha256"]
-    np.savez(path, logits=logits + 1, sha256=checksum)
-    np.testing.assert_array_equal(teacher_logits(teacher, split, "data", folder=tmp_path), logits)
-
-
 def test_a_full_disk_is_said_and_the_logits_are_there(teacher, split, tmp_path, file_size_limit):
     file_size_limit(100)
     with pytest.warns(UserWarning, match="logits are not kept, the next run computes them again: there is no space"):

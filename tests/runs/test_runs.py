@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import multiprocessing
 import os
-import runpy
 import signal
 from pathlib import Path
 
@@ -205,8 +203,8 @@ class Kill(keras.callbacks.Callback):
         if kill == "while the state is written after epoch 4" and epoch == 2:  # Written once more after this.
             real = np.savez
 
-            def half(file, **parts):
-                real(file, **parts)
+            def half(file, *arrays, **parts):
+                real(file, *arrays, **parts)
                 file.truncate(file.tell() // 2)
                 file.flush()
                 die()
@@ -237,21 +235,6 @@ open(report + ".json", "w").write(json.dumps(run.history))
 """
 
 
-@pytest.fixture(scope="module")
-def launch():
-    """Run a script in a process of its own and return its exit code; TensorFlow is imported once for all of them."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kdlab.runs.runs", "kdlab.models"])
-
-    def launch(script):
-        process = context.Process(target=runpy.run_path, args=(str(script),))
-        process.start()
-        process.join(120)
-        return process.exitcode
-
-    return launch
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
 @pytest.mark.parametrize(
     ("kind", "kills"),
@@ -262,14 +245,14 @@ def launch():
 )
 def test_killed_the_same_call_comes_to_the_same_weights_bit_by_bit(kind, kills, tmp_path, launch):
     def call(out, kill=None):
-        script, report = tmp_path / "script.py", tmp_path / "report.npz"
-        script.write_text(SCRIPT.format(arguments=(kind, str(out), kill, str(report))), "utf-8")
-        code = launch(script)
+        report = tmp_path / "report.npz"
+        process = launch(SCRIPT.format(arguments=(kind, str(out), kill, str(report))))
+        process.join(120)
         if kill:
-            assert code == -signal.SIGKILL
+            assert process.exitcode == -signal.SIGKILL
             assert not out.exists()
             return None
-        assert code == 0
+        assert process.exitcode == 0
         with np.load(report) as parts:
             return dict(parts), json.loads(Path(f"{report}.json").read_text())
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from kdlab.runs import unfinished
-from kdlab.runs.unfinished import Unfinished, alone, refuse_existing
+from kdlab.runs.unfinished import Unfinished, exclusive_lock, refuse_existing
 
 KEY = {"data": "abc", "epochs": 3, "temperature": 4.0}
 
@@ -28,7 +28,7 @@ def contents(folder):
 
 def test_nothing_is_in_place_before_the_end_and_all_of_it_after(outputs, tmp_path):
     work = Unfinished(outputs)
-    assert work.check() is False
+    assert work.move_if_complete() is False
     work.begin(KEY)
     make(work, "new")
     assert not any(output.exists() for output in outputs)
@@ -43,7 +43,7 @@ def test_the_same_run_goes_on_with_what_it_kept(outputs):
     first.keep("student.json", {"epochs": 2})
     first.path(outputs[0]).write_text("weights")
     again = Unfinished(outputs)
-    assert again.check() is False
+    assert again.move_if_complete() is False
     again.begin(dict(reversed(KEY.items())))
     assert again.kept("student.json") == {"epochs": 2}
     assert again.path(outputs[0]).read_text() == "weights"
@@ -58,11 +58,11 @@ def test_another_run_does_not_drop_an_unfinished_one_unless_forced(outputs):
     with pytest.raises(ValueError, match=r"student\.keras\.unfinished holds .* differs in epochs, student: .* --force"):
         Unfinished(outputs).begin(other)
     assert first.path(outputs[0]).exists()
-    forced = Unfinished(outputs, force=True)
-    forced.begin(other)
+    forced = Unfinished(outputs)
+    forced.begin(other, force=True)
     assert not forced.path(outputs[0]).exists()
     forced.path(outputs[0]).write_text("other weights")
-    Unfinished(outputs, force=True).begin(other)  # the same forced command, after a kill
+    Unfinished(outputs).begin(other, force=True)  # the same forced command, after a kill
     assert forced.path(outputs[0]).read_text() == "other weights"
 
 
@@ -70,11 +70,8 @@ def test_another_run_does_not_drop_an_unfinished_one_unless_forced(outputs):
 def test_an_output_that_exists_is_refused_and_stays(outputs, which):
     outputs[which].write_text("mine")
     with pytest.raises(ValueError, match=rf"{outputs[which].name} exists already; --force replaces it"):
-        Unfinished(outputs).check()
-    with pytest.raises(ValueError, match="exists already"):
         refuse_existing(outputs)
-    work = Unfinished(outputs, force=True)
-    assert work.check() is False
+    work = Unfinished(outputs)
     work.begin(KEY)
     make(work, "new")
     assert outputs[which].read_text() == "mine"
@@ -103,7 +100,7 @@ def test_killed_while_the_files_are_put_in_place_the_next_call_does_the_rest(out
         assert sum(output.exists() for output in outputs) == moved
         assert not outputs[0].exists()  # what the user asked for is the last
         monkeypatch.undo()
-        assert Unfinished(outputs).check() is True
+        assert Unfinished(outputs).move_if_complete() is True
     else:
         work.finish()
     assert contents(tmp_path) == {output.name: f"new {output.name}" for output in outputs}
@@ -133,16 +130,16 @@ def test_a_damaged_note_is_no_note(outputs):
 
 def is_free(output):
     try:
-        with alone(output):
+        with exclusive_lock(output):
             return True
     except ValueError:
         return False
 
 
 def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path):
-    with alone(tmp_path / "student.keras"):
+    with exclusive_lock(tmp_path / "student.keras"):
         with pytest.raises(ValueError, match=r"another kdlab is writing .*student\.keras now; let it end, or give"):
-            alone(tmp_path / "student.keras").__enter__()
+            exclusive_lock(tmp_path / "student.keras").__enter__()
         assert not is_free(tmp_path / "student.csv")  # it would write student.json too
         assert is_free(tmp_path / "teacher.keras")
     assert is_free(tmp_path / "student.keras")
@@ -150,7 +147,7 @@ def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path):
 
 
 def test_a_failure_frees_the_output(tmp_path):
-    with pytest.raises(KeyboardInterrupt), alone(tmp_path / "student.keras"):
+    with pytest.raises(KeyboardInterrupt), exclusive_lock(tmp_path / "student.keras"):
         raise KeyboardInterrupt
     assert is_free(tmp_path / "student.keras")
     assert contents(tmp_path) == {}
@@ -158,8 +155,8 @@ def test_a_failure_frees_the_output(tmp_path):
 
 def test_a_killed_process_does_not_stand_in_the_way(tmp_path):
     code = (
-        "import time; from kdlab.runs.unfinished import alone\n"
-        "with alone('student.keras'): print('here', flush=True); time.sleep(60)"
+        "import time; from kdlab.runs.unfinished import exclusive_lock\n"
+        "with exclusive_lock('student.keras'): print('here', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline().strip() == b"here"
@@ -180,7 +177,7 @@ def test_a_lock_whose_file_was_just_removed_is_none(tmp_path, monkeypatch):
         return lock(file)
 
     monkeypatch.setattr(unfinished, "_lock", lock_late)
-    with alone(tmp_path / "student.keras"):
+    with exclusive_lock(tmp_path / "student.keras"):
         assert len(locked) == 2
         assert not is_free(tmp_path / "student.keras")
 
