@@ -190,9 +190,12 @@ def mean_of_seeds(accuracies):
 
 
 def table(models):
-    """Return a table of models, as from ``ModelResult.to_json``: a header and a row for each, all strings."""
-    batches, clinical = list(models[0]["seconds_per_example"]), list(models[0]["clinical"])
-    others = [name for name in models[0]["accuracies"] if all(name in model["accuracies"] for model in models)]
+    """Return a table of models, as from ``ModelResult.to_json``: a header and a row for each, all strings.
+
+    Records of the first version, which lack other splits' accuracies and have intervals as triples, are read too.
+    """
+    batches, clinical = list(models[0]["seconds_per_example"]), list(models[0].get("clinical", ()))
+    others = [name for name in models[0].get("accuracies", ()) if all(name in model["accuracies"] for model in models)]
     header = [
         *("model", "parameters", "on disk", "test accuracy (95 % interval)"),
         *(f"{name} accuracy" for name in others),
@@ -209,11 +212,15 @@ def table(models):
                 byte_size(model["size_on_disk_bytes"]),
                 percent_interval(model["test_accuracy"], *model["test_accuracy_95_percent"]),
                 *(percent(model["accuracies"][name]) for name in others),
-                *("{mean:.3f} ({low:.3f} to {high:.3f})".format(**model["clinical"][name]) for name in clinical),
+                *("{:.3f} ({:.3f} to {:.3f})".format(*_triple(model["clinical"][name])) for name in clinical),
                 *(milliseconds(time["median"], *time["quartiles"]) for time in times),
             ]
         )
     return header, rows
+
+
+def _triple(interval):
+    return [interval[name] for name in ("mean", "low", "high")] if isinstance(interval, dict) else interval
 
 
 def grid_table(grid):

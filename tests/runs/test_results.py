@@ -218,3 +218,10 @@ def test_students_at_chance_are_not_compared():
     assert compare(one, one)[1].startswith("Nothing was learned: both students are at chance level")
     assert compare(knowing, one)[1].startswith("Distillation helps here")
     assert (one.to_json()["at_chance"], knowing.to_json()["at_chance"]) == (True, False)
+
+
+def test_a_record_of_before_is_still_read():
+    old = {**model([1, 0]).to_json(), "clinical": {"AUC": [0.9, 0.8, 0.95]}}
+    del old["accuracies"]
+    header, rows = table([old])
+    assert rows[0][header.index("AUC")] == "0.900 (0.800 to 0.950)"
