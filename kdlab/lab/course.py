@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from ..cache import ELSEWHERE, new_file
-from ..datasets.dataset import digits_logits, load
+from ..datasets.dataset import digits_logits
+from ..datasets.load import load
 from ..mistakes import MISTAKES
 from . import medical_questions, questions, tinyml_questions
 from .handout import executed

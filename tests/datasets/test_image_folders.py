@@ -381,8 +381,8 @@ def test_a_class_of_which_nothing_is_left_is_refused(tmp_path):
         ({"memory_limit": "1 GB"}, "memory_limit must be a number of bytes or None, got '1 GB'"),
         ({"test_split": 1}, r"must lie in \[0, 1\), got 1"),
         ({"validation_split": -0.1}, r"must lie in \[0, 1\), got -0.1"),
-        ({"seed": -1}, "seed must be a whole number from 0 on, got -1"),
-        ({"seed": "a"}, "seed must be a whole number from 0 on, got 'a'"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"seed": "a"}, "seed must be a whole number of at least 0, got 'a'"),
     ],
 )
 def test_options_out_of_range_are_refused(animals, options, message):
