@@ -409,18 +409,17 @@ def kaggle(folder):
     return write(folder, tree | {f"brain_tumor_dataset/{name}": number for name, number in tree.items()})
 
 
-def test_brain_tumor_is_fetched_once(tmp_path, monkeypatch):
+def test_brain_tumor_is_fetched_by_kagglehub(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
         kagglehub, "dataset_download", lambda handle: asked.append(handle) or str(kaggle(tmp_path / "versions" / "1"))
     )
-    for _ in range(2):
-        data = kdlab.load("brain-tumor", image_size=4, seed=1)
-        assert data.class_names == ("no", "yes")
-        assert sum(len(getattr(data, name)) for name in SPLITS) == 18
-        assert data.notes == ()
-        assert "Chakrabarty" in data.source
-    assert asked == ["navoneel/brain-mri-images-for-brain-tumor-detection"]
+    data = kdlab.load("brain-tumor", image_size=4, seed=1)
+    assert data.class_names == ("no", "yes")
+    assert sum(len(getattr(data, name)) for name in SPLITS) == 18
+    assert data.notes == ()
+    assert "Chakrabarty" in data.source
+    assert asked == ["navoneel/brain-mri-images-for-brain-tumor-detection/versions/1"]
 
 
 def test_brain_tumor_without_a_network_says_where_to_put_it_and_finds_it_there(cache, monkeypatch):
