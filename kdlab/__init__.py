@@ -13,7 +13,7 @@ _HOME = {
     "distillation_loss": "softening",
     "Dataset": "datasets.dataset",
     "Split": "datasets.dataset",
-    "load": "datasets.dataset",
+    "load": "datasets.load",
     "Distiller": "distiller",
     "FeatureDistillation": "features.distillation",
     "distill": "distillation",

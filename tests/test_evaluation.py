@@ -9,7 +9,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score
 
 from kdlab import evaluation
-from kdlab.datasets.dataset import digits_logits, load
+from kdlab.datasets.dataset import digits_logits
+from kdlab.datasets.load import load
 from kdlab.softening import softmax
 
 # No deadline: on a busy machine a slow example is no failure.

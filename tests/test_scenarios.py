@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kdlab.datasets.dataset import load
+from kdlab.datasets.load import load
 from kdlab.scenarios import SCENARIOS, STEPS
 
 DATA = load("digits")

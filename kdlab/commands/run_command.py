@@ -13,7 +13,7 @@ import numpy as np
 from .. import models
 from ..cache import ELSEWHERE, new_file, try_file
 from ..datasets.class_folders import printable
-from ..datasets.dataset import load
+from ..datasets.load import load
 from ..evaluation import at_chance, balanced_accuracy
 from ..figures import landscape, png
 from ..foreign_models import Inputs, explain_chance, judge, take_softmax_off

@@ -1,18 +1,26 @@
-"""Data sets: one shape for all of them, the ones that come with the package, and the way to all others."""
+"""Data sets: one shape for all of them, how they are split and ordered, and the digits that come with the package."""
 
 import hashlib
-import inspect
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
-from numbers import Integral, Real
+from functools import cache, cached_property
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
-from ..checks import check_labels
+from ..checks import check_count, check_labels
 from .stored_images import StoredImages
 
-__all__ = ["Dataset", "Split", "digits_logits", "digits_teacher_weights", "epoch_order", "hold_out", "load"]
+__all__ = [
+    "Dataset",
+    "Split",
+    "digits",
+    "digits_logits",
+    "digits_teacher_weights",
+    "epoch_order",
+    "few_of_each",
+    "hold_out",
+]
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -136,35 +144,6 @@ def _samples(x, name):
     return (x[..., None] if x.ndim == 3 else x).astype(np.float32)
 
 
-def load(name_or_path, **options):
-    """Return the ``Dataset`` of that name, or of that path.
-
-    Names: "digits" and "nuclei" are shipped with the package; these are downloaded once and kept: "mnist", EMNIST's
-    ("emnist-letters", …), the MedMNIST 2-D sets of one label per image ("pneumoniamnist", …), "brain-tumor".
-    Paths: an EMNIST ``.mat``, an ``.npz`` as MedMNIST or Keras ship them, a folder of class folders, a table of features
-    and labels as ``.csv`` or ``.npz`` (``tables.read_table``).
-
-    ``options`` are the source's own: ``seed`` and ``validation_split``, the share of the training part that becomes
-    the validation split where the source gives none; folders also take those of ``image_folders.read_folder``; "digits"
-    takes ``labels``, how many of its 898 digits are kept to train on, of every class as many as can be.
-
-    Raises ValueError, listing the names there are, for any other, for options that the source does not have and for
-    files that do not hold what they should; OSError for files and downloads that cannot be had. One line each.
-    """
-    loader = _find_loader(name_or_path)
-    known = list(inspect.signature(loader).parameters)
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        takes = f"takes {', '.join(known)}" if known else "takes no options"
-        raise ValueError(f"{str(name_or_path)!r} {takes}; got {', '.join(unknown)}")
-    data = loader(**options)
-    present = np.unique(data.train.y[data.train.y >= 0])
-    if len(present) < 2:
-        only = ", ".join(repr(data.class_names[label]) for label in present) or "no label"
-        raise ValueError(f"{name_or_path} has one class only to train on ({only}): at least two are needed")
-    return data
-
-
 def hold_out(labels, share, seed=0, groups=None, class_names=None):
     """Split samples by class: return the rest's indices and those of ``share`` of every class, both ascending.
 
@@ -175,8 +154,7 @@ def hold_out(labels, share, seed=0, groups=None, class_names=None):
     """
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share < 1:
         raise ValueError(f"the share of samples to split off must lie in [0, 1), got {share!r}")
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-        raise ValueError(f"seed must be a whole number from 0 on, got {seed!r}")
+    seed = check_count(seed, "seed", 0)
     labels = np.asarray(labels)
     if share == 0:
         return np.arange(len(labels)), np.arange(0)
@@ -198,8 +176,7 @@ def few_of_each(labels, count):
 
     ``labels`` (N,) are whole numbers from 0 on. Raises ValueError for another ``count`` than a whole number from 2 to N.
     """
-    if isinstance(count, bool) or not isinstance(count, Integral) or not 2 <= count <= len(labels):
-        raise ValueError(f"labels must be a whole number from 2 to {len(labels)}, got {count!r}")
+    count = check_count(count, "labels", 2, len(labels))
     # The order of a fixed shuffle, class by class in turn.
     order = np.random.default_rng(0).permutation(len(labels))
     within = np.zeros(len(order), int)
@@ -226,7 +203,7 @@ def _read_digits():
     return (x / 16).astype(np.float32), y.astype(np.int32), (train, validation, test)
 
 
-def _digits(labels=None):
+def digits(labels=None):
     """1797 handwritten digits, 8×8 pixels as 64 features; half to train on, a sixth to validate, a third to test.
 
     ``labels`` are how many of the 898 to train on are kept; all, unless given.
@@ -238,45 +215,6 @@ def _digits(labels=None):
         class_names=tuple("0123456789"),
         source="scikit-learn's digits: Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, UCI",
         licence="CC BY 4.0",
-    )
-
-
-_LOADERS = {"digits": _digits}  # those that come with the package
-
-
-def _find_loader(name_or_path):
-    """Return a function of options alone, or raise ValueError or FileNotFoundError."""
-    from . import emnist, image_folders, medmnist, nuclei, tables  # they need what is above
-
-    loaders = {
-        **_LOADERS,
-        "nuclei": nuclei.load_nuclei,
-        **{name: partial(module.load_by_name, name) for module in (emnist, medmnist) for name in module.NAMES},
-        "brain-tumor": image_folders.load_brain_tumor,
-    }
-    if isinstance(name_or_path, str) and name_or_path in loaders:
-        return loaders[name_or_path]
-    if isinstance(name_or_path, str) and name_or_path in medmnist.REFUSED:
-        raise ValueError(medmnist.REFUSED[name_or_path])
-    readers = {".mat": emnist.read_mat, ".npz": medmnist.read_npz, ".csv": tables.read_file}
-    if isinstance(name_or_path, (str, Path)) and str(name_or_path):
-        path = Path(name_or_path).expanduser()
-        if path.is_dir():
-            return partial(image_folders.read_folder, path)
-        if path.suffix.lower() in readers and path.is_file():
-            table = path.suffix.lower() == ".npz" and tables.holds_table(path)
-            return partial(tables.read_file if table else readers[path.suffix.lower()], path)
-        if path.is_file():
-            raise ValueError(
-                f"{path} must be an EMNIST .mat, a MedMNIST .npz, a table as .csv or .npz, or a folder of class folders"
-            )
-        if isinstance(name_or_path, Path) or len(path.parts) > 1 or path.suffix:
-            raise FileNotFoundError(
-                f"{path} does not exist: give the path of a .mat, an .npz, a .csv or a folder of images"
-            )
-    raise ValueError(
-        f"name_or_path must be one of {', '.join(map(repr, loaders))}, or the path of an EMNIST .mat, "
-        f"a MedMNIST .npz, a table as .csv or .npz, or a folder of class folders, got {name_or_path!r}"
     )
 
 

@@ -4,7 +4,7 @@ import logging
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..cache import cache_folder, explained, new_file
+from ..cache import cache_folder, explained
 
 __all__ = ["fetch", "fetch_kaggle"]
 
@@ -36,28 +36,21 @@ def fetch(url, checksum, file_name, name):
 
 
 def fetch_kaggle(handle, name, holds):
-    """Return the folder of a Kaggle data set, "owner/name", downloaded by kagglehub into its own cache.
+    """Return the folder of a version of a Kaggle data set, "owner/name/versions/1", that kagglehub downloads once.
 
-    Where it is there already, or where the user put it into our cache by hand, no network is needed. ``name`` is
+    Where kagglehub has it already, or where the user put it into our cache by hand, no network is needed. ``name`` is
     what ``kdlab.load`` calls it, ``holds`` what the folder holds. Raises OSError where it cannot be had.
     """
     folder = cache_folder("downloads")
-    given, remembered = folder / name, folder / f"{name}.path"
+    given = folder / name
     if given.is_dir():
         return given
-    if remembered.exists() and (path := Path(remembered.read_text("utf-8"))).is_dir():
-        return path
-    by_hand = (
-        f"download https://www.kaggle.com/datasets/{handle} yourself and unpack it to {given}, "
-        f"so that it holds {holds}, where kdlab.load({name!r}) finds it"
-    )
+    page = f"https://www.kaggle.com/datasets/{handle.partition('/versions/')[0]}"
+    by_hand = f"download {page} yourself and unpack it to {given}, so that it holds {holds}, where kdlab.load({name!r}) finds it"
     with _by_hand(name, by_hand), explained(folder):
         import kagglehub
 
-        path = kagglehub.dataset_download(handle)
-    with new_file(remembered) as file:
-        file.write(str(path).encode())
-    return Path(path)
+        return Path(kagglehub.dataset_download(handle))
 
 
 def _download(url, path, pooch):

@@ -103,7 +103,7 @@ def _names(files, rows, path):
 
 def brain_tumor_folder():
     """Return the folder of that set, with a folder for each class, downloaded the first time; OSError where it fails."""
-    path = fetch_kaggle(BRAIN_TUMOR, "brain-tumor", "folders 'yes' and 'no'")
+    path = fetch_kaggle(f"{BRAIN_TUMOR}/versions/1", "brain-tumor", "folders 'yes' and 'no'")
     inner = path / "brain_tumor_dataset"  # Kaggle's archive holds both folders twice
     return inner if inner.is_dir() else path
 

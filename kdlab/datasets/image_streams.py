@@ -1,11 +1,9 @@
 """Batches of a split for Keras, read as they are needed: also where the images are larger than memory."""
 
-from numbers import Integral
-
 import numpy as np
 
 from ..backend import tf
-from ..checks import check_logits
+from ..checks import check_count, check_logits
 from .dataset import epoch_order
 
 __all__ = ["stream"]
@@ -22,15 +20,19 @@ def stream(split, batch_size, seed=None, epoch=0, teacher_logits=None, epochs=1,
 
     Raises ValueError for an empty split, numbers out of range and logits that do not fit.
     """
-    _check(split, batch_size, seed, epoch, epochs)
+    samples, batch_size = len(split), check_count(batch_size, "batch_size")
+    if samples == 0:
+        raise ValueError("the split is empty: there is nothing to stream")
+    epoch = check_count(epoch, "epoch", 0)
+    seed = None if seed is None else check_count(seed, "seed", 0)
+    epochs = None if epochs is None else check_count(epochs, "epochs")
     arrays = [split.x, split.y]
     if teacher_logits is not None:
         logits = check_logits(teacher_logits, "teacher_logits")
-        if logits.ndim not in (2, 3) or len(logits) != len(split):
-            raise ValueError(f"teacher_logits must have {len(split)} rows, one per sample, got shape {logits.shape}")
+        if logits.ndim not in (2, 3) or len(logits) != samples:
+            raise ValueError(f"teacher_logits must have {samples} rows, one per sample, got shape {logits.shape}")
         arrays.append(logits)
     types = [tf.float32, tf.int32, tf.float32][: len(arrays)]
-    samples = len(split)
     steps = samples // batch_size if drop_remainder else -(-samples // batch_size)
     if steps == 0:
         raise ValueError(f"batch_size must be at most {samples}, the number of samples, where the remainder is dropped")
@@ -56,18 +58,3 @@ def stream(split, batch_size, seed=None, epoch=0, teacher_logits=None, epochs=1,
     batches = tf.data.Dataset.range(epoch, last).flat_map(rows_of_batches).map(batch, tf.data.AUTOTUNE)
     count = tf.data.INFINITE_CARDINALITY if epochs is None else steps * epochs
     return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(tf.data.AUTOTUNE)
-
-
-def _check(split, batch_size, seed, epoch, epochs):
-    if len(split) == 0:
-        raise ValueError("the split is empty: there is nothing to stream")
-    for name, value, lowest, optional in (
-        ("batch_size", batch_size, 1, False),
-        ("seed", seed, 0, True),
-        ("epoch", epoch, 0, False),
-        ("epochs", epochs, 1, True),
-    ):
-        if value is None and optional:
-            continue
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < lowest:
-            raise ValueError(f"{name} must be a whole number from {lowest} on, got {value!r}")

@@ -1,4 +1,7 @@
-"""From a student to a microcontroller: LiteRT files, fewer bits, and boards. What needs TensorFlow loads it on first use."""
+"""From a student to a microcontroller: LiteRT files, fewer bits, and boards. What needs TensorFlow loads it on first use.
+
+A board is a line in ``boards.py``; what a file needs of a board is computed in ``convert.py``, from the file itself.
+"""
 
 from ..lazy import lazily
 

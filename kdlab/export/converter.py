@@ -17,6 +17,7 @@ from pathlib import Path
 __all__ = ["ConverterError", "convert_saved_model", "end", "start"]
 
 IDLE = 60.0  # seconds
+_PROGRAM = "from kdlab.export.converter import serve; serve()"
 _LOST = (OSError, EOFError, pickle.UnpicklingError)
 _lock = threading.RLock()
 _process = None
@@ -34,7 +35,7 @@ def start():
             end()
         if _process is None:
             _process = subprocess.Popen(
-                [sys.executable, "-c", "from kdlab.export.converter import serve; serve()"],
+                [sys.executable, "-c", _PROGRAM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -7,7 +7,8 @@ from PIL import Image
 
 from .. import figures
 from ..cache import new_file
-from ..datasets.dataset import digits_logits, load
+from ..datasets.dataset import digits_logits
+from ..datasets.load import load
 from ..datasets.nuclei import CLASS_NAMES, load_nuclei
 from ..export.quantisation import quantise_weights
 from ..features.representations import linear_cka

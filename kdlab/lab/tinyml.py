@@ -6,7 +6,8 @@ import numpy as np
 from ipywidgets import Label
 
 from .. import export, figures
-from ..datasets.dataset import digits_logits, load
+from ..datasets.dataset import digits_logits
+from ..datasets.load import load
 from ..datasets.nuclei import CLASS_NAMES, load_nuclei
 from ..evaluation import accuracy, agreement, paired_difference, wilson_interval
 from ..export.boards import kib

@@ -14,7 +14,8 @@ import numpy as np
 from ..backend import keras
 from ..cache import new_file
 from ..checks import check_count
-from ..datasets.dataset import DATA, digits_logits, digits_teacher_weights, load
+from ..datasets.dataset import DATA, digits_logits, digits_teacher_weights
+from ..datasets.load import load
 from ..models import mlp
 
 __all__ = ["begun_student", "digits_teacher", "train_digits_teacher", "write"]

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 import kdlab
-from kdlab.datasets import dataset as datasets
-from kdlab.datasets.dataset import Dataset, Split, digits_logits, digits_teacher_weights, epoch_order, hold_out, load
+from kdlab.datasets import load as loading
+from kdlab.datasets.dataset import Dataset, Split, digits_logits, digits_teacher_weights, epoch_order, hold_out
+from kdlab.datasets.load import load
 from kdlab.datasets.stored_images import StoredImages, to_float
 from kdlab.scenarios import few
 
@@ -176,7 +177,7 @@ def test_options_reach_a_loader_and_one_class_is_refused(monkeypatch):
         train = Split(split().x, y if seed < 2 else np.array([-1, 0, 1, -1], np.int32))
         return Dataset(train, split(), split(), ("a", "b"), source=str(seed), licence="none")
 
-    monkeypatch.setitem(datasets._LOADERS, "mine", loader)
+    monkeypatch.setitem(loading._NAMED, "mine", loader)
     assert load("mine", seed=7).source == "7"
     for seed, only in ((0, "'a'"), (1, "'b'")):
         with pytest.raises(
@@ -228,7 +229,7 @@ def test_hold_out_refuses_shares(share):
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True])
 def test_hold_out_refuses_seeds(seed):
-    with pytest.raises(ValueError, match=re.escape(f"seed must be a whole number from 0 on, got {seed!r}")):
+    with pytest.raises(ValueError, match=re.escape(f"seed must be a whole number of at least 0, got {seed!r}")):
         hold_out([0, 0, 1, 1], 0.5, seed)
 
 

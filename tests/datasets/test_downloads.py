@@ -119,22 +119,21 @@ def test_a_full_disk_leaves_nothing(url, cache, file_size_limit):
 # --- Kaggle
 
 
-def test_kaggles_folder_is_remembered(tmp_path, cache, monkeypatch):
-    asked = []
-    monkeypatch.setattr(kagglehub, "dataset_download", lambda handle: asked.append(handle) or str(tmp_path / "set"))
-    (tmp_path / "set").mkdir()
-    for _ in range(2):
-        assert fetch_kaggle("owner/set", "name", "a folder") == tmp_path / "set"
-    assert asked == ["owner/set"]
-    (tmp_path / "set").rmdir()  # the user emptied kagglehub's cache
-    fetch_kaggle("owner/set", "name", "a folder")
-    assert asked == ["owner/set"] * 2
+def test_what_kagglehub_has_needs_no_network(tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(requests.Session, "send", lambda *args, **options: pytest.fail("the network was asked"))
+    there = tmp_path / "datasets" / "owner" / "set" / "versions" / "1"
+    there.mkdir(parents=True)
+    (there.parents[1] / "1.complete").touch()
+    assert fetch_kaggle("owner/set/versions/1", "name", "a folder") == there
+    with pytest.raises(pytest.fail.Exception, match="the network was asked"):
+        fetch_kaggle("owner/set/versions/2", "name", "a folder")
 
 
 def test_a_folder_put_there_by_hand_comes_first(cache, monkeypatch):
     monkeypatch.setattr(kagglehub, "dataset_download", lambda handle: pytest.fail("the network was asked"))
     (cache / "downloads" / "name").mkdir(parents=True)
-    assert fetch_kaggle("owner/set", "name", "a folder") == cache / "downloads" / "name"
+    assert fetch_kaggle("owner/set/versions/1", "name", "a folder") == cache / "downloads" / "name"
 
 
 def test_kaggle_out_of_reach_says_what_to_put_where(cache, monkeypatch):
@@ -146,7 +145,7 @@ def test_kaggle_out_of_reach_says_what_to_put_where(cache, monkeypatch):
     ):
         monkeypatch.setattr(kagglehub, "dataset_download", _raiser(error))
         with pytest.raises(OSError, match=rf"name could not be downloaded \({why}\)") as caught:
-            fetch_kaggle("owner/set", "name", "folders 'a' and 'b'")
+            fetch_kaggle("owner/set/versions/1", "name", "folders 'a' and 'b'")
         place = cache / "downloads" / "name"
         assert one_line(caught).endswith(
             f"download https://www.kaggle.com/datasets/owner/set yourself and unpack it to {place}, "

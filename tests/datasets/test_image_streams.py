@@ -144,12 +144,12 @@ def test_a_student_is_distilled_from_a_stream_as_from_arrays():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be a whole number from 1 on, got 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
         ({"batch_size": 2.5}, "batch_size must be .* got 2.5"),
         ({"batch_size": None}, "batch_size must be .* got None"),
-        ({"seed": -1}, "seed must be a whole number from 0 on, got -1"),
-        ({"epoch": -1}, "epoch must be a whole number from 0 on, got -1"),
-        ({"epochs": 0}, "epochs must be a whole number from 1 on, got 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"epoch": -1}, "epoch must be a whole number of at least 0, got -1"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"batch_size": 41, "drop_remainder": True}, "batch_size must be at most 40, the number of samples"),
         ({"teacher_logits": LOGITS[:39]}, r"teacher_logits must have 40 rows, one per sample, got shape \(39, 3\)"),
         ({"teacher_logits": LOGITS[:, 0]}, r"teacher_logits must .* got shape \(40,\)"),

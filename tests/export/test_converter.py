@@ -37,39 +37,49 @@ def test_what_kills_the_converter_is_one_line_with_what_helps(layer, named):
     np.testing.assert_allclose(logits, rolled.predict(SAMPLES, verbose=0), atol=0.1)
 
 
-def test_a_process_killed_from_outside_is_said_and_replaced():
-    plain = model()
-    before = convert.to_tflite(plain)
-    os.kill(converter.start().pid, signal.SIGKILL)
-    assert convert.to_tflite(plain) == before  # Dead before there was work: nobody needs to know.
+@pytest.fixture
+def quick(monkeypatch):
+    """The same process without TensorFlow: a folder's name is what it makes of it."""
+    program = (
+        "import sys, types; sys.modules['tensorflow'] = types.ModuleType('tensorflow');"
+        "from kdlab.export import converter; converter._convert = lambda folder, samples: folder.encode();"
+        "converter.serve()"
+    )
+    converter.end()
+    monkeypatch.setattr(converter, "_PROGRAM", program)
+    yield
+    converter.end()
+
+
+def test_a_process_killed_from_outside_is_said_and_replaced(quick):
+    assert converter.convert_saved_model("a") == b"a"
+    process = converter.start()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert converter.convert_saved_model("b") == b"b"  # Dead before there was work: nobody needs to know.
 
     process = converter.start()
     process.stdin.write(b"cos\n_exit\n(I3\ntR.")  # a pickle that ends who reads it
     process.stdin.flush()
     with pytest.raises(converter.ConverterError, match="ended with exit status 3"):
-        converter.convert_saved_model("nowhere")
-    assert convert.to_tflite(plain) == before
+        converter.convert_saved_model("c")
+    assert converter.convert_saved_model("d") == b"d"
 
 
-def test_a_process_that_leaves_as_work_comes_is_started_again():
-    plain = model()
-    before = convert.to_tflite(plain)
+def test_a_process_that_leaves_as_work_comes_is_started_again(quick):
     process = converter.start()
     process.stdin.write(b"cos\n_exit\n(I0\ntR.")  # as after IDLE seconds
     process.stdin.flush()
-    assert convert.to_tflite(plain) == before
+    assert converter.convert_saved_model("a") == b"a"
     assert converter.start() is not process
 
 
-def test_an_interrupt_leaves_no_answer_for_the_next_model(monkeypatch):
-    first, second = model(), model(layers.Dense(4))
-    wanted = convert.to_tflite(second)
-
+def test_an_interrupt_leaves_no_answer_for_the_next_model(quick, monkeypatch):
     def interrupted(file):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(converter.pickle, "load", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            convert.to_tflite(first)
-    assert convert.to_tflite(second) == wanted
+            converter.convert_saved_model("first")
+    assert converter.convert_saved_model("second") == b"second"

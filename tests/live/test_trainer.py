@@ -13,7 +13,8 @@ import pytest
 import kdlab
 from kdlab import models
 from kdlab.backend import keras, tf
-from kdlab.datasets.dataset import Split, digits_logits, load
+from kdlab.datasets.dataset import Split, digits_logits
+from kdlab.datasets.load import load
 from kdlab.live.result import diverged_at
 from kdlab.live.trainer import LiveTrainer
 from kdlab.scenarios import SCENARIOS

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kdlab.backend import keras, tf
-from kdlab.datasets.dataset import digits_logits, load
+from kdlab.datasets.dataset import digits_logits
+from kdlab.datasets.load import load
 from kdlab.teachers import digits
 
 # Accuracy may differ by this much between machines and versions of the libraries: nine of 600 test samples.
