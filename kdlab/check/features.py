@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .judging import Exercise, exercise
+from .judging import Exercise, exercise, telling
 from .temperature import numerical_gradient
 
 __all__ = ["attention_loss", "cka", "distance_loss", "hint_step"]
@@ -190,8 +190,11 @@ def attention_loss(random):
 @exercise
 def cka(random):
     """Check ``cka(K, L)``, a number, of Gram matrices (N, N), against CKA from features that have them."""
-    X = random.normal(1, 1, (8, 3))
-    Y = np.hstack([X[:, :2], random.normal(-1, 1, (8, 3))])
+
+    def draw():
+        X = random.normal(1, 1, (8, 3))
+        Y = np.hstack([X[:, :2], random.normal(-1, 1, (8, 3))])
+        return X @ X.T, Y @ Y.T
 
     def features_of(gram):
         values, vectors = np.linalg.eigh(gram)
@@ -217,29 +220,30 @@ def cka(random):
         K = centred(K)
         return np.sum(K * L) / np.sqrt(np.sum(K * K) * np.sum(L * L))
 
+    mistakes = {
+        "The matrices are not centred: what all samples have in common makes any two layers look alike.": (
+            held(lambda gram: gram)
+        ),
+        "Only K is centred: L needs it as well.": one_centred,
+        "Only L is centred: K needs it as well.": lambda K, L: one_centred(L, K),
+        "Only one side of each matrix is centred: its rows and its columns must both have mean 0.": (
+            held(lambda gram: gram - gram.mean(axis=0))
+        ),
+        "The mean of all entries was subtracted: each row and each column must have mean 0.": (
+            held(lambda gram: gram - gram.mean())
+        ),
+        "The means of rows and columns are subtracted, and the mean of all is gone twice: it must be added once.": (
+            held(lambda gram: gram - gram.mean(axis=0) - gram.mean(axis=1, keepdims=True))
+        ),
+        "It is not normalised: a matrix with larger numbers would seem more similar.": held(power=0),
+        "The root is missing in the denominator: CKA of a layer with itself must be 1.": held(power=1),
+        "That is the square of it.": lambda K, L: held()(K, L) ** 2,
+        "That is 1 − CKA, a distance: asked is the similarity.": lambda K, L: 1 - held()(K, L),
+    }
     return Exercise(
-        cases=[(X @ X.T, Y @ Y.T)],
+        cases=[telling(draw, [of_features, *mistakes.values()])],
         reference=of_features,
-        mistakes={
-            "The matrices are not centred: what all samples have in common makes any two layers look alike.": (
-                held(lambda gram: gram)
-            ),
-            "Only K is centred: L needs it as well.": one_centred,
-            "Only L is centred: K needs it as well.": lambda K, L: one_centred(L, K),
-            "Only one side of each matrix is centred: its rows and its columns must both have mean 0.": (
-                held(lambda gram: gram - gram.mean(axis=0))
-            ),
-            "The mean of all entries was subtracted: each row and each column must have mean 0.": (
-                held(lambda gram: gram - gram.mean())
-            ),
-            "The means of rows and columns are subtracted, and the mean of all is gone twice: it must be added once.": (
-                held(lambda gram: gram - gram.mean(axis=0) - gram.mean(axis=1, keepdims=True))
-            ),
-            "It is not normalised: a matrix with larger numbers would seem more similar.": held(power=0),
-            "The root is missing in the denominator: CKA of a layer with itself must be 1.": held(power=1),
-            "That is the square of it.": lambda K, L: held()(K, L) ** 2,
-            "That is 1 − CKA, a distance: asked is the similarity.": lambda K, L: 1 - held()(K, L),
-        },
+        mistakes=mistakes,
         right="Both matrices are centred, and the value is that of the features themselves.",
         hint="Centre rows and columns of both; then it is the cosine of the two matrices, taken as long vectors.",
     )

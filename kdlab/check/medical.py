@@ -111,7 +111,8 @@ def weighted_loss(random):
     ``kept`` (views, N, C) are the teacher's logits, ``rows`` (B,) the samples of the batch, seen in ``view``.
     """
     z_s, kept, y = random.normal(0, 2, (5, 3)), random.normal(0, 2, (5, 9, 3)), np.arange(9) % 3
-    rows, weights, view = random.permutation(9)[:5], random.uniform(0.3, 3, 3), int(random.integers(1, 5))
+    (rows,) = telling(lambda: (random.permutation(9)[:5],), [lambda rows: y[rows], lambda rows: y[: len(rows)]])
+    weights, view = random.uniform(0.3, 3, 3), int(random.integers(1, 5))
     case = z_s, kept, view, rows, y, weights, 3.0, 0.6
 
     def weighed(
