@@ -1,24 +1,22 @@
-"""Clinical figures of a yes-or-no decision: sensitivity, specificity, ROC, threshold, intervals by bootstrap. Numpy only.
+"""Clinical figures of a yes-or-no decision: sensitivity, specificity, ROC, threshold, intervals by bootstrap.
 
 Of two classes 1 is the positive one (ill) and 0 the negative one. A score is the probability of the positive class,
 as softmax gives it, and a sample is called positive where its score is at least the threshold. Probabilities in float64
 are best: those in float32 may all round to 1, and so no longer be in order.
 """
 
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
-from .checks import check_count, check_labels, check_same_shape
-from .evaluation import Interval, PairedDifference, check_confidence
+from .checks import check_alpha, check_count, check_labels, check_same_shape
+from .evaluation import Interval, PairedDifference, bootstrap
 
 __all__ = [
     "MEASURES",
     "Roc",
     "auc",
     "bootstrap_interval",
-    "check_threshold",
     "confusion_matrix",
     "one_against_rest",
     "paired_bootstrap",
@@ -30,7 +28,6 @@ __all__ = [
 
 MEASURES = ("accuracy", "sensitivity", "specificity", "auc")
 """What ``bootstrap_interval`` and ``paired_bootstrap`` can measure; each from 0 to 1, and larger is better."""
-_BLOCK = 2**22  # samples drawn at a time
 
 
 class Roc(NamedTuple):
@@ -44,19 +41,12 @@ class Roc(NamedTuple):
     thresholds: np.ndarray
 
 
-def check_threshold(threshold, name="threshold"):
-    """Return ``threshold`` as a float, or raise ValueError unless it is a number from 0 to 1."""
-    if not isinstance(threshold, Real) or isinstance(threshold, bool | np.bool_) or not 0 <= threshold <= 1:
-        raise ValueError(f"{name} must be a number from 0 to 1, got {threshold!r}")
-    return float(threshold)
-
-
 def confusion_matrix(predictions, labels, classes=2):
     """Return how many samples of each class were called what: integers (classes, classes), the true class in the row.
 
     ``predictions`` and ``labels`` (N,), from 0 to ``classes`` − 1; for scores, ``scores >= threshold``. Of two classes
-    it is [[true negatives, false positives], [false negatives, true positives]]. Raises ValueError for what does not
-    fit.
+    it is [[true negatives, false positives], [false negatives, true positives]]. Raises ValueError for other numbers
+    and for shapes that differ.
     """
     classes = check_count(classes, "classes", 2)
     predictions = np.asarray(predictions)
@@ -65,15 +55,16 @@ def confusion_matrix(predictions, labels, classes=2):
     check_same_shape(predictions, np.asarray(labels), "predictions", "labels")
     predictions = check_labels(predictions, classes, predictions.size, "predictions")
     labels = check_labels(labels, classes, len(predictions))
-    pairs = labels.astype(np.int64) * classes + predictions.astype(np.int64)
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    from sklearn import metrics
+
+    return metrics.confusion_matrix(labels, predictions, labels=range(classes))
 
 
 def one_against_rest(probabilities, labels, class_index):
     """Return (scores, labels) of one class against all others: what the functions here take, both (N,).
 
     ``probabilities`` (N, C) from 0 to 1, ``labels`` (N,) from 0 to C − 1; label 1 is ``class_index``. Raises ValueError
-    for what does not fit.
+    for anything else.
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 2 or probabilities.shape[1] < 2:
@@ -110,9 +101,10 @@ def auc(scores, labels):
 
 def roc_curve(scores, labels):
     """Return the ``Roc`` with a point for each distinct score. Arguments and errors as of ``sensitivity``."""
-    distinct, positives, negatives = _tally(*_check(scores, labels))
-    rates = [np.append(0, np.cumsum(counts[::-1])) / counts.sum() for counts in (negatives, positives)]
-    return Roc(*rates, np.append(np.inf, distinct[::-1]))
+    from sklearn import metrics
+
+    scores, labels = _check(scores, labels)
+    return Roc(*metrics.roc_curve(labels, scores, drop_intermediate=False))
 
 
 def youden_threshold(scores, labels):
@@ -123,10 +115,13 @@ def youden_threshold(scores, labels):
     Choose it on validation samples: on those that are tested it flatters the model. Arguments and errors as of
     ``sensitivity``.
     """
-    distinct, positives, negatives = _tally(*_check(scores, labels))
-    # Called positive at each distinct score as threshold; whole numbers, so that a tie is one.
-    found, wrong = (np.cumsum(counts[::-1])[::-1] for counts in (positives, negatives))
-    best = int(np.argmax(found * negatives.sum() - wrong * positives.sum()))
+    scores, labels = _check(scores, labels)
+    roc = roc_curve(scores, labels)
+    positives, negatives = labels.sum(), (labels == 0).sum()
+    # In whole numbers, so that a tie is one; backwards, so that the lowest threshold of a tie comes first.
+    found, wrong = np.rint(roc.sensitivity * positives), np.rint(roc.false_positive_rate * negatives)
+    best = int(np.argmax((found * negatives - wrong * positives)[:0:-1]))
+    distinct = roc.thresholds[:0:-1]
     threshold = distinct[best]
     if best:
         between = (distinct[best - 1] + threshold) / 2
@@ -146,8 +141,8 @@ def bootstrap_interval(measure, scores, labels, threshold=0.5, *, confidence=0.9
     ``scores``, ``labels`` and ``threshold`` as for ``sensitivity`` (the AUC needs no threshold), ``confidence`` between
     0 and 1, ``resamples`` at least 100. Raises ValueError for anything else.
     """
-    value, drawn = _resampled(measure, {"scores": (scores, threshold)}, labels, resamples, seed)
-    return Interval(float(value[0]), *_percentiles(drawn[0], confidence))
+    statistic, samples = _statistic(measure, {"scores": (scores, threshold)}, labels)
+    return Interval(*map(float, bootstrap(statistic, samples, confidence, resamples, seed)))
 
 
 def paired_bootstrap(measure, first, second, labels, thresholds=(0.5, 0.5), *, confidence=0.95, resamples=2000, seed=0):
@@ -161,74 +156,48 @@ def paired_bootstrap(measure, first, second, labels, thresholds=(0.5, 0.5), *, c
     except (TypeError, ValueError):
         raise ValueError(f"thresholds must be two numbers, one for each model, got {thresholds!r}") from None
     models = {"first": (first, first_threshold), "second": (second, second_threshold)}
-    value, drawn = _resampled(measure, models, labels, resamples, seed)
-    return PairedDifference(float(value[0] - value[1]), *_percentiles(drawn[0] - drawn[1], confidence))
+    statistic, samples = _statistic(measure, models, labels)
+    return PairedDifference(*map(float, bootstrap(statistic, samples, confidence, resamples, seed)))
 
 
 def _estimate(measure, scores, labels, threshold):
-    return float(_resampled(measure, {"scores": (scores, threshold)}, labels, None, None)[0][0])
+    statistic, samples = _statistic(measure, {"scores": (scores, threshold)}, labels)
+    return float(statistic(*samples))
 
 
-def _resampled(measure, models, labels, resamples, seed):
-    """Return a measure's value for each of ``models`` {name: (scores, threshold)}, (models,), and of draws of samples.
+def _statistic(measure, models, labels):
+    """Return a measure of one of ``models`` {name: (scores, threshold)} or the difference of two, and its samples.
 
-    The second is (models, resamples), or None where ``resamples`` is.
+    It is a function of indices of positive and of negative samples, (…, P) and (…, Q), as ``scipy.stats.bootstrap``
+    draws them; the samples are all indices, (P,) and (Q,).
     """
     if measure not in MEASURES:
         raise ValueError(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}")
     checked = []
     for name, (scores, threshold) in models.items():
-        checked.append((_check(scores, labels, name)[0], check_threshold(threshold)))
-    labels = np.asarray(labels).astype(bool)
-    measured = [_measure(measure, scores, threshold, labels) for scores, threshold in checked]
-    values = np.concatenate([of(np.ones((1, len(labels)), np.int32)) for of in measured])
-    if resamples is None:
-        return values, None
-    resamples = check_count(resamples, "resamples", 100)
-    random = np.random.default_rng(check_count(seed, "seed", 0))
-    rows = max(1, _BLOCK // len(labels))
-    drawn = []
-    for start in range(0, resamples, rows):
-        counts = np.zeros((min(rows, resamples - start), len(labels)), np.int32)
-        for members in (np.flatnonzero(labels), np.flatnonzero(~labels)):
-            chosen = members[random.integers(len(members), size=(len(counts), len(members)))]
-            chosen += np.arange(len(counts))[:, None] * len(labels)
-            counts += np.bincount(chosen.ravel(), minlength=counts.size).reshape(counts.shape).astype(np.int32)
-        drawn.append([of(counts) for of in measured])
-    return values, np.concatenate(drawn, axis=1)
+        checked.append((_check(scores, labels, name)[0], check_alpha(threshold, "threshold")))
+    labels = np.asarray(labels)
+
+    def statistic(positive, negative, axis=-1):
+        values = [_measure(measure, scores[positive], scores[negative], threshold) for scores, threshold in checked]
+        return values[0] if len(values) == 1 else values[0] - values[1]
+
+    return statistic, (np.flatnonzero(labels == 1), np.flatnonzero(labels == 0))
 
 
-def _measure(measure, scores, threshold, labels):
-    """Return a function: how often each sample is there, integers (draws, N) → the measure of each draw, (draws,)."""
-    right = (scores >= threshold) == labels
-    if measure != "auc":
-        among = {"accuracy": np.full(len(labels), True), "sensitivity": labels, "specificity": ~labels}[measure]
-        return lambda counts: counts[:, right & among].sum(axis=1) / counts[:, among].sum(axis=1)
+def _measure(measure, positive, negative, threshold):
+    """Return a measure (…) from the scores of positive samples (…, P) and of negative ones (…, Q)."""
+    if measure == "sensitivity":
+        return (positive >= threshold).mean(axis=-1)
+    if measure == "specificity":
+        return (negative < threshold).mean(axis=-1)
+    if measure == "accuracy":
+        return np.concatenate([positive >= threshold, negative < threshold], axis=-1).mean(axis=-1)
+    from scipy.stats import rankdata
 
-    positives, negatives = np.flatnonzero(labels), np.flatnonzero(~labels)
-    negatives = negatives[np.argsort(scores[negatives])]
-    # How many negative samples lie below each positive one, and how many no higher.
-    lower, not_higher = (np.searchsorted(scores[negatives], scores[positives], side) for side in ("left", "right"))
-
-    def area(counts):
-        total = np.zeros((len(counts), len(negatives) + 1), np.int32)
-        np.cumsum(counts[:, negatives], axis=1, out=total[:, 1:])
-        won_twice = np.einsum("dn,dn->d", counts[:, positives], total[:, lower] + total[:, not_higher], dtype=np.int64)
-        return won_twice / (2 * counts[:, positives].sum(axis=1) * total[:, -1])
-
-    return area
-
-
-def _percentiles(values, confidence):
-    confidence = check_confidence(confidence)
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
-def _tally(scores, labels):
-    """Return the distinct scores, rising, and how many positive and negative samples have each, all (S,)."""
-    distinct, which = np.unique(scores, return_inverse=True)
-    return distinct, *(np.bincount(which[labels == value], minlength=len(distinct)) for value in (1, 0))
+    first, second = positive.shape[-1], negative.shape[-1]
+    ranks = rankdata(np.concatenate([positive, negative], axis=-1), axis=-1)[..., :first].sum(axis=-1)
+    return (ranks - first * (first + 1) / 2) / (first * second)  # Mann & Whitney's U, of all pairs
 
 
 def _check(scores, labels, name="scores"):

@@ -11,7 +11,7 @@ Adam is nearly invariant to it.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 
@@ -22,113 +22,105 @@ __all__ = ["CONVENTIONS", "Convention", "code", "example", "from_ours", "to_ours
 
 @dataclass(frozen=True, eq=False)
 class Convention:
-    """A source's loss: hard_weight(**weights) · CE + soft_weight(**weights) · CE_soft, · T² if ``squared``.
+    """A source's loss, w_hard · CE + w_soft · CE_soft, with T² on the soft loss if ``squared``.
 
-    ``weights`` and ``temperature`` are the source's defaults. ``weights_for(hard, soft)`` returns the weights
-    that give these two, up to a common factor where the source leaves no choice of it.
+    ``hard`` and ``soft`` are the names of the weights on the two losses. Where the hard loss has none its weight is
+    1 − the other's; where the soft loss has none, 1 − the other's or, unless they are ``shares``, 1. ``weights`` and
+    ``temperature`` are the source's defaults.
     """
 
     name: str
     weights: Mapping[str, float]
     temperature: float
     squared: bool
-    hard_weight: Callable[..., float]
-    soft_weight: Callable[..., float]
-    weights_for: Callable[[float, float], dict]
     source: str
+    hard: str | None = None
+    soft: str | None = None
+    shares: bool = True
 
+    def losses_weights(self, weights):
+        """Return w_hard and w_soft for ``weights``, {name: number}."""
+        hard = weights[self.hard] if self.hard else 1 - weights[self.soft]
+        soft = weights[self.soft] if self.soft else 1 - hard if self.shares else 1.0
+        return hard, soft
 
-def _hard_share(weight, default, **row):
-    """Return a row with one weight, on the hard loss, and its complement on the soft loss."""
-    return Convention(
-        weights={weight: default},
-        hard_weight=lambda **given: given[weight],
-        soft_weight=lambda **given: 1 - given[weight],
-        weights_for=lambda hard, soft: {weight: hard / (hard + soft)},
-        **row,
-    )
-
-
-def _two_weights(hard, soft, **row):
-    """Return a row with a free weight on each loss; ``hard`` and ``soft`` are pairs of name and default."""
-    return Convention(
-        weights=dict([hard, soft]),
-        hard_weight=lambda **given: given[hard[0]],
-        soft_weight=lambda **given: given[soft[0]],
-        weights_for=lambda h, s: {hard[0]: h, soft[0]: s},
-        **row,
-    )
+    def weights_for(self, hard, soft):
+        """Return the weights, {name: number}, for these w_hard and w_soft, or for multiples where they fix the sum."""
+        if self.hard and self.soft:
+            return {self.hard: hard, self.soft: soft}
+        if not self.shares:
+            return {self.hard: hard / soft if soft else math.inf}
+        return {self.hard: hard / (hard + soft)} if self.hard else {self.soft: soft / (hard + soft)}
 
 
 _ROWS = (
     Convention(
-        name="kdlab",
-        weights={"alpha": 0.9},
+        "kdlab",
+        {"alpha": 0.9},
         temperature=4.0,
         squared=True,
-        hard_weight=lambda alpha: 1 - alpha,
-        soft_weight=lambda alpha: alpha,
-        weights_for=lambda hard, soft: {"alpha": soft / (hard + soft)},
+        soft="alpha",
         source="Hinton, Vinyals & Dean 2015, section 2; alpha weighs the soft loss, as in most papers",
     ),
-    _hard_share(
-        "alpha",
-        0.1,
-        name="keras.io",
+    Convention(
+        "keras.io",
+        {"alpha": 0.1},
         temperature=10.0,
         squared=True,
+        hard="alpha",
         source="Keras code example Knowledge Distillation (Borup), since keras-io #869 added T² (2022)",
     ),
-    _hard_share(
-        "alpha",
-        0.1,
-        name="keras.io 2020",
+    Convention(
+        "keras.io 2020",
+        {"alpha": 0.1},
         temperature=10.0,
         squared=False,
+        hard="alpha",
         source="Keras code example Knowledge Distillation (Borup), 2020, before keras-io #869 added T²",
     ),
-    _hard_share(
-        "student_loss_weight",
-        0.5,
-        name="keras.distillation",
+    Convention(
+        "keras.distillation",
+        {"student_loss_weight": 0.5},
         temperature=3.0,
         squared=True,
+        hard="student_loss_weight",
         source="keras.distillation of Keras 3.15 with LogitsDistillation(loss=keras.losses.KLDivergence()); "
         "its default, the string 'kl_divergence', skips softmax and T² and is none of these losses",
     ),
     Convention(
-        name="two-headed",
-        weights={"lambda_": 0.5},
+        "two-headed",
+        {"lambda_": 0.5},
         temperature=10.0,
         squared=False,
-        hard_weight=lambda lambda_: lambda_,
-        soft_weight=lambda lambda_: 1.0,
-        weights_for=lambda hard, soft: {"lambda_": hard / soft if soft else math.inf},
+        hard="lambda_",
+        shares=False,
         source="two-headed student for EMNIST-letters: outputs [softmax(z), softmax(z / T)], "
         "labels [y, teacher's logits], λ · CE + CE_soft",
     ),
-    _hard_share(
-        "alpha",
-        0.3,
-        name="scaledown",
+    Convention(
+        "scaledown",
+        {"alpha": 0.3},
         temperature=1.0,
         squared=False,
+        hard="alpha",
         source="scaledown 0.0.5, KnowledgeDistillation",
     ),
-    _two_weights(
-        ("student", 0.5),
-        ("distill", 0.5),
-        name="Intel Distiller",
+    Convention(
+        "Intel Distiller",
+        {"student": 0.5, "distill": 0.5},
         temperature=1.0,
         squared=True,
+        hard="student",
+        soft="distill",
         source="Intel Neural Network Distiller, DistillationLossWeights; T² since its issue #122 (2019)",
     ),
-    _two_weights(
-        ("gamma", 0.1),
-        ("alpha", 0.9),
-        name="RepDistiller",
+    Convention(
+        "RepDistiller",
+        {"gamma": 0.1, "alpha": 0.9},
         temperature=4.0,
         squared=True,
+        hard="gamma",
+        soft="alpha",
         source="RepDistiller (Tian, Krishnan & Isola 2020), train_student.py -r (gamma) 0.1 -a (alpha) 0.9",
     ),
 )
@@ -151,7 +143,7 @@ def to_ours(convention, temperature, **weights):
     for name, weight in weights.items():
         if not isinstance(weight, Real) or isinstance(weight, bool) or not math.isfinite(weight):
             raise ValueError(f"{name} must be a finite number, got {weight!r}")
-    hard, soft = row.hard_weight(**weights), row.soft_weight(**weights)
+    hard, soft = row.losses_weights(weights)
     if min(hard, soft) < 0 or not hard + soft:
         given = ", ".join(f"{name}={weight:g}" for name, weight in weights.items())
         raise ValueError(

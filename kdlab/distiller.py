@@ -4,6 +4,8 @@ import math
 import types
 from types import SimpleNamespace
 
+import numpy as np
+
 from .backend import keras, tf
 from .checks import check_alpha, check_training_temperature
 from .execution import choose_execution, count_steps
@@ -12,7 +14,7 @@ from .features.taps import tap
 from .losses import SoftCrossEntropy, call_loss, ensemble_logits
 from .teacher_targets import TeacherTargets
 from .training_checks import DivergenceGuard, check_models
-from .transfer_set import find_fault, in_memory, labels_and_targets, prepare, watched, weigh_classes, weights
+from .transfer_set import check_class_weight, find_fault, in_memory, labels_and_targets, prepare, watched, weights
 
 __all__ = ["Distiller"]
 
@@ -95,6 +97,7 @@ class Distiller(keras.Model):
             self._untracked = SimpleNamespace(student=tap(student, features.student_layers, "student"))
             self.feature_term = FeatureTerm(features, teacher, student)
             self._feature_loss = keras.metrics.Mean(name="feature_loss")
+        self._class_weight = None
         self.built = student.built
 
     @property
@@ -159,7 +162,8 @@ class Distiller(keras.Model):
 
         Data sets and generators yield (x, labels[, weights]), and the teacher runs in each step, or
         (x, (labels, teacher_logits[, teacher_features])[, weights]), and it does not. A weight weighs every term
-        of its sample.
+        of its sample. ``class_weight``, {class: weight} or one per class, goes with all of these; a sample without a
+        label has weight 1.
 
         History: "loss" is what is trained, "student_loss", "distillation_loss" and with features "feature_loss"
         its terms before their weights; "val_loss" is the student's own, as from ``evaluate``.
@@ -168,14 +172,15 @@ class Distiller(keras.Model):
         and FloatingPointError after an epoch whose loss or weights are not finite: the student is then as it
         was after the last epoch that was.
         """
+        if class_weight is not None and sample_weight is not None:
+            raise ValueError("give class_weight or sample_weight, not both")
         if in_memory(x):
             if isinstance(y, tuple):
                 y, teacher_logits, teacher_features = (*y, teacher_features)[:3]
             split = 0.0 if validation_data is not None else validation_split
             targets = {"logits": teacher_logits, "features": teacher_features}
-            x, y, sample_weight, split_off = prepare(self, x, y, targets, sample_weight, class_weight, split)
-            validation_data = split_off or validation_data
-            class_weight, validation_split = None, 0.0
+            x, y, sample_weight, split_off = prepare(self, x, y, targets, sample_weight, split)
+            validation_data, validation_split = split_off or validation_data, 0.0
         elif teacher_logits is not None or teacher_features is not None:
             raise ValueError(
                 "teacher_logits go with arrays, and so do teacher_features; a data set yields them itself: "
@@ -183,8 +188,11 @@ class Distiller(keras.Model):
             )
         elif isinstance(x, tf.data.Dataset) and int(x.cardinality()) == 0:
             raise ValueError("the transfer set is empty: x yields no batches")
-        elif class_weight is not None:
-            x, class_weight = weigh_classes(x, class_weight, self._classes), None
+        if class_weight is not None:
+            class_weight = tuple(check_class_weight(class_weight, self._classes).items())
+        if class_weight != self._class_weight:
+            self._class_weight = class_weight
+            self.train_function = None  # Keras traces it anew.
         found = []
         if isinstance(x, types.GeneratorType):
             x = watched(x, self._classes or math.inf, found)
@@ -207,7 +215,6 @@ class Distiller(keras.Model):
                 validation_split=validation_split,
                 validation_data=validation_data,
                 shuffle=shuffle,
-                class_weight=class_weight,
                 sample_weight=sample_weight,
                 **keywords,
             )
@@ -281,6 +288,20 @@ class Distiller(keras.Model):
         labelled = tf.where(labels >= 0)[:, 0]
         weight = None if sample_weight is None else tf.gather(weights(sample_weight), labelled)
         return super().compute_metrics(x, tf.gather(labels, labelled), tf.gather(y_pred, labelled), weight)
+
+    def train_step(self, data):
+        """Return the logs of a step, with each sample weighed by its class where ``fit`` was given weights of classes.
+
+        Not left to Keras, which refuses them beside labels of two parts and fails at unlabelled samples.
+        """
+        if self._class_weight is not None:
+            x, y, given = keras.utils.unpack_x_y_sample_weight(data)
+            if given is not None:
+                raise ValueError("give class_weight or sample weights, not both")
+            classes, factors = np.array(self._class_weight, np.float32).reshape(-1, 2).T
+            own = tf.cast(labels_and_targets(y)[0][:, None] == classes.astype(np.int32), tf.float32)
+            data = x, y, 1 + tf.reduce_sum(own * (factors - 1), axis=1)
+        return super().train_step(data)
 
     def test_step(self, data):
         """Return the logs of an evaluation: "loss", the student's own over labelled samples, and metrics."""

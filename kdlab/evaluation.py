@@ -3,12 +3,11 @@
 import math
 from dataclasses import dataclass
 from numbers import Real
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
-from .checks import check_count, check_labels, check_logits, check_same_shape
+from .checks import check_alpha, check_count, check_labels, check_logits, check_same_shape
 
 __all__ = [
     "BiasSweep",
@@ -20,8 +19,8 @@ __all__ = [
     "at_chance",
     "balanced_accuracy",
     "bias_sweep",
+    "bootstrap",
     "check_confidence",
-    "check_share",
     "expected_calibration_error",
     "mcnemar",
     "mean_interval",
@@ -175,16 +174,12 @@ def wilson_interval(correct, total, confidence=0.95):
     It holds for few samples and near 0 and 1, where mean ± 2 standard errors does not (Wilson 1927). Raises
     ValueError unless 0 ≤ correct ≤ total, total ≥ 1 and 0 < confidence < 1.
     """
+    from scipy.stats import binomtest
+
     total = check_count(total, "total", 1)
-    correct = check_count(correct, "correct", 0, total)
-    z = NormalDist().inv_cdf((1 + check_confidence(confidence)) / 2)
-    share = correct / total
-    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z / (1 + z**2 / total) * (share * (1 - share) / total + z**2 / (4 * total**2)) ** 0.5
-    # Exact at the ends, where rounding would leave 1e-17.
-    low = 0.0 if correct == 0 else centre - half
-    high = 1.0 if correct == total else centre + half
-    return Interval(share, low, high)
+    found = binomtest(check_count(correct, "correct", 0, total), total)
+    interval = found.proportion_ci(check_confidence(confidence), method="wilson")
+    return Interval(correct / total, float(interval.low), float(interval.high))
 
 
 def mean_interval(values, confidence=0.95, within=None):
@@ -217,6 +212,30 @@ def paired_difference(first, second, confidence=0.95):
     return PairedDifference(*mean_interval(first - second, confidence))
 
 
+def bootstrap(statistic, samples, confidence=0.95, resamples=2000, seed=0):
+    """Return the value of a statistic, and the low and high end of its percentile bootstrap interval, three arrays (…).
+
+    ``samples`` is a tuple of arrays (n,), each drawn from by itself with replacement (Efron & Tibshirani 1993, chapter
+    13); ``statistic`` is a function of draws of each, (draws, n), and of ``axis``, to values (…, draws); of the samples
+    themselves, to (…). The draws depend on ``seed`` alone. Values that are NaN in a draw are left out. Raises ValueError
+    unless 0 < ``confidence`` < 1, ``resamples`` ≥ 100 and ``seed`` ≥ 0.
+    """
+    from scipy import stats
+
+    found = stats.bootstrap(
+        samples,
+        statistic,
+        n_resamples=check_count(resamples, "resamples", 100),
+        batch=max(1, 2**22 // sum(map(len, samples))),
+        vectorized=True,
+        method="percentile",
+        rng=check_count(seed, "seed", 0),
+    )
+    confidence = check_confidence(confidence)
+    ends = np.nanquantile(found.bootstrap_distribution, [(1 - confidence) / 2, (1 + confidence) / 2], axis=-1)
+    return statistic(*samples), *ends
+
+
 def mcnemar(first_correct, second_correct):
     """Return the exact two-sided p value, from 0 to 1, of McNemar's test for two models' equal accuracy.
 
@@ -242,19 +261,13 @@ def samples_needed(first, second, confidence=0.95, power=0.8):
     two-sided (Fleiss, Levin & Paik 2003, chapter 4, without the continuity correction). On one test set for both,
     fewer do where the two mostly err on the same samples. Raises ValueError for what is not between 0 and 1.
     """
-    first, second = check_share(first, "first"), check_share(second, "second")
+    from scipy.stats import norm
+
+    first, second = check_alpha(first, "first"), check_alpha(second, "second")
     if first == second:
         return None
-    normal = NormalDist()
-    reach = normal.inv_cdf((1 + check_confidence(confidence)) / 2) + normal.inv_cdf(check_confidence(power))
+    reach = norm.ppf((1 + check_confidence(confidence)) / 2) + norm.ppf(check_confidence(power))
     return math.ceil(reach**2 * (first * (1 - first) + second * (1 - second)) / (first - second) ** 2)
-
-
-def check_share(value, name):
-    """Return ``value`` as a float, or raise ValueError unless it is an accuracy from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be an accuracy from 0 to 1, got {value!r}")
-    return float(value)
 
 
 def _check_predictions(logits, labels, name="logits"):

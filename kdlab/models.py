@@ -106,17 +106,17 @@ def cnn(input_shape=(28, 28, 1), classes=26, seed=None, name="cnn"):
     """
     if min(input_shape[:2]) < 10:
         raise ValueError(f"cnn needs images of at least 10×10, got {input_shape[0]}×{input_shape[1]}")
-    seeds, layers = _Seeds(seed), keras.layers
+    starts, layers = _initializers(seed), keras.layers
     return keras.Sequential(
         [
             keras.Input(input_shape),
-            layers.Conv2D(64, 3, activation="relu", kernel_initializer=seeds.initializer()),
+            layers.Conv2D(64, 3, activation="relu", kernel_initializer=next(starts)),
             layers.MaxPooling2D(),
-            layers.Conv2D(128, 3, activation="relu", kernel_initializer=seeds.initializer()),
+            layers.Conv2D(128, 3, activation="relu", kernel_initializer=next(starts)),
             layers.MaxPooling2D(),
             layers.Flatten(),
-            layers.Dense(1024, activation="relu", kernel_initializer=seeds.initializer()),
-            _logits(classes, seeds),
+            layers.Dense(1024, activation="relu", kernel_initializer=next(starts)),
+            _logits(classes, starts),
         ],
         name=name,
     )
@@ -129,21 +129,21 @@ def small_cnn(input_shape=(128, 128, 3), classes=2, seed=None, name="small_cnn",
     stands. The layers "block1", "block2", … return what each convolution comes to, every one at half the height and
     width of that before. ``seed`` fixes the initial weights.
     """
-    seeds, layers = _Seeds(seed), keras.layers
+    starts, layers = _initializers(seed), keras.layers
     # Images of 64 pixels a side and more are first seen in overlapping patches, at a quarter of their height and width:
     # at every pixel that convolution would be most of the work.
     patches = min(input_shape[:2]) >= 64
     blocks = []
     for k, width in enumerate(channels, 1):
         kernel, stride = (5, 4) if patches and k == 1 else (3, 1)
-        start = seeds.initializer()
+        start = next(starts)
         blocks += [
             layers.Conv2D(width, kernel, stride, padding="same", use_bias=False, kernel_initializer=start),
             layers.BatchNormalization(momentum=MOMENTUM),
             layers.ReLU(name=f"block{k}"),
             layers.MaxPooling2D(padding="same"),
         ]
-    head = [layers.GlobalAveragePooling2D(), _logits(classes, seeds)]
+    head = [layers.GlobalAveragePooling2D(), _logits(classes, starts)]
     return keras.Sequential([keras.Input(input_shape), *blocks[:-1], *head], name=name)
 
 
@@ -164,7 +164,7 @@ def efficientnet(input_shape=(224, 224, 3), classes=2, weights="imagenet", seed=
     inputs = keras.Input(input_shape)
     x = inputs if channels == 3 else keras.layers.Concatenate()([inputs] * 3)
     x = keras.layers.Rescaling(255.0)(x)  # Keras's own scales and normalizes pixels from 0 to 255.
-    outputs = _logits(classes, _Seeds(seed))(base(x))
+    outputs = _logits(classes, _initializers(seed))(base(x))
     model = keras.Model(inputs, outputs, name=name)
     model.note = note
     return model
@@ -202,17 +202,13 @@ def _efficientnet_base(shape, weights, seed):
         socket.setdefaulttimeout(timeout)
 
 
-class _Seeds:
-    """Glorot initializers with a seed each, so that equal layers do not start equal; None leaves it to Keras."""
-
-    def __init__(self, seed):
-        self._states = None if seed is None else np.random.SeedSequence(seed)
-
-    def initializer(self):
-        if self._states is None:
-            return keras.initializers.GlorotUniform()
-        return keras.initializers.GlorotUniform(int(self._states.spawn(1)[0].generate_state(1)[0]) >> 1)
+def _initializers(seed):
+    """Yield Glorot initializers with a seed each, so that equal layers do not start equal; None leaves it to Keras."""
+    states = np.random.SeedSequence(seed)
+    while True:
+        own = int(states.spawn(1)[0].generate_state(1)[0]) >> 1
+        yield keras.initializers.GlorotUniform(None if seed is None else own)
 
 
-def _logits(classes, seeds):
-    return keras.layers.Dense(classes, kernel_initializer=seeds.initializer(), name="logits")
+def _logits(classes, initializers):
+    return keras.layers.Dense(classes, kernel_initializer=next(initializers), name="logits")

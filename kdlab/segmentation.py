@@ -9,7 +9,7 @@ import numpy as np
 
 from .checks import check_count, check_logits, check_same_shape
 from .datasets.nuclei import BANDS, CLASS_NAMES, MARGIN, SPLITS, fields
-from .evaluation import Interval, PairedDifference, check_confidence
+from .evaluation import Interval, PairedDifference, bootstrap
 
 __all__ = [
     "SIDE",
@@ -125,8 +125,8 @@ def dice_intervals(counts, *, confidence=0.95, resamples=2000, seed=0):
     choice of tiles would move the value, not other seeds, nor another patient. The draws depend on ``seed`` and N alone.
     Raises ValueError for numbers that are not accepted.
     """
-    value, drawn = _resampled(counts, resamples, seed)
-    return [Interval(*three) for three in zip(value.tolist(), *_percentiles(drawn, confidence), strict=True)]
+    found = bootstrap(*_statistic(counts), confidence, resamples, seed)
+    return [Interval(*three) for three in np.transpose(found).tolist()]
 
 
 def dice_differences(first, second, *, confidence=0.95, resamples=2000, seed=0):
@@ -136,23 +136,24 @@ def dice_differences(first, second, *, confidence=0.95, resamples=2000, seed=0):
     """
     first, second = np.asarray(first), np.asarray(second)
     check_same_shape(first, second, "first", "second")
-    (value, drawn), (other, other_drawn) = (_resampled(counts, resamples, seed) for counts in (first, second))
-    ends = _percentiles(drawn - other_drawn, confidence)
-    return [PairedDifference(*three) for three in zip((value - other).tolist(), *ends, strict=True)]
+    found = bootstrap(*_statistic(first, second), confidence, resamples, seed)
+    return [PairedDifference(*three) for three in np.transpose(found).tolist()]
 
 
-def _resampled(counts, resamples, seed):
-    """Return Dice of each class and their mean, (classes + 1,), and that of draws of tiles, (resamples, classes + 1)."""
-    networks = np.asarray(counts)
-    networks = networks[None] if networks.ndim == 3 else networks
-    tiles = networks.shape[1]
-    random = np.random.default_rng(check_count(seed, "seed", 0))
-    times = random.multinomial(tiles, np.full(tiles, 1 / tiles), check_count(resamples, "resamples", 100))
-    drawn = np.einsum("rn,snck->srck", times, networks)[..., None, :, :]  # one sum where ``dice`` wants N of them
-    values = [dice(of).mean(axis=0) for of in (networks, drawn)]
-    return tuple(np.concatenate([v, v.mean(axis=-1, keepdims=True)], axis=-1) for v in values)
+def _statistic(first, second=None):
+    """Return Dice of each class and their mean, or the difference of two networks', and the samples: tiles' indices.
 
+    It is a function of drawn tiles (…, N) to (classes + 1, …).
+    """
 
-def _percentiles(drawn, confidence):
-    confidence = check_confidence(confidence)
-    return np.nanquantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0).tolist()
+    def measure(counts, tiles):
+        networks = counts[None] if counts.ndim == 3 else counts
+        drawn = np.moveaxis(networks[:, tiles], -3, 0).sum(axis=0)  # (networks, …, classes, 2)
+        values = dice(drawn[..., None, :, :]).mean(axis=0)
+        return np.moveaxis(np.concatenate([values, values.mean(axis=-1, keepdims=True)], axis=-1), -1, 0)
+
+    def statistic(tiles, axis=-1):
+        return measure(first, tiles) - (0 if second is None else measure(second, tiles))
+
+    first = np.asarray(first)
+    return statistic, (np.arange(first.shape[-3]),)

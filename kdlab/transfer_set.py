@@ -12,6 +12,7 @@ from .checks import check_labels, check_logits
 from .training_checks import check_not_probabilities
 
 __all__ = [
+    "check_class_weight",
     "check_teacher_logits",
     "find_fault",
     "in_memory",
@@ -20,17 +21,16 @@ __all__ = [
     "prepare",
     "take",
     "watched",
-    "weigh_classes",
     "weights",
 ]
 
 
-def prepare(distiller, x, y=None, targets=None, sample_weight=None, class_weight=None, validation_split=0.0):
+def prepare(distiller, x, y=None, targets=None, sample_weight=None, validation_split=0.0):
     """Return x, (labels, logits[, features]), weights or None, and the validation part or None, ready for Keras.
 
     Arguments as for ``Distiller.fit`` on arrays; ``targets`` is a dict of the teacher's "logits" and, with features,
     "features", and the teacher runs once for those that are None. As Keras does it, the last samples are the
-    validation part, and class weights do not touch it.
+    validation part.
 
     Raises ValueError for no samples, a single class, labels out of range, student outputs that look like
     probabilities, teacher logits that are not finite, of the wrong shape or look like probabilities, and teacher
@@ -61,12 +61,6 @@ def prepare(distiller, x, y=None, targets=None, sample_weight=None, class_weight
     targets = take(targets, slice(first))
     if missing := teacher.missing(targets):
         targets |= _check_targets(teacher, teacher.over(x, missing), first, classes)
-    if class_weight is not None:
-        if given:
-            raise ValueError("give class_weight or sample_weight, not both")
-        # Not left to Keras, which refuses class weights beside labels of two parts.
-        class_weight = _check_class_weight(class_weight, classes)
-        given = [np.array([class_weight.get(int(label), 1.0) for label in labels], np.float32)]
     return x, (labels, *map(targets.get, teacher.names)), given[0] if given else None, validation
 
 
@@ -109,53 +103,11 @@ def labels_and_targets(y):
     return tf.reshape(tf.cast(labels, tf.int32), [-1]), dict(zip(("logits", "features"), targets, strict=False))
 
 
-def weigh_classes(batches, class_weight, classes):
-    """Return a data set, ``PyDataset`` or generator of (x, y) with a weight per sample: that of its class, or 1.
+def check_class_weight(class_weight, classes):
+    """Return weights of classes, {class: weight}, from such a dict or a sequence of one per class.
 
-    Not left to Keras, which fails at unlabelled samples and at labels beside teacher logits. ``class_weight`` is a dict
-    {class: weight} or a sequence of one per class, ``classes`` their number or None. Raises ValueError for other ones,
-    and where the batches bring weights already.
+    ``classes`` is their number, None where unknown. Raises ValueError for anything else.
     """
-    by_class = _check_class_weight(class_weight, classes)
-    known, values = np.array(list(by_class), np.int32), np.array(list(by_class.values()), np.float32)
-
-    def with_weights(x, y, *given):
-        if given and given[0] is not None:
-            raise ValueError("give class_weight or sample weights, not both")
-        labels = tf.convert_to_tensor(y[0] if isinstance(y, (tuple, list)) else y)
-        theirs = tf.cast(labels_and_targets(labels)[0][:, None] == known, tf.float32)
-        return x, y, 1 + tf.reduce_sum(theirs * (values - 1), axis=1)
-
-    if isinstance(batches, tf.data.Dataset):
-        return batches.map(with_weights)
-    if isinstance(batches, keras.utils.PyDataset):
-        return _Mapped(batches, lambda batch: tuple(with_weights(*batch)))
-    return (tuple(with_weights(*batch)) for batch in batches)
-
-
-class _Mapped(keras.utils.PyDataset):
-    """A ``PyDataset`` whose batches a function changes."""
-
-    def __init__(self, batches, function):
-        names = ("workers", "use_multiprocessing", "max_queue_size")
-        super().__init__(**{name: getattr(batches, name) for name in names} | {"use_multiprocessing": False})
-        self._batches, self._function = batches, function
-
-    def __len__(self):
-        return len(self._batches)
-
-    def __getitem__(self, number):
-        return self._function(self._batches[number])
-
-    def on_epoch_begin(self):
-        self._batches.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self._batches.on_epoch_end()
-
-
-def _check_class_weight(class_weight, classes):
-    """Return weights of classes, {class: weight}, or raise ValueError; ``classes`` is their number, None where unknown."""
     if not isinstance(class_weight, Mapping):
         try:
             weights = np.asarray(class_weight, np.float64)
@@ -228,13 +180,18 @@ def _check_targets(teacher, targets, samples, classes):
     return checked
 
 
-def check_teacher_logits(logits, samples, classes):
-    """Return teacher logits as float32, (N, C) or for K teachers (N, K, C), or raise ValueError."""
+def check_teacher_logits(logits, samples, classes, teachers_first=False):
+    """Return teacher logits as float32, (N, C) or for K teachers (N, K, C), or (K, N, C) with ``teachers_first``.
+
+    Raises ValueError for other shapes, for what is not finite and for what looks like probabilities.
+    """
     logits = check_logits(logits, "teacher_logits").astype(np.float32, copy=False)
-    if logits.ndim not in (2, 3) or (logits.shape[0], logits.shape[-1]) != (samples, classes):
+    ensemble = ("teachers", samples, classes) if teachers_first else (samples, "teachers", classes)
+    fits = logits.ndim == 3 and all(a in ("teachers", b) for a, b in zip(ensemble, logits.shape, strict=True))
+    if not logits.size or not (fits or logits.shape == (samples, classes)):
         raise ValueError(
             f"teacher_logits must have shape ({samples}, {classes}), a row per sample and a column per class "
-            f"of the student, or ({samples}, teachers, {classes}), got {logits.shape}"
+            f"of the student, or ({', '.join(map(str, ensemble))}), got {logits.shape}"
         )
     check_not_probabilities(logits, "teacher")
     return logits

@@ -139,61 +139,40 @@ def test_intervals_of_shares_are_quantiles_of_the_binomial(measure, trials, hits
         assert stats.binom.cdf(count - 1, n, share) - chance <= tail <= stats.binom.cdf(count, n, share) + chance
 
 
-def statistic(measure, threshold):
-    def of(positive, negative, axis=-1):
-        if measure == "accuracy":
-            hits = (positive >= threshold).sum(axis=axis) + (negative < threshold).sum(axis=axis)
-            return hits / (positive.shape[axis] + negative.shape[axis])
-        return stats.mannwhitneyu(positive, negative, axis=axis).statistic / (40 * 80)
-
-    return of
-
-
-@pytest.mark.parametrize(("measure", "confidence"), [("accuracy", 0.95), ("auc", 0.95), ("auc", 0.8)])
-def test_intervals_equal_scipys(measure, confidence):
-    data = SCORES[LABELS == 1], SCORES[LABELS == 0]
-    options = {"method": "percentile", "n_resamples": 4000, "confidence_level": confidence}
-    theirs = stats.bootstrap(data, statistic(measure, 0.4), **options, rng=1).confidence_interval
-    ours = clinical.bootstrap_interval(measure, SCORES, LABELS, 0.4, confidence=confidence, resamples=4000)
-    assert ours.mean == pytest.approx(statistic(measure, 0.4)(*data), rel=1e-12)
-    assert ours.high - ours.low > 0.08
-    np.testing.assert_allclose(ours[1:], theirs, atol=0.009)  # 1/120 is one step of the accuracy
-
-
 @pytest.mark.parametrize("measure", clinical.MEASURES)
-def test_every_draw_is_measured_as_its_samples_would_be(measure, monkeypatch):
-    """Draw, repeat the samples, and ask scikit-learn; in blocks, of which the last is not full."""
-    monkeypatch.setattr(clinical, "_BLOCK", 120 * 41)
-    drawn, real = [], clinical._measure
+def test_intervals_are_those_of_scipy_and_scikit_learn(measure):
+    """Draw by draw: scipy's bootstrap of scikit-learn's measure, from the same seed; scores with ties."""
+    scores = np.round(SCORES, 1)
+    of = {
+        "accuracy": lambda y, s: metrics.accuracy_score(y, s >= 0.4),
+        "sensitivity": lambda y, s: metrics.recall_score(y, s >= 0.4),
+        "specificity": lambda y, s: metrics.recall_score(y, s >= 0.4, pos_label=0),
+        "auc": metrics.roc_auc_score,
+    }[measure]
 
-    def spied(*args):
-        of = real(*args)
+    def statistic(*drawn):
+        chosen = np.concatenate(drawn)
+        return of(LABELS[chosen], scores[chosen])
 
-        def kept(counts):
-            values = of(counts)
-            drawn.extend(zip(counts.copy(), values, strict=True))
-            return values
-
-        return kept
-
-    monkeypatch.setattr(clinical, "_measure", spied)
-    scores = np.round(SCORES, 1)  # with ties
-    clinical.bootstrap_interval(measure, scores, LABELS, 0.4, resamples=100)
-    assert len(drawn) == 101
-    assert len({counts.tobytes() for counts, _ in drawn}) == 101
-    for counts, value in drawn:
-        assert (counts[LABELS == 1].sum(), counts[LABELS == 0].sum()) == (40, 80)
-        s, y = np.repeat(scores, counts), np.repeat(LABELS, counts)
-        expected = {
-            "accuracy": lambda s=s, y=y: metrics.accuracy_score(y, s >= 0.4),
-            "sensitivity": lambda s=s, y=y: metrics.recall_score(y, s >= 0.4),
-            "specificity": lambda s=s, y=y: metrics.recall_score(y, s >= 0.4, pos_label=0),
-            "auc": lambda s=s, y=y: metrics.roc_auc_score(y, s),
-        }[measure]()
-        assert value == pytest.approx(expected, abs=1e-12)
+    data = np.flatnonzero(LABELS == 1), np.flatnonzero(LABELS == 0)
+    options = {"method": "percentile", "n_resamples": 200, "confidence_level": 0.8, "vectorized": False}
+    theirs = stats.bootstrap(data, statistic, **options, rng=3).confidence_interval
+    ours = clinical.bootstrap_interval(measure, scores, LABELS, 0.4, confidence=0.8, resamples=200, seed=3)
+    assert theirs.high - theirs.low > 0.03
+    assert ours == pytest.approx((statistic(*data), *theirs), rel=1e-12)
 
 
-def test_the_seed_decides_the_draws_and_the_block_does_not(monkeypatch):
+def test_intervals_are_those_of_before():
+    """What an implementation of our own, which counted how often each sample is drawn, came to with these seeds."""
+    auc = clinical.bootstrap_interval("auc", SCORES, LABELS)
+    paired = clinical.paired_bootstrap("auc", SCORES, OTHER, LABELS, seed=7)
+    assert auc == pytest.approx((0.861875, 0.7949921875, 0.9209375), rel=1e-9)
+    assert (paired.mean, paired.low, paired.high) == pytest.approx((0.120625, 0.0099921875, 0.2378515625), rel=1e-9)
+    shares = clinical.bootstrap_interval("accuracy", SCORES, LABELS, 0.4, confidence=0.9, resamples=1000, seed=1)
+    assert shares == pytest.approx((0.75, 0.68333333333, 0.80833333333), rel=1e-9)
+
+
+def test_the_seed_decides_the_draws():
     first = clinical.bootstrap_interval("auc", SCORES, LABELS, seed=3)
     assert clinical.bootstrap_interval("auc", SCORES, LABELS, seed=3) == first
     assert clinical.bootstrap_interval("auc", SCORES, LABELS, seed=4) != first

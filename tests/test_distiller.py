@@ -220,9 +220,17 @@ class Batches(keras.utils.PyDataset):
         return self.x[rows], keras.tree.map_structure(lambda array: array[rows], self.targets)
 
 
-@pytest.mark.parametrize("weights", [{1: 3.0, 2: 0.0}, [1.0, 3.0, 0.0, 1.0], np.array([1, 3, 0, 1])])
-@pytest.mark.parametrize("form", ["arrays", "sequence", "sequence with logits", "generator with logits"])
-def test_class_weights_of_every_form_with_every_form_of_data(data, teacher, weights, form):
+@pytest.mark.parametrize(
+    ("form", "weights"),
+    [
+        ("arrays", {1: 3.0, 2: 0.0}),
+        ("arrays", np.array([1, 3, 0, 1])),
+        ("sequence", [1.0, 3.0, 0.0, 1.0]),
+        ("sequence with logits", {1: 3.0, 2: 0.0}),
+        ("generator with logits", [1.0, 3.0, 0.0, 1.0]),
+    ],
+)
+def test_class_weights_of_every_form_with_every_form_of_data(data, teacher, form, weights):
     x, y = data
     y = np.where(np.arange(len(y)) % 3 == 0, -1, y)
     students = [new_student(), new_student()]
@@ -649,6 +657,12 @@ def spoiled(what, x, y, logits, weight):
     return x, (y, logits), weight
 
 
+@pytest.fixture(scope="module")
+def trained_on_logits():
+    """A Distiller without a teacher, for data that bring logits: traced once for all tests that it comes out of unchanged."""
+    return distiller()
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [
@@ -662,17 +676,17 @@ def spoiled(what, x, y, logits, weight):
         ("a logit", "the teacher's logits of the transfer set must be finite numbers, and those of batch 2 are not"),
     ],
 )
-def test_what_makes_a_loss_no_number_is_named_and_the_student_put_back(data, teacher, what, message):
+def test_what_makes_a_loss_no_number_is_named_and_the_student_put_back(data, teacher, trained_on_logits, what, message):
     parts = spoiled(what, *data, teacher(data[0]).numpy(), np.ones(100, np.float32))
-    student = new_student()
+    student = trained_on_logits.student
     before = student.get_weights()
     batches = tf.data.Dataset.from_tensor_slices(parts).batch(32)
     forms = [batches] if "weight" in what else [batches, Batches(*parts[:2])]
     for form in forms:
         with pytest.raises(ValueError, match=message):
-            fit(distiller(student=student), form, batch_size=None, shuffle=False)
+            fit(trained_on_logits, form, batch_size=None, shuffle=False)
     with pytest.raises(ValueError, match=message):
-        fit(distiller(student=student), (batch for batch in batches), batch_size=None, shuffle=False, steps_per_epoch=4)
+        fit(trained_on_logits, (batch for batch in batches), batch_size=None, shuffle=False, steps_per_epoch=4)
     for weight, kept in zip(student.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, kept)
 

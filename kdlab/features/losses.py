@@ -4,6 +4,9 @@ Features are float tensors of the same N samples, channels last: (N, D) or maps 
 the batch. ``hint`` and ``attention`` return a loss per sample, (N,). The others compare how the samples of a
 batch are arranged and return a scalar: they have no loss per sample, but fit features of any two shapes.
 
+What compares relations between samples, ``compare_…``, is on any axes in front, so that the live engine uses it for many
+students at once; ``share`` (N,) there weighs the samples, 1 / n for each of a batch's n and 0 for what fills it up.
+
 Out of reach on a laptop, and so not here: contrastive representation distillation, CRD (Tian, Krishnan & Isola
 2020), which draws thousands of negatives for every sample from a memory bank of the whole training set.
 """
@@ -15,6 +18,9 @@ from ..backend import tf
 __all__ = [
     "attention",
     "attention_map",
+    "compare_angles",
+    "compare_distances",
+    "compare_products",
     "hint",
     "relational",
     "relational_angle",
@@ -57,11 +63,8 @@ def similarity(*, teacher_features, student_features):
 
     Similarity-preserving distillation (Tung & Mori 2019, equations 1 to 4).
     """
-    teacher, student = (
-        tf.math.l2_normalize(tf.matmul(flat, flat, transpose_b=True), axis=1)
-        for flat in (_flat(teacher_features), _flat(student_features))
-    )
-    return tf.reduce_mean((student - teacher) ** 2)
+    student, teacher = (_products(_flat(features)) for features in (student_features, teacher_features))
+    return compare_products(student, teacher, _equal_share(student))
 
 
 def relational_distance(*, teacher_features, student_features):
@@ -70,10 +73,8 @@ def relational_distance(*, teacher_features, student_features):
     Relational knowledge distillation, distance-wise (Park et al. 2019, equations 6 to 8), whose sum over pairs is
     here their mean. 0 for a batch of one sample.
     """
-    teacher, student = (_distances(_gram(features)) for features in (teacher_features, student_features))
-    others = _others(student)
-    teacher, student = (tf.math.divide_no_nan(distances, _mean(distances, others)) for distances in (teacher, student))
-    return _mean(_huber(student - teacher), others)
+    student, teacher = map(_squared_distances, (student_features, teacher_features))
+    return compare_distances(student, teacher, _equal_share(student))
 
 
 def relational_angle(*, teacher_features, student_features):
@@ -82,16 +83,36 @@ def relational_angle(*, teacher_features, student_features):
     Relational knowledge distillation, angle-wise (Park et al. 2019, equations 9 and 10), whose sum over triples is
     here their mean. It takes N³ numbers: 1 MB for a batch of 64, 67 MB for one of 256. 0 below three samples.
     """
-    teacher, student = (_cosines(_gram(features)) for features in (teacher_features, student_features))
-    others = _others(student[0])
-    triples = others[:, :, None] * others[None, :, :] * others[:, None, :]
-    return _mean(_huber(student - teacher), triples)
+    student, teacher = map(_squared_distances, (student_features, teacher_features))
+    return compare_angles(student, teacher, _equal_share(student))
 
 
 def relational(*, teacher_features, student_features):
     """Return ``relational_distance`` + 2 · ``relational_angle``: their weights, 25 and 50, in Park et al. 2019."""
     features = {"teacher_features": teacher_features, "student_features": student_features}
     return relational_distance(**features) + 2 * relational_angle(**features)
+
+
+def compare_products(student, teacher, share):
+    """Return ``similarity`` (…) from products f_i · f_j of samples (…, N, N)."""
+    inside = tf.sign(share)
+    student, teacher = (tf.math.l2_normalize(products * inside, axis=-1) for products in (student, teacher))
+    return tf.reduce_sum((student - teacher) ** 2 * share * share[:, None], axis=(-2, -1))
+
+
+def compare_distances(student, teacher, share):
+    """Return ``relational_distance`` (…) from squared distances ‖f_i − f_j‖² (…, N, N)."""
+    others = _others(share)
+    student, teacher = (_distances(squared, share) for squared in (student, teacher))
+    student, teacher = (tf.math.divide_no_nan(d, _mean(d, others)[..., None, None]) for d in (student, teacher))
+    return _mean(_huber(student - teacher), others)
+
+
+def compare_angles(student, teacher, share):
+    """Return ``relational_angle`` (…) from squared distances ‖f_i − f_j‖² (…, N, N)."""
+    others = _others(share)
+    student, teacher = (_cosines(squared, share) for squared in (student, teacher))
+    return _mean(_huber(student - teacher), others[:, :, None] * others[:, None] * others[None])
 
 
 def _flat(features):
@@ -116,38 +137,49 @@ def _cells(size, cells):
     return covered / covered.sum(axis=1, keepdims=True)
 
 
-def _gram(features):
-    """Return the products (f_i − μ) · (f_j − μ), (N, N): all that distances and angles need."""
-    flat = _flat(features)
-    flat -= tf.reduce_mean(flat, axis=0)  # Differences are the same without it, and lose fewer digits with it.
+def _products(flat):
     return tf.matmul(flat, flat, transpose_b=True)
 
 
-def _distances(gram):
-    """Return ‖f_i − f_j‖, (N, N), never 0, where the root has no gradient: equal samples get a thousandth of μ."""
-    squares = tf.linalg.diag_part(gram)
-    squared = squares[:, None] + squares[None, :] - 2 * gram
-    least = tf.stop_gradient(1e-6 * tf.reduce_mean(squared) + 1e-12)
-    return tf.sqrt(tf.maximum(squared, least))
+def _squared_distances(features):
+    """Return ‖f_i − f_j‖², (N, N)."""
+    flat = _flat(features)
+    products = _products(flat - tf.reduce_mean(flat, axis=0))  # Centred: the differences lose fewer digits.
+    squares = tf.linalg.diag_part(products)
+    return squares[:, None] + squares - 2 * products
 
 
-def _cosines(gram):
-    """Return the cosine of the angle at f_j between f_i and f_k, (N, N, N) with j in the middle."""
-    squares, distances = tf.linalg.diag_part(gram), _distances(gram)
-    products = gram[:, None, :] - gram[:, :, None] - gram[None, :, :] + squares[None, :, None]
-    return products / (distances[:, :, None] * distances[None, :, :])
+def _equal_share(relations):
+    samples = tf.shape(relations)[0]
+    return tf.fill([samples], 1 / tf.cast(samples, relations.dtype))
 
 
-def _others(matrix):
-    """Return 1 for two different samples and 0 for one with itself, (N, N)."""
-    return 1 - tf.eye(tf.shape(matrix)[0], dtype=matrix.dtype)
+def _distances(squared, share):
+    """Return distances, never 0, where the root has no gradient: equal samples get a thousandth of the mean."""
+    mean = tf.reduce_sum(squared * share * share[:, None], axis=(-2, -1), keepdims=True)
+    return tf.sqrt(tf.maximum(squared, tf.stop_gradient(1e-6 * mean + 1e-12)))
+
+
+def _cosines(squared, share):
+    """Return the cosine of the angle at j between i and k, (…, j, i, k), by the law of cosines."""
+    distances = _distances(squared, share)
+    products = (squared[..., :, None] + squared[..., None, :] - squared[..., None, :, :]) / 2
+    return products / (distances[..., :, None] * distances[..., None, :])
+
+
+def _others(share):
+    """Return 1 for two different samples of those inside a batch, else 0: (N, N)."""
+    inside = tf.sign(share)
+    inside = inside * inside[:, None]
+    return inside - tf.linalg.diag(tf.linalg.diag_part(inside))
 
 
 def _mean(values, counted):
-    """Return the mean of the values that count, or 0 where none does."""
-    return tf.math.divide_no_nan(tf.reduce_sum(values * counted), tf.reduce_sum(counted))
+    """Return the mean over pairs or triples of samples, (…), of those that count, or 0 where none does."""
+    axes = range(-len(counted.shape), 0)
+    return tf.math.divide_no_nan(tf.reduce_sum(values * counted, axis=axes), tf.reduce_sum(counted))
 
 
 def _huber(difference):
     size = tf.abs(difference)
-    return tf.where(size <= 1, difference**2 / 2, size - 0.5)
+    return tf.where(size <= 1, size**2 / 2, size - 0.5)

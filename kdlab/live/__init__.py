@@ -1,1 +1,5 @@
-"""The live engine, which trains students while somebody moves a slider, and its slower sister for images."""
+"""The live engine: ``trainer`` trains many dense students in one compiled program, ``convolutional`` a few of images.
+
+The loss and its gradient stand in ``program`` and may be changed there together: the tests hold them against Keras and
+``tests/benchmarks/live.py`` holds their speed.
+"""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import tf
+from ..features.losses import compare_angles, compare_distances, compare_products
 
 __all__ = ["IN_ANGLES", "METHODS", "FeatureTies", "feature_loss", "teacher_table", "tied_loss"]
 
@@ -57,15 +58,9 @@ def feature_loss(method, table, index, share, student, projector=()):
             return _projected_hint(teacher, squares, share, student, *projector)
         return *_hint(teacher, share, student), []
     relations = tf.gather(tf.gather(table["relations"], index), index, axis=2, batch_dims=1)[:, None]
-    loss = {
-        "similarity": _similarity,
-        "relational_distance": _relational_distance,
-        "relational_angle": _relational_angle,
-        "relational": lambda *batch: _relational_distance(*batch) + 2 * _relational_angle(*batch),
-    }[method]
     with tf.GradientTape() as tape:
         tape.watch(student)
-        value = loss(relations, share, student)
+        value = _relational(method, relations, share, student)
     return value, tape.gradient(value, student), []
 
 
@@ -111,38 +106,20 @@ def _projected_hint(teacher, squares, share, student, kernel, bias):
     return loss * (scale / 2), scale * by_student, [scale * by_kernel, scale * by_bias]
 
 
-def _similarity(products, share, student):
-    """Return ‖G_s − G_t‖² / n² from the teacher's f_i · f_j, (K, 1, B, B), with rows of norm 1."""
-    inside = tf.sign(share)
-    student = student * inside
-    ours = tf.math.l2_normalize(tf.matmul(student, student, transpose_a=True), axis=3)
-    theirs = tf.math.l2_normalize(products * inside, axis=3)
-    return tf.reduce_sum((ours - theirs) ** 2 * share * share[:, None], axis=(2, 3))
-
-
-def _relational_distance(theirs, share, student):
-    """Return the mean over pairs of Huber(d_s / μ(d_s) − d_t / μ(d_t)) from the teacher's d_t², (K, 1, B, B)."""
-    others, ours = _others(share), _squared_distances(share, student)
-    ours, theirs = (_distances(squared, share) for squared in (ours, theirs))
-    ours, theirs = (tf.math.divide_no_nan(d, _mean(d, others)[..., None, None]) for d in (ours, theirs))
-    return _mean(_huber(ours - theirs), others)
-
-
-def _relational_angle(theirs, share, student):
-    """Return the mean over triples of Huber(cos_s − cos_t) of the angle at j in i, j, k, from the teacher's d_t²."""
-    few = min(IN_ANGLES, share.shape[0])
-    share = tf.math.divide_no_nan(share[:few], tf.reduce_sum(share[:few]))
-    theirs, ours = theirs[..., :few, :few], _squared_distances(share, student[..., :few])
-    ours, theirs = (_cosines(squared, share) for squared in (ours, theirs))
-    others = _others(share)
-    return _mean(_huber(ours - theirs), others[:, :, None] * others[:, None] * others[None])
-
-
-def _others(share):
-    """Return 1 for two different samples of those inside a batch, else 0: (B, B)."""
-    inside = tf.sign(share)
-    inside = inside * inside[:, None]
-    return inside - tf.linalg.diag(tf.linalg.diag_part(inside))
+def _relational(method, relations, share, student):
+    """Return one of the losses that compare relations, (K, G), from ``relations`` of the teacher's, (K, 1, B, B)."""
+    if method == "similarity":
+        return compare_products(tf.matmul(student, student, transpose_a=True), relations, share)
+    loss = 0.0
+    if method != "relational_angle":
+        loss += compare_distances(_squared_distances(share, student), relations, share)
+    if method != "relational_distance":
+        few = min(IN_ANGLES, share.shape[0])
+        share = tf.math.divide_no_nan(share[:few], tf.reduce_sum(share[:few]))
+        squared = _squared_distances(share, student[..., :few])
+        weight = 2 if method == "relational" else 1
+        loss += weight * compare_angles(squared, relations[..., :few, :few], share)
+    return loss
 
 
 def _squared_distances(share, student):
@@ -150,30 +127,6 @@ def _squared_distances(share, student):
     student -= tf.reduce_sum(student * share, axis=3, keepdims=True)
     squares = tf.reduce_sum(student**2, axis=2)
     return squares[..., None] + squares[:, :, None] - 2 * tf.matmul(student, student, transpose_a=True)
-
-
-def _distances(squared, share):
-    """Return distances; they are never 0, where the root has no gradient: see ``kdlab.features.losses``."""
-    mean = tf.reduce_sum(squared * share * share[:, None], axis=(2, 3), keepdims=True)
-    return tf.sqrt(tf.maximum(squared, tf.stop_gradient(1e-6 * mean + 1e-12)))
-
-
-def _cosines(squared, share):
-    """Return the cosine of the angle at j between i and k, (K, G, j, i, k), by the law of cosines."""
-    distances = _distances(squared, share)
-    products = (squared[..., :, None] + squared[..., None, :] - squared[:, :, None]) / 2
-    return products / (distances[..., :, None] * distances[..., None, :])
-
-
-def _huber(difference):
-    size = tf.abs(difference)
-    return tf.where(size <= 1, size**2 / 2, size - 0.5)
-
-
-def _mean(values, counted):
-    """Return the mean over pairs or triples of samples, (K, G), of those that count, or 0 where none does."""
-    axes = range(2, len(values.shape))
-    return tf.math.divide_no_nan(tf.reduce_sum(values * counted, axis=axes), tf.reduce_sum(counted))
 
 
 def _shared(product, first, second, **options):

@@ -16,10 +16,9 @@ from numbers import Real
 import numpy as np
 
 from ..backend import keras, tf
-from ..checks import check_alpha, check_count, check_labels, check_logits, check_training_temperature
+from ..checks import check_alpha, check_count, check_labels, check_training_temperature
 from ..softening import softmax
-from ..training_checks import check_not_probabilities
-from ..transfer_set import over_batches
+from ..transfer_set import check_teacher_logits, over_batches
 from .batched import DenseStudent, gather, spread
 from .program import training_program
 from .result import LiveResult, LiveSweep, diverged_at
@@ -76,7 +75,8 @@ class LiveTrainer:
                 f"student and data must have as many classes, got {self.classes} and {len(data.class_names)}"
             )
         teacher_logits = _run(teacher_logits, data.train.x)
-        self._teacher = _check_teacher_logits(teacher_logits, self.samples, self.classes)
+        logits = check_teacher_logits(teacher_logits, self.samples, self.classes, teachers_first=True)
+        self._teacher = logits.reshape(-1, self.samples, self.classes)
         train, validation, test = (
             check_labels(split.y, self.classes, len(split.x), f"data.{name}.y", unlabelled=name == "train")
             for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test))
@@ -309,18 +309,6 @@ def _run(teacher, x):
     if not models or not all(isinstance(model, keras.Model) for model in models):
         return teacher
     return np.stack([over_batches(lambda batch, run=model: run(batch, training=False), x) for model in models])
-
-
-def _check_teacher_logits(logits, samples, classes):
-    """Return the teacher's logits with the ensemble in front, (K, N, C), float32, or raise ValueError."""
-    logits = check_logits(logits, "teacher_logits").astype(np.float32, copy=False)
-    if logits.ndim not in (2, 3) or logits.shape[-2:] != (samples, classes) or not len(logits):
-        raise ValueError(
-            f"teacher_logits must have shape ({samples}, {classes}), a row per training sample and a column "
-            f"per class of the student, or (teachers, {samples}, {classes}), got {logits.shape}"
-        )
-    check_not_probabilities(logits, "teacher")
-    return logits.reshape(-1, samples, classes)
 
 
 def _check_list(values, name, check):

@@ -18,7 +18,7 @@ from ..datasets.dataset import DATA, digits_logits, digits_teacher_weights
 from ..datasets.load import load
 from ..models import mlp
 
-__all__ = ["begun_student", "digits_teacher", "train_digits_teacher", "write"]
+__all__ = ["digits_teacher", "partly_trained_student", "train_digits_teacher", "write"]
 
 TEACHER_FILE = DATA / "digits_teacher.npz"
 
@@ -55,7 +55,7 @@ def train_digits_teacher(data=None, epochs=60, smoothing=0.0, hidden=(256, 256),
     return teacher
 
 
-def begun_student(data=None, seed=1):
+def partly_trained_student(data=None, seed=1):
     """Return a student, dense 64-16-10, after three epochs on the hard labels: it still has much to learn."""
     data = data or load("digits")
     keras.utils.set_random_seed(seed)
@@ -74,12 +74,12 @@ def _fit(model, data, epochs, smoothing=0.0):
 
 
 def write(folder=DATA):
-    """Train teacher and begun student; write the one's weights and both's logits to two files in ``folder``.
+    """Train the teacher and the partly trained student; write the one's weights and both's logits to two files in ``folder``.
 
     Weights are rounded to float16 first, and the logits (float32) are those of the rounded weights.
     """
     data, folder = load("digits"), Path(folder)
-    teacher, student = train_digits_teacher(data), begun_student(data)
+    teacher, student = train_digits_teacher(data), partly_trained_student(data)
     weights = {v.path.split("/", 1)[-1].replace("/", "_"): v.numpy().astype(np.float16) for v in teacher.variables}
     teacher.set_weights([w.astype(np.float32) for w in weights.values()])
     logits = {

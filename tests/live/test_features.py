@@ -95,13 +95,10 @@ def train_in_keras(trainer, data, teacher_features, seed, temperature, alpha, fe
 @pytest.mark.parametrize(
     ("method", "feature_alpha", "pairs"),
     [
-        ("hint", 0.5, [("wide", "hidden_2")]),
-        ("hint", 0.5, [("same", "hidden_2")]),  # Of equal widths: no projector.
+        # The last is of equal widths and has no projector.
         ("hint", 0.9, [("wide", "logits"), ("same", "hidden_1"), ("same", "hidden_2")]),
         ("similarity", 0.99, [("wide", "hidden_2")]),
-        ("relational_distance", 0.7, [("wide", "hidden_2")]),
         ("relational_distance", 0.9, [("same", "hidden_1"), ("dead", "logits")]),
-        ("relational_angle", 0.9, [("wide", "hidden_2")]),
         ("relational_angle", 0.99, [("same", "hidden_1"), ("wide", "logits")]),
     ],
 )

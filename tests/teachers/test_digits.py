@@ -84,7 +84,7 @@ def test_the_teacher_is_the_same_whatever_ran_before(data):
     first = digits.train_digits_teacher(data, epochs=2)
     # Numbers are drawn and networks made and trained in between, in every generator that there is.
     keras.utils.set_random_seed(99)
-    digits.begun_student(data, seed=5)
+    digits.partly_trained_student(data, seed=5)
     keras.random.normal((7,))
     tf.random.normal((3,))
     random.random()
@@ -94,7 +94,7 @@ def test_the_teacher_is_the_same_whatever_ran_before(data):
 
 
 def test_a_seed_makes_the_same_network_and_another_seed_another(data):
-    first, again, other = (digits.begun_student(data, seed=seed).get_weights() for seed in (3, 3, 4))
+    first, again, other = (digits.partly_trained_student(data, seed=seed).get_weights() for seed in (3, 3, 4))
     for one, two in zip(first, again, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
     assert np.abs(first[0] - other[0]).max() > 0.01
