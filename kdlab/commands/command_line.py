@@ -2,7 +2,6 @@
 
 import _thread
 import argparse
-import filecmp
 import os
 import re
 import shlex
@@ -12,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from .. import __version__
-from ..cache import ELSEWHERE, explained
 from ..checks import check_count
+from ..lab.copies import copy_notebooks
 from .run_arguments import add_commands, checked, new_folder, of_extra
 from .teaching_commands import add_teaching
 
@@ -243,30 +242,6 @@ def _end_with_what_waits():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
-
-
-def copy_notebooks(folder):
-    """Copy the shipped notebooks and their pictures to ``folder``; return the names of files there that differ.
-
-    Those are kept: nothing is written over.
-    """
-    from ..lab.pages import notebooks_folder
-
-    source, kept = notebooks_folder(), []
-    for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        name = file.relative_to(source)
-        if any(part.startswith((".", "__")) for part in name.parts):
-            continue
-        target = folder / name
-        with explained(target.parent, ELSEWHERE):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with target.open("xb") as copy:
-                    copy.write(file.read_bytes())
-            except FileExistsError:
-                if not (target.is_file() and filecmp.cmp(file, target, shallow=False)):
-                    kept.append(name.as_posix())
-    return kept
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command line without TensorFlow: help, arguments, and what is refused before anything is loaded."""
 
 import gc
+import json
 import os
 import signal
 import subprocess
@@ -8,10 +9,12 @@ import sys
 import time
 import weakref
 
+import nbformat
 import pytest
 
 from kdlab.commands import command_line, run_arguments
 from kdlab.commands.command_line import main
+from kdlab.lab.copies import without_solutions
 from kdlab.lab.pages import notebooks_folder
 from kdlab.runs.unfinished import exclusive_lock
 
@@ -281,6 +284,10 @@ def test_a_copy_has_all_notebooks_and_what_a_reader_changed_is_kept_and_named(fo
     shipped = notebooks_folder()
     wanted = {path.relative_to(shipped).as_posix(): path.read_bytes() for path in sorted(shipped.rglob("*.*"))}
     wanted = {name: content for name, content in wanted.items() if not name.startswith(".")}
+    before = dict(wanted)
+    sheets = [name for name in wanted if name.startswith("exercises/")]
+    wanted |= {name.replace("exercises/", "exercises/solutions/"): wanted[name] for name in sheets}
+    wanted |= {name: without_solutions(wanted[name].decode()).encode() for name in sheets}
     (folder / "mine").mkdir()
     (folder / "mine" / "index.ipynb").write_text("my own")
     (folder / "mine" / "02_response_based_kd.ipynb").mkdir()
@@ -293,9 +300,20 @@ def test_a_copy_has_all_notebooks_and_what_a_reader_changed_is_kept_and_named(fo
     (folder / "mine" / "03_feature_based_kd.ipynb").unlink()
     assert command_line.copy_notebooks(folder / "mine") == kept  # and what has gone comes again
     assert (folder / "mine" / "03_feature_based_kd.ipynb").read_bytes() == wanted["03_feature_based_kd.ipynb"]
-    assert {path: path.read_bytes() for path in map(shipped.joinpath, wanted)} == {
-        shipped / n: c for n, c in wanted.items()
-    }
+    assert {name: (shipped / name).read_bytes() for name in before} == before
+
+
+def test_a_sheet_without_solutions_is_what_nbgrader_makes_of_it():
+    nbgrader = pytest.importorskip("nbgrader.preprocessors")
+    for file in notebooks_folder().glob("exercises/*.ipynb"):
+        ours = json.loads(without_solutions(file.read_text("utf-8")))
+        theirs, resources = nbformat.read(file, as_version=4), {"celltoolbar": None, "nbgrader": {"checksums": {}}}
+        stubs = {"python": "# Write your code here.\nraise NotImplementedError()"}
+        clear = nbgrader.ClearSolutions(code_stub=stubs, text_stub="Write your answer here.")
+        for step in (clear, nbgrader.ClearHiddenTests()):
+            theirs, resources = step.preprocess(theirs, resources)
+        assert ["".join(cell["source"]) for cell in ours["cells"]] == [cell.source for cell in theirs.cells]
+        assert "SOLUTION" not in json.dumps(ours)
 
 
 def test_the_shipped_notebooks_themselves_are_nobodys_changed_copy():
