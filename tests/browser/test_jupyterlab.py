@@ -127,6 +127,7 @@ def test_run_all_shows_the_panels_and_their_sliders_work(notebook, wait):
     page.keyboard.press("Home")
     assert wait(lambda: image.get_attribute("alt") != before, 60)
     assert page.get_by_text("Copy a link to these values").count() == 0  # there is no URL to send
+    assert page.get_by_text("official Jupyter news").count() == 0  # which JupyterLab asks whether to fetch
     scroll_to(page, page.get_by_text("largest difference to kdlab.softmax"))
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
