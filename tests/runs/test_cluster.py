@@ -102,9 +102,9 @@ def test_an_address_that_does_not_answer_is_one_line(folder, capsys, monkeypatch
 
 def die_at_20(shared, place):
     temperature, alpha, seed = place
-    time.sleep(0.5)  # A training takes its time: what is finished has been fetched before.
     if temperature == 20:
         os._exit(1)
+    time.sleep(2)  # A training takes its time: the others are not finished when the first worker dies.
     return Point(temperature, alpha, seed, 0.5, 0.5, 1, 1, 1.0, "")
 
 
