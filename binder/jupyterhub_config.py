@@ -17,9 +17,9 @@ c.Spawner.cmd = ["kdlab", "lab", "--copy-to", "kdlab-notebooks"]
 c.Spawner.args = ["--MappingKernelManager.cull_idle_timeout=600", "--MappingKernelManager.cull_interval=60"]
 c.Spawner.default_url = "/voila/render/index.ipynb"
 c.Spawner.http_timeout = 60
-# Measured (proportional set size): 0.5 GB for the server and what kernels are forked from, and 0.2 to 0.3 for each page.
+# Measured (proportional set size): 0.5 to 0.6 GB for the server and what kernels are forked from, 0.3 to 0.4 for each page.
 # Spawners of systemd, Docker and Kubernetes hold users to the limit.
-c.Spawner.mem_guarantee = "800M"
+c.Spawner.mem_guarantee = "1G"
 c.Spawner.mem_limit = "2G"
 
 c.JupyterHub.load_roles = [
