@@ -467,14 +467,17 @@ def test_pages_that_come_and_go_leave_nothing_behind(start_server, wait, long):
 def come_and_go(start_server, wait, folder):
     server = start_server("--port", "8955", environment={"TMPDIR": str(folder)})
     process, seen = psutil.Process(server.process.pid), []
+
+    def statuses():
+        return [child.status() for child in process.children(recursive=True)]
+
     for _ in range(9):
         page = get(server.page(HOME))[1]
         kernel = re.search(r'"kernelId": "([^"]+)"', page)[1]
         assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
-        assert wait(lambda: server.kernels() == 0, 20)
+        assert wait(lambda: server.kernels() == 0 and "zombie" not in statuses(), 20)  # what has ended was waited for
         files = len([path for path in folder.rglob("*") if path.is_file() or path.is_socket()])
-        statuses = [child.status() for child in process.children(recursive=True)]
-        seen.append((process.num_fds(), process.num_threads(), files, len(statuses), statuses.count("zombie")))
+        seen.append((process.num_fds(), process.num_threads(), files, len(statuses())))
     assert np.all(np.array(seen[-1]) <= seen[4]), seen
     server.stop()
 
