@@ -1,6 +1,8 @@
 """Four floors, and an import only ever points down."""
 
 import ast
+import atexit
+import json
 import re
 import subprocess
 import sys
@@ -130,6 +132,54 @@ def _at_import(node):
             yield from _at_import(child)
 
 
+HEAVY = sorted({"tensorflow", "keras", "matplotlib", "ipywidgets", "anywidget"})
+
+# Reads a program a line, as JSON, and answers what it prints. Each runs in a process of its own, forked where some
+# libraries have been imported, which takes most of a new interpreter's time.
+INTERPRETER = """
+import io, json, os, sys, traceback
+from contextlib import redirect_stdout
+for line in sys.stdin:
+    if not os.fork():
+        with redirect_stdout(io.StringIO()) as printed:
+            try:
+                exec(json.loads(line), {})
+            except BaseException:
+                traceback.print_exc(file=printed)
+        os.write(1, (json.dumps(printed.getvalue()) + "\\n").encode())
+        os._exit(0)
+    os.wait()
+"""
+
+
+@cache
+def interpreter(libraries):
+    program = f"import {libraries}\n{INTERPRETER}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(process.communicate)
+    return process
+
+
+def run(program, libraries="numpy"):
+    """What a program prints in a new interpreter that has loaded these libraries alone."""
+    process = interpreter(libraries)
+    print(json.dumps(program), file=process.stdin, flush=True)
+    return json.loads(process.stdout.readline()).strip()
+
+
+def loads(module, libraries, loaded="numpy"):
+    """Which of these libraries importing a module loads, in a new interpreter."""
+    return run(f"import sys, {module}; print([name for name in {sorted(libraries)} if name in sys.modules])", loaded)
+
+
+def test_every_program_has_an_interpreter_of_its_own():
+    assert run("import sys, json; import kdlab, tabnanny; print('tabnanny' in sys.modules)") == "True"
+    assert run("import sys; print([n for n in sys.modules if n in ('kdlab', 'tabnanny')])") == "[]"
+    assert run("print(1); 1 / 0").endswith("ZeroDivisionError: division by zero")
+
+
 @cache
 def parse(module):
     path = PACKAGE.parent.joinpath(*module.split("."))
@@ -174,11 +224,7 @@ def test_the_ground_floor_needs_only_numpy_to_be_imported(module):
 
 @pytest.mark.parametrize("module", GROUND)
 def test_importing_the_ground_floor_loads_neither_tensorflow_nor_matplotlib(module):
-    heavy = sorted(WIDGETS | TRAINING | {"sklearn", "scipy"})
-    script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    assert loads(module, WIDGETS | TRAINING | {"sklearn", "scipy"}) == "[]"
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if floor_of(module) == "figures"])
@@ -188,22 +234,10 @@ def test_pictures_are_drawn_without_what_trains_and_without_a_widget(module):
     # A folder that is only on the way to a module in it does not count: what it loads is seen below.
     others = {name: floor_of(name) for name in names if not any(n.startswith(f"{name}.") for n in names)}
     assert set(others.values()) <= {"numpy", "figures"}, others
-    heavy = sorted(WIDGETS | TRAINING | PYPLOT)
-    script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "[]", done.stderr
+    assert loads(module, WIDGETS | TRAINING | PYPLOT, "numpy, matplotlib.figure") == "[]"
 
 
 # --- what `import kdlab` gives
-
-HEAVY = sorted({"tensorflow", "keras", "matplotlib", "ipywidgets", "anywidget"})
-
-
-def run(program):
-    """What a program prints in a new interpreter."""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 @pytest.mark.parametrize("name", [*kdlab._MODULES])
@@ -211,7 +245,7 @@ def test_a_submodule_is_there_after_import_kdlab_and_loaded_when_asked_for(name)
     asked = (
         f"import sys, kdlab; print('kdlab.{name}' in sys.modules, kdlab.{name}.__name__, kdlab.{name}.__doc__ != '')"
     )
-    assert run(asked) == f"False kdlab.{name} True"
+    assert run(asked, "numpy, keras") == f"False kdlab.{name} True"
 
 
 def test_import_kdlab_and_looking_at_what_it_has_load_nothing_heavy():
@@ -241,7 +275,7 @@ def test_every_name_that_a_text_calls_ours_is_there_after_import_kdlab(file):
     named = set(re.findall(r"(?<!-m )(?<!from )(?<!import )\bkdlab\.((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)", text))
     # In an interpreter of its own: what other tests have imported is there in this one.
     program = f"import kdlab, operator; [operator.attrgetter(name)(kdlab) for name in {sorted(named)}]"
-    assert run(program) == ""
+    assert run(program, "numpy, keras") == ""
 
 
 @pytest.mark.parametrize("name", ["datasetz", "soften", "_private"])
