@@ -78,7 +78,7 @@ def distiller(
         features=FeatureDistillation(method, list(pairs)),
         **options,
     )
-    model.compile(optimizer or keras.optimizers.Adam(0.01), **(compiled or {}))
+    model.compile(optimizer or keras.optimizers.SGD(0.1), **(compiled or {}))
     return model
 
 
@@ -116,7 +116,8 @@ def test_hint_against_a_plain_loop(data, teacher, pairs):
     y = np.where(np.arange(len(y)) % 5 == 0, -1, y)
     weight = np.random.default_rng(1).random(len(x)).astype(np.float32)
     students = [cnn(3, seed=2), cnn(3, seed=2)]
-    model = distiller(teacher, students[0], pairs=pairs, temperature=3.0, alpha=0.7, feature_alpha=0.4)
+    options = {"temperature": 3.0, "alpha": 0.7, "feature_alpha": 0.4}
+    model = distiller(teacher, students[0], pairs=pairs, optimizer=keras.optimizers.Adam(0.01), **options)
     kernels = [[keras.Variable(w) for w in projector.get_weights()] for projector in model.feature_term.projectors]
     fit(model, x, y, sample_weight=weight, shuffle=False)
 
@@ -200,10 +201,12 @@ def test_one_teacher_layer_for_two_student_layers_and_back(data, teacher):
 def test_weights_weigh_losses_per_sample_and_leave_those_of_a_batch_alone(data, teacher, method):
     x, y = data
     weight = np.random.default_rng(1).random(len(x)).astype(np.float32)
-    values = []
-    for options in ({}, {"sample_weight": weight}, {"sample_weight": np.full(48, 2.0)}):
-        model = distiller(teacher, method=method, optimizer=keras.optimizers.SGD(0.0))
-        values.append(fit(model, x, y, batch_size=48, epochs=1, **options)["feature_loss"][0])
+    student = cnn(3, seed=2)
+    for layer in student.layers[:2]:
+        layer.trainable = False  # Batch norm's statistics too stay as they are.
+    model, values = distiller(teacher, student, method, optimizer=keras.optimizers.SGD(0.0)), []
+    for given in (np.ones(48), weight, np.full(48, 2.0)):
+        values.append(fit(model, x, y, batch_size=48, epochs=1, sample_weight=given)["feature_loss"][0])
     plain, weighted, doubled = values
     assert doubled == pytest.approx(plain * (2 if method == "attention" else 1), rel=1e-4)
     assert (weighted == pytest.approx(plain, rel=1e-4)) == (method == "similarity")
@@ -228,7 +231,7 @@ def test_feature_alpha_zero_is_the_plain_distiller_and_one_trains_nothing_above_
 def test_a_better_hint_is_learnt(data, teacher):
     """Student and projector come nearer to the teacher: they get a gradient, and downhill."""
     x, y = data
-    model = distiller(teacher, feature_alpha=0.99)
+    model = distiller(teacher, feature_alpha=0.99, optimizer=keras.optimizers.Adam(0.01))
     before = model.feature_term.projectors[0].get_weights()
     losses = fit(model, x, y, epochs=20)["feature_loss"]
     assert losses[-1] < 0.5 * losses[0]
@@ -363,7 +366,8 @@ def test_batch_norm_moves_once_a_step(data, teacher):
 
 def test_saved_and_loaded_it_goes_on_and_the_student_alone_has_no_projector(data, teacher, tmp_path):
     x, y = data
-    model = distiller(teacher, pairs=[("maps", "maps"), ("code", "code")], feature_alpha=0.3)
+    pairs = [("maps", "maps"), ("code", "code")]
+    model = distiller(teacher, pairs=pairs, optimizer=keras.optimizers.Adam(0.01), feature_alpha=0.3)
     fit(model, x, y)
     model.save(tmp_path / "distiller.keras")
     loaded = keras.models.load_model(tmp_path / "distiller.keras")

@@ -10,6 +10,7 @@ Prints a table; memory is the proportional set size of the server and all its ke
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -34,6 +35,17 @@ PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PATIENCE = 180  # seconds until a visitor counts as not served
 CONTROL = ".noUi-handle, input[type=range]"
 THERE = "selector => document.querySelector(selector)?.checkVisibility()"
+# What a page shows whose visitor waited too long.
+SHOWN = """() => ({
+    panels: document.querySelectorAll(".kdlab-panel").length,
+    sliders: document.querySelectorAll(".noUi-handle").length,
+    drawn: document.querySelectorAll("[data-kdlab=figure][data-drawn]").length,
+    students: [globalThis.measured?.isConnected, globalThis.measured?.innerText.slice(0, 200)],
+    lost: document.querySelector("#kd-lost")?.innerText,
+    loading: document.querySelector("#loading_text")?.innerText,
+    scrolled: scrollY,
+    since: Math.round(performance.now() / 1000),
+})"""
 # globalThis.moved becomes the milliseconds from the next key until the students' picture has changed.
 MOVED = """() => void (globalThis.moved = new Promise((done) => {
     let pressed;
@@ -74,6 +86,8 @@ async def in_chromium(browser, url, stay, where):
             seen["moves"].append(await asyncio.wait_for(page.evaluate("moved"), 60) / 1000)
     except (Error, TimeoutError) as error:
         seen["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        with contextlib.suppress(Error, TimeoutError):
+            seen["error"] += f"; the page shows {await asyncio.wait_for(page.evaluate(SHOWN), 10)}"
     await page.close(run_before_unload=True)
     await asyncio.sleep(1)
     await context.close()
@@ -227,7 +241,8 @@ async def measure(server, visitors, within, stay, browser, where):
     spent = sum(seconds - before.get(pid, 0) for pid, seconds in most["server"].items())
     for visit in seen:
         if "error" in visit:
-            print(f"not served: {visit['error']}", file=sys.stderr)
+            came = {what: round(visit[what]) for what in ("control", "students") if what in visit}
+            print(f"not served: {visit['error']}; it had {came}", file=sys.stderr)
     return [
         f"{visitors} in {within} s, {'Chromium' if browser else 'protocol'}",
         f"{sum('error' not in visit for visit in seen)}",
