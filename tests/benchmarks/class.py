@@ -11,7 +11,6 @@ Prints a table; memory is the proportional set size of the server and all its ke
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import re
@@ -271,17 +270,19 @@ async def run(options):
     print(" processor s a visitor | of Chromium | kernels 10 s after |\n|---|---|---|---|---|---|---|---|---|")
     source = Path(options.source).resolve() if options.source else None
     async with async_playwright() as playwright:
-        for kind, visitors in itertools.product(options.kinds, options.visitors):
+        for visitors in options.visitors:
             with serving(options.port, source) as server:
                 await asyncio.sleep(options.rest)
-                idle, browser = memory(server), None
-                if kind == "chromium":
-                    browser = await playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-                where = OLD["students"] if source else NEW["students"]
-                row = await measure(server, visitors, options.within, options.stay, browser, where)
-                print(f"| {' | '.join(row)} |", flush=True)
-                if browser:
-                    await browser.close()
+                idle = memory(server)
+                for kind in options.kinds:
+                    browser = None
+                    if kind == "chromium":
+                        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+                    where = OLD["students"] if source else NEW["students"]
+                    row = await measure(server, visitors, options.within, options.stay, browser, where)
+                    print(f"| {' | '.join(row)} |", flush=True)
+                    if browser:
+                        await browser.close()
     load = os.getloadavg()[0]
     print(f"\nIdle server {idle:.2f} GB; {len(os.sched_getaffinity(0))} processors, load at the end {load:.0f}.")
 
@@ -300,12 +301,12 @@ def main():
         metavar="KIND,…",
         help="chromium, protocol (clients that draw nothing), or both",
     )
-    parser.add_argument("--quick", action="store_true", help="two visitors of either kind, for a short while")
+    parser.add_argument("--quick", action="store_true", help="a visitor of either kind, for a short while")
     parser.add_argument("--source", help="folder of another checkout, of commit fada1e4 say, to serve")
     parser.add_argument("--port", type=int, default=8949)
     options = parser.parse_args()
     if options.quick:
-        options.visitors, options.within, options.stay, options.rest = [2], 2, 6, 1
+        options.visitors, options.within, options.stay, options.rest = [1], 1, 6, 1
         options.kinds = ["chromium", "protocol"]
     asyncio.run(run(options))
 

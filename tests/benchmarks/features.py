@@ -112,11 +112,12 @@ def main(arguments=None):
     parser.add_argument("--images", type=int, default=12800)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--tables", type=int, choices=(1, 2), default=2, help="the first only, or both")
     parser.add_argument("--only", metavar="TEXT", default="", help="only cases whose name holds this")
     options = parser.parse_args(arguments)
     x, y = images(options.images)
     teacher = cnn()
-    for same in (False, True):
+    for same in (False, True)[: options.tables]:
         title = "ms per step, compiled the same" if same else "ms per step, as each comes"
         print(f"\n{title:45}{'alone':>8}{'kdlab':>8}{'÷ alone':>9}{'keras':>8}{'keras ÷':>9}")
         for name, case in CASES.items():

@@ -52,7 +52,7 @@ def live(trainer, repeats, only=""):
     return median
 
 
-def rival(data, teacher):
+def rival(data, teacher, epochs):
     """Return the seconds of a first and of a second fit of Keras's own Distiller with both of its losses."""
     student = models.mlp()
     ties = [
@@ -63,7 +63,7 @@ def rival(data, teacher):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     distiller.compile(keras.optimizers.Adam(RATE), loss)
     return [
-        seconds(lambda: distiller.fit(data.train.x, data.train.y, batch_size=BATCH, epochs=EPOCHS, verbose=0))
+        seconds(lambda: distiller.fit(data.train.x, data.train.y, batch_size=BATCH, epochs=epochs, verbose=0))
         for _ in range(2)
     ]
 
@@ -73,16 +73,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--rivals", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--only", metavar="TEXT", default="", help="only ways to tie whose name holds this")
     arguments = parser.parse_args()
 
     data, teacher, small = kdlab.load("digits"), digits_teacher(), models.mlp(name="small")
     logits, features = tap(teacher, ["hidden_1", "hidden_2"]).predict(data.train.x, verbose=0)
     features["small"] = tap(small, ["hidden_1"]).predict(data.train.x, verbose=0)[1]["hidden_1"]
-    trainer = kdlab.LiveTrainer(data, models.mlp(), logits, EPOCHS, BATCH, RATE, teacher_features=features)
+    trainer = kdlab.LiveTrainer(data, models.mlp(), logits, arguments.epochs, BATCH, RATE, teacher_features=features)
     ours = live(trainer, arguments.repeats, arguments.only) / SEEDS
 
-    new, warm = np.median([rival(data, small) for _ in range(arguments.rivals)], axis=0)
+    new, warm = np.median([rival(data, small, arguments.epochs) for _ in range(arguments.rivals)], axis=0)
     print(f"live, equal widths: {1e3 * ours:.2f} ms per student")
     for name, theirs in (("new", new), ("warm", warm)):
         print(f"keras.distillation, {name:4}: {theirs:.2f} s per student, {theirs / ours:.0f} times as long")

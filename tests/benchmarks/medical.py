@@ -55,7 +55,7 @@ def quartiles(values, digits):
     return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def first_point(moves=6):
+def first_point(moves):
     """Print the seconds from a training's begin to the first epoch that it tells of, once all is warm."""
     data, temperature, first = load_nuclei(size=48), 1.0, []
 
@@ -116,6 +116,7 @@ def epochs(x, y, batch_size=32, epochs=20, rounds=3):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=192)
+    parser.add_argument("--moves", type=int, default=6, help="trainings whose first point is waited for")
     parser.add_argument("--only", choices=("speeds", "first_point", "epochs"))
     options = parser.parse_args(arguments)
     random = np.random.default_rng(0)
@@ -123,7 +124,7 @@ def main(arguments=None):
     y = random.integers(0, CLASSES, options.images, np.int32)
     parts = {
         "speeds": lambda: speeds(x),
-        "first_point": first_point,
+        "first_point": lambda: first_point(options.moves),
         "epochs": lambda: epochs(x, y),
     }
     for name, part in parts.items():
