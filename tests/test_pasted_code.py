@@ -35,8 +35,7 @@ def fifty():
     return made, live
 
 
-@pytest.mark.parametrize("target", ["keras", "keras.distillation"])
-@pytest.mark.parametrize(("temperature", "alpha"), [(4.0, 0.9), (2.0, 0.5)])
+@pytest.mark.parametrize(("target", "temperature", "alpha"), [("keras", 4.0, 0.9), ("keras.distillation", 2.0, 0.5)])
 def test_code_to_take_away_gives_the_number_of_the_page(target, temperature, alpha, fifty, capsys):
     made, live = fifty
     code = conventions.example(target, temperature, alpha, batch_size=made.batch_size, epochs=made.epochs)
