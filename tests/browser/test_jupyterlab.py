@@ -4,7 +4,10 @@ import json
 import re
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -42,48 +45,54 @@ lab.interact(softened, T=T)""",
 
 @pytest.fixture(scope="module")
 def jupyterlab(tmp_path_factory, worker_id, wait):
-    """The URL of `kdlab lab` on a chapter and a notebook of a reader, beside no settings of anybody."""
+    """`kdlab lab` in a folder with a reader's notebooks: its ``.url``, ``.token``, ``.notebooks``; with nobody's settings."""
     folder = tmp_path_factory.mktemp("lab")
+    notebooks = folder / "kdlab-notebooks"
+    notebooks.mkdir()
     chapter = nbformat.read(notebooks_folder() / f"{CHAPTER}.ipynb", as_version=4)
-    nbformat.write(chapter, folder / f"{CHAPTER}.ipynb")
     own = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(READERS_OWN)], metadata=chapter.metadata)
-    nbformat.write(own, folder / "own.ipynb")
+    nbformat.write(own, notebooks / "own.ipynb")
     cells = [nbformat.v4.new_code_cell(source) for source in SAVED]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=chapter.metadata), folder / "saved.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=chapter.metadata), notebooks / "saved.ipynb")
     port = "8961" if worker_id == "master" else f"896{worker_id.removeprefix('gw')}"
     options = [
-        "--IdentityProvider.token=", "--allow-root",
+        "--allow-root",
         f"--LabApp.user_settings_dir={folder / '.settings'}", f"--LabApp.workspaces_dir={folder / '.workspaces'}",
     ]  # fmt: skip
-    command = [sys.executable, "-m", "kdlab.commands.command_line", "lab", "--no-browser", "--port", port]
-    command += ["--copy-to", str(folder), *options]
+    command = [sys.executable, "-m", "kdlab.commands.command_line", "lab", "--no-browser", "--port", port, *options]
     with (folder / "said.txt").open("w+") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, cwd=folder)
         found = []
 
         def listens():
-            found[:] = re.findall(r"(http://127\.0\.0\.1:\d+)/lab", (folder / "said.txt").read_text())
+            found[:] = re.findall(r"(http://127\.0\.0\.1:\d+)/lab\S*\?token=(\w+)", (folder / "said.txt").read_text())
             return found or process.poll() is not None
 
         wait(listens, 120)
         try:
             assert found, (folder / "said.txt").read_text()
-            yield found[0]
+            url, token = found[0]
+            yield SimpleNamespace(url=url, token=token, notebooks=notebooks)
         finally:
             process.terminate()
             process.wait(30)
 
 
+@pytest.fixture(scope="module")
+def context(browser):
+    """A reader's browser: JupyterLab's programs are loaded once."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def notebook(jupyterlab, browser):
+def notebook(jupyterlab, context):
     """Return a function that opens a notebook and, unless told not to, runs all of its cells when the kernel is idle."""
-    contexts = []
 
     def run(name, run_all=True):
-        context = browser.new_context(viewport={"width": 1400, "height": 1000})
-        contexts.append(context)
         page = context.new_page()
-        page.goto(f"{jupyterlab}/lab/workspaces/{name}/tree/{name}.ipynb")
+        page.goto(f"{jupyterlab.url}/lab/workspaces/{name}/tree/{name}.ipynb?token={jupyterlab.token}")
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=120_000)
         page.get_by_text("(ipykernel) | Idle").wait_for(timeout=120_000)  # what is run before is lost
@@ -94,8 +103,8 @@ def notebook(jupyterlab, browser):
         return page
 
     yield run
-    for context in contexts:
-        context.close()
+    for page in context.pages:
+        page.close()
 
 
 def settings(page):
@@ -112,6 +121,18 @@ def scroll_to(page, wanted):
         if box and 0 < box["y"] < 900:
             return wanted.last
     raise AssertionError(f"{wanted} does not stay on the screen")
+
+
+def test_lab_serves_a_copy_of_the_notebooks_beside_a_readers_own(jupyterlab):
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"{jupyterlab.url}/api/contents")
+    asked = urllib.request.Request(
+        f"{jupyterlab.url}/api/contents", headers={"Authorization": f"token {jupyterlab.token}"}
+    )
+    with urllib.request.urlopen(asked) as answer:
+        listed = {entry["name"] for entry in json.load(answer)["content"]}
+    assert listed >= {f"{CHAPTER}.ipynb", "own.ipynb"}
+    assert (jupyterlab.notebooks / f"{CHAPTER}.ipynb").exists()
 
 
 def test_run_all_shows_the_panels_and_their_sliders_work(notebook, wait):
@@ -176,7 +197,7 @@ def test_a_saved_notebook_shows_its_panels_without_their_kernel_and_answers_are_
     assert shown["data"]["text/plain"] == "The panel of softened with T: run this cell to see it."
     assert shown["data"]["text/html"] == "<p>The panel of softened with T: run this cell to see it.</p>"
     page.evaluate(END_KERNELS)
-    page.context.close()
+    page.close()
 
     again = notebook("saved", run_all=False)
     image = again.locator("[data-kdlab=figure] img")
