@@ -1,6 +1,5 @@
 """A real server and a real Chromium. Without one the tests skip, unless KDLAB_REQUIRE_BROWSER says they must not."""
 
-import functools
 import os
 import re
 import shutil
@@ -11,10 +10,12 @@ import threading
 import time
 from urllib.parse import urlsplit
 
+import matplotlib
 import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+NARROW = "STIXGeneral"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -27,7 +28,8 @@ FLAGS = [
 
 
 def find_chromium():
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    # The first is Chromium without the window around a page: it shows and prints the same with half of the work.
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return os.environ.get("KDLAB_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
@@ -147,50 +149,43 @@ def server(start_server, worker_id):
 
 
 @pytest.fixture(scope="session")
-def launch():
-    """A function that starts Chromium, with more variables in its environment."""
+def profile(tmp_path_factory):
+    """Chromium with a profile on disk: what pages load is loaded and compiled once.
+
+    Its fonts are matplotlib's on every machine: DejaVu, wide ones, and STIX where a page asks for it.
+    """
     path = find_chromium()
     if path is None:
-        reason = "no Chromium found (Debian: apt-get install chromium; or set KDLAB_CHROMIUM to its path)"
+        reason = (
+            "no Chromium found (Debian: apt-get install chromium-headless-shell; or set KDLAB_CHROMIUM to its path)"
+        )
         if os.environ.get("KDLAB_REQUIRE_BROWSER"):
             pytest.fail(reason)
         pytest.skip(reason)
     from playwright.sync_api import sync_playwright
 
+    folder = tmp_path_factory.mktemp("chromium")
+    (folder / "fonts.conf").write_text(
+        f"""<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+        <fontconfig><dir>{matplotlib.get_data_path()}/fonts/ttf</dir><cachedir>{folder}</cachedir>
+        <selectfont><rejectfont><glob>*</glob></rejectfont><acceptfont><glob>*/DejaVu*</glob>
+        <glob>*/{NARROW}*</glob></acceptfont></selectfont>
+        <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
+        <match><edit name="family" mode="append_last"><string>DejaVu Sans</string></edit></match>
+        </fontconfig>"""
+    )
+    environment = {**os.environ, "FONTCONFIG_FILE": str(folder / "fonts.conf")}
     with sync_playwright() as playwright:
-        started = []
-
-        def start(**variables):
-            environment = {**os.environ, **variables}
-            started.append(playwright.chromium.launch(executable_path=path, args=FLAGS, env=environment))
-            return started[-1]
-
-        yield start
-        for chromium in started:
-            chromium.close()
+        start = playwright.chromium.launch_persistent_context
+        context = start(folder / "profile", executable_path=path, args=FLAGS, env=environment)
+        yield context
+        context.close()
 
 
 @pytest.fixture(scope="session")
-def browser(launch):
-    return launch()
-
-
-@pytest.fixture(scope="session")
-def browser_with_fonts(launch, tmp_path_factory):
-    """A function that starts a Chromium that has no fonts but those whose files, among matplotlib's, start with a name."""
-    import matplotlib
-
-    def start(name):
-        folder = tmp_path_factory.mktemp("fonts")
-        (folder / "fonts.conf").write_text(
-            f"""<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-            <fontconfig><dir>{matplotlib.get_data_path()}/fonts/ttf</dir><cachedir>{folder}</cachedir>
-            <selectfont><rejectfont><glob>*</glob></rejectfont><acceptfont><glob>*/{name}*</glob></acceptfont></selectfont>
-            </fontconfig>"""
-        )
-        return launch(FONTCONFIG_FILE=str(folder / "fonts.conf"))
-
-    return functools.cache(start)
+def browser(profile):
+    """The same Chromium, for contexts that share nothing."""
+    return profile.browser
 
 
 # Panels of `lab.interact` by the name of their function, which is in the code behind them; whether one is at rest.
@@ -265,44 +260,41 @@ class LabPage:
 class Pages:
     """Opened pages, and the errors that they logged."""
 
-    def __init__(self, browser):
-        self.browser, self.contexts, self.problems = browser, [], []
+    def __init__(self, profile):
+        self.profile, self.opened, self.problems = profile, [], []
 
     def open(self, url, selector=".kdlab-panel", width=1280, height=900, script=""):
-        context = self.browser.new_context(viewport={"width": width, "height": height})
-        context.add_init_script(LAB_PANELS + script)
-        self.contexts.append(context)
-        page = context.new_page()
+        page = self.profile.new_page()
+        self.opened.append(page)
+        self.forget(page, url)
+        page.set_viewport_size({"width": width, "height": height})
+        page.add_init_script(LAB_PANELS + script)
         page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(url, timeout=120_000)
         page.wait_for_selector(selector, timeout=120_000)
         return page
 
+    def forget(self, page, url):
+        """Have the profile keep nothing of an origin but what it has loaded from there."""
+        parts = urlsplit(url)
+        kept = {"origin": f"{parts.scheme}://{parts.netloc}", "storageTypes": "cookies,local_storage,indexeddb"}
+        self.profile.new_cdp_session(page).send("Storage.clearDataForOrigin", kept)
+
     def close(self):
-        for context in self.contexts:
-            for page in context.pages:
-                page.close(run_before_unload=True)
-            context.close()
+        for page in self.opened:
+            if not page.is_closed():
+                with page.expect_event("close"):
+                    page.close(run_before_unload=True)
+        assert self.problems == []
 
 
 @pytest.fixture
-def open_page(browser):
+def open_page(profile):
     """Return a function that opens a URL and waits for `selector`; at the end no page may have logged an error."""
-    yield from _opened(browser)
-
-
-@pytest.fixture
-def open_page_with_fonts(request, browser_with_fonts):
-    """The same where there are no fonts but those that the test is parametrised with."""
-    yield from _opened(browser_with_fonts(request.param))
-
-
-def _opened(browser):
-    pages = Pages(browser)
+    pages = Pages(profile)
     yield pages.open
     pages.close()
-    assert pages.problems == []
 
 
 @pytest.fixture
@@ -316,12 +308,18 @@ def open_lab_page(open_page):
 
 
 @pytest.fixture(scope="module")
-def module_lab_page(browser, server, request):
-    """The chapter NAME of a test file, opened once; at the end it may have logged no error."""
-    pages = Pages(browser)
-    yield LabPage(pages.open(server.page(request.module.NAME), ".kdlab-panel [data-kdlab=state] p"))
+def open_module_page(profile):
+    """`open_page` for pages that the tests of a file share."""
+    pages = Pages(profile)
+    yield pages.open
     pages.close()
-    assert pages.problems == []
+
+
+@pytest.fixture(scope="module")
+def module_lab_page(open_module_page, server, request):
+    """The chapter NAME of a test file, opened once, at its address QUERY; at the end it may have logged no error."""
+    url = server.page(request.module.NAME, getattr(request.module, "QUERY", ""))
+    return LabPage(open_module_page(url, ".kdlab-panel [data-kdlab=state] p"))
 
 
 @pytest.fixture
@@ -333,11 +331,21 @@ def lab_page(module_lab_page):
     return module_lab_page
 
 
+# All text in narrower letters, but for formulas and icons, which bring their own.
+NARROWER = f"""*:not(mjx-container *, [class*=fa-]), *:not(mjx-container *, [class*=fa-])::before {{
+    font-family: {NARROW} !important; }}"""
+# What a reader may set without losing anything (WCAG 2.2, 1.4.12).
+SPACED = """* { letter-spacing: 0.12em !important; word-spacing: 0.16em !important; }
+p { line-height: 1.5 !important; margin-bottom: 2em !important; }"""
+# What axe looks at that depends on how wide letters are.
+OF_LAYOUT = {"runOnly": {"type": "rule", "values": ["scrollable-region-focusable"]}}
+
+
 @pytest.fixture(scope="session")
 def fits_and_is_accessible():
     """Return a function that asserts of a page that nothing is cut off, wide or narrow, and that axe finds nothing."""
 
-    def check(page, height=900):
+    def check(page, height=900, options=None):
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(300)
@@ -350,7 +358,42 @@ def fits_and_is_accessible():
                 }).map(e => e.outerHTML.slice(0, 120))"""
             )
             assert too_wide == [], width
-        found = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("critical", "serious")]
+        found = [v for v in Axe().run(page, options=options).response["violations"]]
+        found = [v for v in found if v["impact"] in ("critical", "serious")]
         assert {v["id"]: [n["html"][:160] for n in v["nodes"]][:3] for v in found} == {}
 
     return check
+
+
+@pytest.fixture(scope="session")
+def keeps_the_promises_of_every_page(fits_and_is_accessible):
+    """Return a function that asserts of a page: no source, no traceback, it fits and is accessible in any letters."""
+
+    def check(page):
+        text = page.inner_text("body")
+        assert "Traceback" not in text
+        assert "from kdlab" not in text
+        assert page.locator(".jp-InputArea-editor, .cm-editor").count() == 0
+        assert page.locator("h1").count() == 1
+        ids = page.locator("[id]").evaluate_all("all => all.map(e => e.id)")
+        assert len(ids) == len(set(ids))
+        fits_and_is_accessible(page)
+        for css in (SPACED, NARROWER):
+            wide = page.locator("h1").evaluate(TEXT_WIDTH)
+            style = page.add_style_tag(content=css)
+            changed = page.locator("h1").evaluate(TEXT_WIDTH) / wide
+            assert changed > 1.1 if css == SPACED else changed < 0.9
+            fits_and_is_accessible(page, options=OF_LAYOUT)
+            style.evaluate("e => e.remove()")
+
+    return check
+
+
+# Of a heading, as wide as its letters make it.
+TEXT_WIDTH = """e => {
+    const copy = document.body.appendChild(e.cloneNode(true));
+    copy.style.cssText = "position: absolute; white-space: nowrap; width: max-content";
+    const { width } = copy.getBoundingClientRect();
+    copy.remove();
+    return width;
+}"""

@@ -109,7 +109,7 @@ def test_values_of_the_url_and_garbage_in_it(server, open_lab_page):
     assert opened.says("compared", "the student's hidden 1")
 
 
-def test_it_fits_and_is_accessible(lab_page, fits_and_is_accessible):
+def test_page_keeps_the_promises_of_every_page(lab_page, keeps_the_promises_of_every_page):
     for name in ("students", "inside", "look"):
         lab_page.settled(name)
-    fits_and_is_accessible(lab_page.page)
+    keeps_the_promises_of_every_page(lab_page.page)

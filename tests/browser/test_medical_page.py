@@ -115,7 +115,7 @@ def test_students_are_trained_with_progress_and_a_stop(lab_page):
     assert "There is no verdict on half-trained students." in lab_page.words("train")
 
 
-def test_it_fits_with_results_and_is_accessible(lab_page, fits_and_is_accessible):
+def test_page_keeps_the_promises_of_every_page(lab_page, keeps_the_promises_of_every_page):
     for name in ("confusions", "intervals", "calibration", "segments"):
         lab_page.settled(name)
-    fits_and_is_accessible(lab_page.page)
+    keeps_the_promises_of_every_page(lab_page.page)

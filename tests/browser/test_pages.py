@@ -1,6 +1,7 @@
-"""For every page: no source, no traceback, no error, nothing overflows, accessible, linked, its kernel goes."""
+"""For every page: linked, its widgets are shown, its kernel goes; and what the home page promises."""
 
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -8,40 +9,26 @@ import pytest
 from kdlab.lab.pages import CHAPTERS, notebooks_folder
 
 PANEL = ".kdlab-panel"
-PAGES = {"index": ".kd-card", **{page.name: PANEL for page in CHAPTERS}}
+PROMISED = "    keeps_the_promises_of_every_page(lab_page.page)\n"
 
 
-# The tests of the chapters look at their panels with the machine's own fonts; here: narrower ones, and wider.
-@pytest.mark.parametrize("open_page_with_fonts", ["STIXGeneral"], indirect=True)
-@pytest.mark.parametrize("name", PAGES)
-def test_page_is_clean_fits_and_is_accessible(server, open_page_with_fonts, name, fits_and_is_accessible):
-    page = open_page_with_fonts(server.page(name), PAGES[name])
-    page.wait_for_timeout(500)
-    text = page.inner_text("body")
-    assert "Traceback" not in text
-    assert "from kdlab" not in text
-    assert page.locator(".jp-InputArea-editor, .cm-editor").count() == 0
-    assert page.locator("h1").count() == 1
-    ids = page.locator("[id]").evaluate_all("all => all.map(e => e.id)")
-    assert len(ids) == len(set(ids))
-    fits_and_is_accessible(page)
+def test_every_chapter_is_looked_at_in_a_file_of_its_own():
+    files = [file.read_text("utf-8") for file in Path(__file__).parent.glob("test_*_page.py")]
+    looked_at = [re.search(r'^NAME = "(.*)"', file, re.M)[1] for file in files if PROMISED in file]
+    assert sorted(looked_at) == [chapter.name for chapter in CHAPTERS]
 
 
-# What a reader may set without losing anything (WCAG 2.2, 1.4.12).
-SPACED = """* { letter-spacing: 0.12em !important; word-spacing: 0.16em !important; }
-p { line-height: 1.5 !important; margin-bottom: 2em !important; }"""
+@pytest.fixture(scope="module")
+def home(server, open_module_page):
+    """The home page, opened by the server's own address."""
+    assert server.wait(lambda: server.kernels() == 0, 30)  # none is started ahead of nobody
+    page = open_module_page(server.url, ".kd-card")
+    assert page.url.endswith("/voila/render/index.ipynb")
+    return page
 
 
-@pytest.mark.parametrize("open_page_with_fonts", ["DejaVu"], indirect=True)
-@pytest.mark.parametrize("name", PAGES)
-def test_page_fits_and_is_accessible_with_wide_fonts_and_wider_text(
-    server, open_page_with_fonts, name, fits_and_is_accessible
-):
-    page = open_page_with_fonts(server.page(name), PAGES[name])
-    page.wait_for_timeout(1000)
-    fits_and_is_accessible(page)
-    page.add_style_tag(content=SPACED)
-    fits_and_is_accessible(page)
+def test_home_is_clean_fits_and_is_accessible(home, keeps_the_promises_of_every_page):
+    keeps_the_promises_of_every_page(home)
 
 
 FORMULA = "<mjx-container {}><mjx-math style='display: inline-block; width: 700px'>z</mjx-math></mjx-container>"
@@ -53,67 +40,68 @@ WIDE = {
 }
 
 
+INSERT = """(e, html) => {
+    const added = document.createElement("div");
+    added.innerHTML = html;
+    added.className = "added";
+    e.append(added);
+}"""
+
+
 @pytest.mark.parametrize(
     ("kind", "where"), [*((kind, ".jp-RenderedMarkdown") for kind in WIDE), ("table", ".jp-RenderedHTML:has(.kd-card)")]
 )
-def test_what_is_wider_than_its_column_scrolls_and_is_reached_by_keys(
-    server, open_page, fits_and_is_accessible, kind, where
-):
-    page = open_page(server.page("index"), ".kd-card", width=390)
-    page.locator(where).first.evaluate("(e, html) => e.insertAdjacentHTML('beforeend', html)", WIDE[kind])
-    page.wait_for_selector(".kd-wide")
-    assert page.locator(".kd-wide").get_attribute("aria-label").endswith("wider than the page")
-    page.locator(".kd-wide").focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.activeElement.scrollLeft > 0")
-    assert page.evaluate("document.querySelector('#rendered_cells').scrollWidth <= innerWidth")
-    fits_and_is_accessible(page)
-    page.set_viewport_size({"width": 2500, "height": 900})
-    page.add_style_tag(content="#rendered_cells > div { max-width: none !important }")
+def test_what_is_wider_than_its_column_scrolls_and_is_reached_by_keys(home, fits_and_is_accessible, kind, where):
+    home.set_viewport_size({"width": 390, "height": 900})
+    assert home.locator(".kd-wide").count() == 0
+    home.locator(where).first.evaluate(INSERT, WIDE[kind])
+    home.wait_for_selector(".kd-wide")
+    assert home.locator(".kd-wide").get_attribute("aria-label").endswith("wider than the page")
+    home.locator(".kd-wide").focus()
+    home.keyboard.press("ArrowRight")
+    home.wait_for_function("document.activeElement.scrollLeft > 0")
+    assert home.evaluate("document.querySelector('#rendered_cells').scrollWidth <= innerWidth")
+    fits_and_is_accessible(home)
+    home.set_viewport_size({"width": 2500, "height": 900})
+    style = home.add_style_tag(content="#rendered_cells > div { max-width: none !important }")
     if kind != "code":  # longer than any page
-        page.wait_for_function("!document.querySelector('.kd-wide')")
-        assert page.locator(".kd-may-be-wide[tabindex]").count() == 0
+        home.wait_for_function("!document.querySelector('.kd-wide')")
+        assert home.locator(".kd-may-be-wide[tabindex]").count() == 0
+    style.evaluate("e => e.remove()")
+    home.locator(".added").evaluate("e => e.remove()")
 
 
 # A panel asks for its widget every 100 ms for two seconds. As on a slow machine, its clock goes off late: after those
 # two seconds, and after the widgets came.
 LATE = """const wait = window.setTimeout;
 window.setTimeout = (run, delay, ...more) => wait(run, delay === 100 ? 3000 : delay, ...more);"""
+MAKES_A_PANEL = r"lab\.interact\(|\bquestions\.\w+\("
 
 
-def test_widgets_that_come_late_are_shown(server, open_page):
-    page = open_page(server.page(CHAPTERS[0].name), PANEL, script=LATE)
-    book = nbformat.read(notebooks_folder() / f"{CHAPTERS[0].name}.ipynb", as_version=4)
-    expected = sum(bool(re.search(r"lab\.interact\(|\bquestions\.\w+\(", cell.source)) for cell in book.cells)
-    assert server.wait(lambda: page.locator(PANEL).count() == expected, 30)
-    assert page.get_by_text("model not found").count() == page.get_by_text("Loading widget").count() == 0
-
-
-def test_navigation_leads_through_all_pages_and_home_and_ctrl_c_ends_all(start_server, open_page):
-    server = start_server("--port", "8983")
-    page = open_page(server.url, ".kd-card")
-    assert page.url.endswith("/voila/render/index.ipynb")
-    for chapter in CHAPTERS:
-        page.locator(".kd-nav .kd-next").first.click()
-        page.wait_for_selector(PANEL, timeout=60_000)
-        assert chapter.name in page.url
-        assert chapter.title in page.inner_text("h1")
-    page.locator(".kd-nav .kd-home").first.click()
-    page.wait_for_selector(".kd-card", timeout=60_000)
-    assert page.locator(".kd-card").count() == len(CHAPTERS)
-    assert server.wait(lambda: server.kernels() == 1, 60)  # the pages that were left took theirs along
-    page.goto("about:blank")  # else it would log that its kernel is lost
-    server.ends_with_its_kernels()
-
-
-def test_the_kernel_is_gone_after_leaving(start_server, open_page):
-    server = start_server("--port", "8981")
-    assert server.kernels() == 0
-    page = open_page(server.page(CHAPTERS[0].name), PANEL)
+def test_navigation_leads_through_all_pages_and_home_whose_widgets_come_late_and_whose_kernels_go(
+    server, home, open_page
+):
     assert server.kernels() == 1
-    page.goto("about:blank")
+    home.add_init_script(LATE)
+    for chapter in CHAPTERS:
+        home.locator(".kd-nav .kd-next").first.click()
+        home.wait_for_selector(PANEL, timeout=60_000)
+        assert chapter.name in home.url
+        assert chapter.title in home.inner_text("h1")
+        assert server.wait(lambda: home.get_by_text("Loading widget").count() == 0, 30)
+        assert home.get_by_text("model not found").count() == 0
+        if chapter == CHAPTERS[0]:  # a cell that makes a panel makes no more there
+            book = nbformat.read(notebooks_folder() / f"{chapter.name}.ipynb", as_version=4)
+            expected = sum(bool(re.search(MAKES_A_PANEL, cell.source)) for cell in book.cells)
+            assert server.wait(lambda expected=expected: home.locator(PANEL).count() == expected, 30)
+    home.locator(".kd-nav .kd-home").first.click()
+    home.wait_for_selector(".kd-card", timeout=60_000)
+    assert home.locator(".kd-card").count() == len(CHAPTERS)
+    assert server.wait(lambda: server.kernels() == 1, 60)  # the pages that were left took theirs along
+    home.goto("about:blank")
     assert server.wait(lambda: server.kernels() == 0, 10)
     page = open_page(server.page(CHAPTERS[0].name), PANEL)
     assert server.kernels() == 1
-    page.close(run_before_unload=True)
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
     assert server.wait(lambda: server.kernels() == 0, 10)

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from pypdf import PdfReader
 
 import kdlab
 from kdlab.datasets.dataset import digits_logits
@@ -98,10 +99,10 @@ def test_a_link_shows_the_same_position(server, open_lab_page, live):
     assert "student = “abc”; accepted is one of 16 units" in notes
 
 
-def test_page_fits_and_is_accessible(lab_page, fits_and_is_accessible):
+def test_page_keeps_the_promises_of_every_page(lab_page, keeps_the_promises_of_every_page):
     for name in ("students", "everywhere", "three_virtues", "translated"):
         lab_page.settled(name)
-    fits_and_is_accessible(lab_page.page)
+    keeps_the_promises_of_every_page(lab_page.page)
 
 
 def test_a_table_of_ones_own_is_distilled_on_or_refused_in_a_sentence(lab_page):
@@ -133,3 +134,51 @@ def test_a_table_of_ones_own_is_distilled_on_or_refused_in_a_sentence(lab_page):
         assert "kdlab-stale" in panel.get_attribute("class")
         above, below = (panel.locator(part).bounding_box() for part in ("[data-kdlab=state] p", ".kdlab-result"))
         assert above["y"] + above["height"] <= below["y"]  # beside the controls, not below the picture
+
+
+WIDTH = 690  # CSS pixels between the margins of A4
+
+# What reaches over the edge of the paper, and what is on it though it can only be pressed
+# (cells of a landscape say their numbers).
+CROPPED = """() => [...document.querySelectorAll('#rendered_cells *')].filter(e => {
+    const box = e.getBoundingClientRect();
+    return box.width > 0 && !e.closest('.kdlab-hidden, mjx-assistive-mml') && box.right > innerWidth + 1;
+}).map(e => e.outerHTML.slice(0, 120))"""
+BUTTONS = """() => [...document.querySelectorAll('button:not(.kdlab-cells button), .kd-code summary')]
+    .filter(e => e.checkVisibility()).length"""
+
+
+def test_a_chapter_is_printed_in_pages_with_all_that_it_computes(lab_page, tmp_path):
+    page = lab_page.page
+    page.evaluate("() => { window.print = () => { window.printed = true; }; }")
+    page.get_by_role("button", name="Print this page").click()
+    page.wait_for_function("window.printed", timeout=300_000)
+    empty = ".kdlab-empty, [data-kdlab=figure]:not(:has(img[src]))"
+    assert page.locator(empty).count() == 0
+    page.wait_for_function("!document.documentElement.classList.contains('kdlab-printing')")
+
+    margins = dict.fromkeys(("left", "right", "top", "bottom"), "14mm")
+    page.pdf(path=tmp_path / "chapter.pdf", format="A4", margin=margins)
+    pages = PdfReader(tmp_path / "chapter.pdf").pages
+    assert 8 <= len(pages) <= 25
+    words = [" ".join(one.extract_text().split()) for one in pages]
+    assert words[0].startswith("kdlab Response-based distillation")
+    everything = " ".join(words)
+    for said in (
+        "Distilled is better than alone.",
+        "Five situations on one axis",
+        "Distillation helps by 0.2 points",
+        "Romero et al.",
+    ):
+        assert said in everything, said
+    assert "Distilling the Knowledge in a Neural Network" in " ".join(words[-2:])
+
+    # No figure is cut in two: it would be on two pages.
+    drawn = page.locator("[data-kdlab=figure] img").evaluate_all("all => all.filter(e => e.checkVisibility()).length")
+    assert drawn >= 12
+    pads = page.locator("canvas.kdlab-ink").count()
+    assert sum(len(one.images) for one in pages) == drawn + pads
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": WIDTH, "height": 1000})
+    assert page.evaluate(CROPPED) == []
+    assert page.evaluate(BUTTONS) == 0

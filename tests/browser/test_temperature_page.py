@@ -1,6 +1,8 @@
 """Chapter 1 as a person uses it: ipywidgets' sliders, bars drawn in the browser, figures drawn by the kernel."""
 
+import json
 import re
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -196,34 +198,79 @@ def test_show_the_code_opens_the_cell_and_nothing_else_of_the_server(lab_page):
     assert "largest difference" not in source  # what a lab cell would show
 
 
-# ---- the URL
+# ---- the URL, and what the browser keeps
 
 
-def test_values_of_the_url_are_there_and_what_is_moved_is_written(server, open_lab_page):
-    opened = open_lab_page(server.page(NAME, "?T=8&digit=7&utm_source=mail"))
-    digit = UNSURE[7]
-    assert opened.says("answer", f"T = 8: {three_largest(TEACHER[digit], 8)}.")
+# Where there is no clipboard, the link is shown.
+NO_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
+PROMPT, NUMBER = "You raise T from 1 to 10.", "A teacher's logits are (6, 2, 0)."
+
+
+def question(page, prompt):
+    found = page.locator(".kdlab-question", has_text=prompt)
+    found.scroll_into_view_if_needed(timeout=60_000)
+    return found
+
+
+def test_a_link_its_copy_answers_over_a_reload_and_garbage_in_the_link(server, open_lab_page):
+    opened = open_lab_page(server.page(NAME, "?token=secret&T=8&digit=7&utm_source=mail"), script=NO_CLIPBOARD)
+    page = opened.page
+
+    # Values of the URL are there, and what is moved is written.
+    assert opened.says("answer", f"T = 8: {three_largest(TEACHER[UNSURE[7]], 8)}.")
     opened.press("answer", "digit", "ArrowRight")
-    opened.page.wait_for_function("location.search === '?T=8&digit=8&utm_source=mail'")
+    page.wait_for_function("location.search === '?token=secret&T=8&digit=8&utm_source=mail'")
+
+    # A link is copied without the token.
+    page.get_by_role("button", name="Copy a link to these values").click()
+    said = page.locator("[data-kdlab=page] [role=status]")
+    assert said.inner_text() == f"The link: {server.page(NAME, '?T=8&digit=8&utm_source=mail')}"
+
+    # What is at its default is not written.
     opened.press("answer", "T", *["ArrowLeft"] * 8)
-    opened.page.wait_for_function("location.search === '?digit=8&utm_source=mail'")
-    opened.page.reload()
+    page.wait_for_function("location.search === '?token=secret&digit=8&utm_source=mail'")
+
+    # Questions are answered.
+    assert page.get_by_role("button", name="Download my answers").count() == 0
+    question(page, PROMPT).get_by_label("A class of probability 0.001 gets a larger share").check()
+    question(page, PROMPT).get_by_text("✗ Not quite. It does happen").wait_for(timeout=30_000)
+    question(page, PROMPT).get_by_label("Another class becomes the likeliest").check()
+    question(page, PROMPT).get_by_text("✓ Right.").wait_for(timeout=30_000)
+    number = question(page, NUMBER)
+    number.get_by_label("answer").fill("0.982")
+    page.keyboard.press("Enter")
+    number.get_by_text("✗ Not quite.").wait_for(timeout=30_000)
+
+    # A reload, whose kernel is new, loses neither.
+    page.reload()
     assert opened.says("answer", f"T = 4: {three_largest(TEACHER[UNSURE[8]], 4)}.")
+    question(page, PROMPT).get_by_text("✓ Right. z / T keeps the order").wait_for(timeout=60_000)
+    assert question(page, PROMPT).get_by_label("Another class becomes the likeliest").is_checked()
+    assert question(page, NUMBER).get_by_label("answer").input_value() == "0.982"
 
+    # Answers are downloaded, and forgotten.
+    box = page.locator(".kdlab-answers")
+    assert box.locator("span").inner_text() == "Answered on this page: 2, of them correct: 1. This browser keeps them."
+    box.get_by_label("Your name").fill("Ada <L.>")
+    with page.expect_download() as got:
+        box.get_by_role("button", name="Download my answers").click()
+    assert got.value.suggested_filename == "01_temperature_softening answers.json"
+    with open(got.value.path(), encoding="utf-8") as file:
+        saved = json.load(file)
+    about = {"program": "kdlab", "version": version("kdlab"), "page": "01_temperature_softening", "name": "Ada <L.>"}
+    assert {name: saved[name] for name in about} == about
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", saved["time"])
+    first, second = saved["answers"]
+    assert first["question"].startswith(PROMPT)
+    assert (first["answer"], first["correct"], first["tries"]) == ("Another class becomes the likeliest", True, 2)
+    assert (second["answer"], second["correct"], second["tries"]) == ("0.982", False, 1)
+    box.get_by_role("button", name="Forget them").click()
+    page.wait_for_function("document.querySelectorAll('.kdlab-question input:checked').length === 0")
 
-def test_a_link_is_copied_without_the_token(server, open_lab_page):
-    nothing = "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
-    opened = open_lab_page(server.page(NAME, "?token=secret&T=2"), script=nothing)
-    opened.page.get_by_role("button", name="Copy a link to these values").click()
-    said = opened.page.locator("[data-kdlab=page] [role=status]").inner_text()
-    assert said == f"The link: {server.page(NAME, '?T=2')}"
-
-
-def test_garbage_in_the_url_is_said_and_the_page_keeps_its_defaults(server, open_lab_page):
-    query = "?T=abc&digit=3.5&picture=40&cell=-1&logits=1,2&T=8"
-    opened = open_lab_page(server.page(NAME, query))
-    said = opened.page.locator("[data-kdlab=page] [role=status]")
-    opened.page.wait_for_function("document.querySelector('[data-kdlab=page] [role=status]').innerText !== ''")
+    # Garbage in the URL is said, and the page keeps its defaults.
+    page.goto(server.page(NAME, "?T=abc&digit=3.5&picture=40&cell=-1&logits=1,2&T=8"))
+    page.wait_for_selector(".kdlab-panel [data-kdlab=state] p", timeout=120_000)
+    page.wait_for_function("document.querySelector('[data-kdlab=page] [role=status]')?.innerText", timeout=60_000)
     assert said.inner_text() == " ".join(
         f"The link asks for {name} = “{text}”; accepted is {accepted}. The page keeps {kept}."
         for name, text, accepted, kept in (
@@ -235,21 +282,17 @@ def test_garbage_in_the_url_is_said_and_the_page_keeps_its_defaults(server, open
     )
     assert opened.says("answer", f"T = 4: {three_largest(TEACHER[UNSURE[0]], 4)}.")
     opened.panel("softened")
-    opened.page.wait_for_function("labPanel('softened').innerText.includes('logits must be 10 finite numbers')")
+    page.wait_for_function("labPanel('softened').innerText.includes('logits must be 10 finite numbers')")
     assert "What is shown" not in opened.said("softened")
-    opened.page.wait_for_function("location.search === '?logits=1%2C2'")
+    page.wait_for_function("location.search === '?logits=1%2C2'")
+
+    # What was forgotten does not come back.
+    question(page, PROMPT)
+    page.get_by_text("Copy a link to these values").wait_for(timeout=60_000)
+    assert page.locator(".kdlab-feedback.kdlab-right, .kdlab-feedback.kdlab-wrong").count() == 0
 
 
-def test_leaving_ends_the_kernel(server, lab_page, open_lab_page):
-    assert server.wait(lambda: server.kernels() == 1, 30)  # the module's page
-    opened = open_lab_page(server.page(NAME))
-    assert server.kernels() == 2
-    opened.page.goto("about:blank")
-    assert server.wait(lambda: server.kernels() == 1, 30)
-
-
-def test_another_template_brings_no_lab_cell_back(server, open_lab_page):
-    opened = open_lab_page(server.page(NAME, "?template=lab&T=8"))
-    assert opened.says("how_soft", "At T = 8 the teacher leaves")
-    for hidden in ("largest difference", "def soft_gradient", "right of 600"):
-        assert hidden not in opened.page.content()
+def test_page_keeps_the_promises_of_every_page(lab_page, keeps_the_promises_of_every_page):
+    for name in ("softened", "answer", "behind"):
+        lab_page.settled(name)
+    keeps_the_promises_of_every_page(lab_page.page)
