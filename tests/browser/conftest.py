@@ -269,7 +269,7 @@ class Pages:
         self.forget(page, url)
         page.set_viewport_size({"width": width, "height": height})
         page.add_init_script(LAB_PANELS + script)
-        page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))
+        page.on("console", lambda m: m.type == "error" and self.problems.append(f"{m.text} {m.location['url']}"))
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(url, timeout=120_000)
         page.wait_for_selector(selector, timeout=120_000)
