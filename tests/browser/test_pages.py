@@ -98,10 +98,12 @@ def test_navigation_leads_through_all_pages_and_home_whose_widgets_come_late_and
     home.wait_for_selector(".kd-card", timeout=60_000)
     assert home.locator(".kd-card").count() == len(CHAPTERS)
     assert server.wait(lambda: server.kernels() == 1, 60)  # the pages that were left took theirs along
+    home.wait_for_load_state("networkidle")
     home.goto("about:blank")
     assert server.wait(lambda: server.kernels() == 0, 10)
     page = open_page(server.page(CHAPTERS[0].name), PANEL)
     assert server.kernels() == 1
+    page.wait_for_load_state("networkidle")  # else it would log that what it still asks of its kernel is not found
     with page.expect_event("close"):
         page.close(run_before_unload=True)
     assert server.wait(lambda: server.kernels() == 0, 10)
