@@ -28,8 +28,7 @@ FLAGS = [
 
 
 def find_chromium():
-    # The first is Chromium without the window around a page: it shows and prints the same with half of the work.
-    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return os.environ.get("KDLAB_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
@@ -156,9 +155,7 @@ def profile(tmp_path_factory):
     """
     path = find_chromium()
     if path is None:
-        reason = (
-            "no Chromium found (Debian: apt-get install chromium-headless-shell; or set KDLAB_CHROMIUM to its path)"
-        )
+        reason = "no Chromium found (Debian: apt-get install chromium; or set KDLAB_CHROMIUM to its path)"
         if os.environ.get("KDLAB_REQUIRE_BROWSER"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -20,10 +20,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import nbformat
 import numpy as np
 import psutil
 import pytest
 import segno
+from voila import notebook_renderer
 
 from kdlab.commands.command_line import main
 from kdlab.lab import serving
@@ -520,20 +522,26 @@ def test_help_everywhere(arguments, capsys):
     assert "--no-browser" in capsys.readouterr().out
 
 
-OWN_PAGE = {
-    "cells": [
-        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# A page of <my> own"},
-        {"cell_type": "code", "id": "b", "metadata": {}, "outputs": [], "execution_count": None, "source": "open('data.txt').read()"},
-    ],
-    "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
-}  # fmt: skip
+def page_of(*sources):
+    """A notebook of a heading and these cells."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    return nbformat.writes(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A page of <my> own"), *cells])
+    )
+
+
+def test_voila_looks_for_its_executor_where_ours_is_put():
+    assert issubclass(serving.Executor, notebook_renderer.VoilaExecutor)
+    assert "VoilaExecutor" in notebook_renderer.NotebookRenderer._jinja_kernel_start.__code__.co_names
 
 
 def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_shipped_ones_or_in_place_of_one(
     start_server, tmp_path
 ):
-    (tmp_path / "my page.ipynb").write_text(json.dumps(OWN_PAGE))
-    (tmp_path / f"{PAGE}.ipynb").write_text(json.dumps(OWN_PAGE))
+    for name in ("my page", PAGE):
+        (tmp_path / f"{name}.ipynb").write_text(page_of("open('data.txt').read()"))
+    cells = ["a = 6", "", "print(7 * a)", "print(1000 * a)", "1 / 0", "print(8 * a)"]
+    (tmp_path / "failing.ipynb").write_text(page_of(*cells))
     (tmp_path / "data.txt").write_text("read from the folder of the page")
     with socket.create_server(("127.0.0.1", 8991)):
         server = start_server("--port", "8991", "--notebooks", str(tmp_path))
@@ -545,6 +553,11 @@ def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_sh
     assert home.count(f'href="{PAGE}.ipynb"') == 2  # the chapter's link and card, no card of another page
     for name in ("my%20page", PAGE):
         assert "read from the folder of the page" in get(server.page(name))[1]
+    # Every cell's output is where it belongs, in order, up to one that fails.
+    failing = get(server.page("failing"))[1]
+    assert re.findall(r"<pre>(?:<[^>]*>)*(\d+)\n", failing) == ["42", "6000"]
+    assert "There was an error when executing cell" in failing
+    assert "48" not in re.findall(r">(\d+)\n", failing)
     assert get(server.url + "voila/render/data.txt")[0] == 404
     assert get(server.page("absent"))[0] == 404
     assert_ends_while_kernels_start(server, 0)
