@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -17,10 +18,11 @@ from importlib.metadata import EntryPoint
 
 import psutil
 from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
-__all__ = ["EXTENSIONS", "FORKED", "ForkedKernel", "KernelSpecs", "end_kernels", "start_forkserver"]
+__all__ = ["EXTENSIONS", "FORKED", "Client", "ForkedKernel", "KernelSpecs", "end_kernels", "start_forkserver"]
 
 FORKED = sys.platform == "linux"
 """Whether kernels are forked: macOS's frameworks do not survive a fork, and Windows has none."""
@@ -96,6 +98,25 @@ class _Process:
     def send_signal(self, number):
         with contextlib.suppress(psutil.NoSuchProcess):
             self._seen.send_signal(number)
+
+
+class Client(AsyncKernelClient):
+    """Speaks with a kernel as soon as it answers: Jupyter's own waits for a fifth of a second of silence besides."""
+
+    async def wait_for_ready(self, timeout=None):
+        """Return when the kernel answers and what it publishes is heard.
+
+        ``timeout`` in seconds. Raises TimeoutError after that, RuntimeError for a kernel that has died.
+        """
+        async with asyncio.timeout(timeout):
+            while True:
+                self.kernel_info()
+                with contextlib.suppress(queue.Empty):
+                    await self.get_shell_msg(timeout=1)
+                    await self.get_iopub_msg(timeout=0.2)  # where it is not yet heard, it is asked again
+                    return
+                if not await self.is_alive():
+                    raise RuntimeError("the kernel died before it answered")
 
 
 def start_forkserver():

@@ -395,7 +395,7 @@ def serve(
                 },
                 # A kernel that died is not started anew behind a page that knows nothing of it: the page says so.
                 KernelRestarter={"restart_limit": 0},
-                KernelManager=transport(private),
+                KernelManager={"client_class": "kdlab.lab.kernels.Client", **transport(private)},
                 # A page is asked for often and its notebook stays: nothing is kept or made that no page shows.
                 VoilaExporter={"optimistic_validation": True, "filters": {"highlight_code": highlighted}},
                 VoilaExecutor={"store_widget_state": False, "record_timing": False},

@@ -31,10 +31,19 @@ def own(n=3):
 
 # What is saved with its widgets and read again without a kernel that knows of them.
 SAVED = (
-    """from kdlab import figures, lab
-from kdlab.answers import record
+    """import numpy as np
+from kdlab import check, figures, lab
 T = lab.temperature(4)
-record("Which power?", "T²", True, "Yes.")
+
+def softened(logits, T):
+    powers = np.exp((logits - logits.max(axis=-1, keepdims=True)) / T)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+try:
+    check.softmax(lambda logits, T: softened(logits, 1))
+except AssertionError as wrong:
+    print(wrong)
+check.softmax(softened)
 lab.Page(T=T)""",
     """def softened(T):
     return figures.bars({"softened": [T / 64, 1 - T / 64]}), f"at T = {T:g}"
@@ -187,7 +196,9 @@ def test_a_saved_notebook_shows_its_panels_without_their_kernel_and_answers_are_
         page.get_by_role("button", name="Download my answers").click()
     assert got.value.suggested_filename == "saved answers.json"
     (answer,) = json.loads(Path(got.value.path()).read_text("utf-8"))["answers"]
-    assert (answer["question"], answer["answer"], answer["correct"]) == ("Which power?", "T²", True)
+    assert (answer["question"], answer["answer"], answer["correct"]) == ("check.softmax", "softened", True)
+    assert answer["tries"] == 2
+    assert page.get_by_text(answer["message"]).is_visible()
 
     page.locator(".lm-MenuBar-item", has_text="File").first.click()
     page.get_by_text("Save Notebook", exact=True).click()
