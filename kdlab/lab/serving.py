@@ -113,6 +113,10 @@ class ChannelsHandler(VoilaKernelWebsocketHandler):
             raise HTTPError(400, f"only {PROTOCOL} is spoken here")
         await super().get(*arguments, **options)
 
+    def write_error(self, status_code, **options):
+        """Answer with the status alone: Jupyter's page about an error needs files that are not served, and fails."""
+        self.finish()
+
 
 class Executor(VoilaExecutor):
     """Hands the kernel all cells of a page at once, so that it never waits for what the server makes of the one before.

@@ -105,12 +105,17 @@ def test_cross_site_posts_are_refused(server):
     assert get(server.url + f"voila/api/shutdown/{unknown}", method="POST")[0] == 404
 
 
-def test_a_client_of_another_protocol_does_not_stop_the_server(server):
+def test_a_client_of_another_protocol_or_of_a_kernel_that_is_gone_is_answered_in_a_line(server, wait):
+    begun = len(server.output)
     kernel = re.search(r'"kernelId": "([^"]+)"', get(server.page(HOME))[1])[1]
     key = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAA"}
+    channels = f"{server.url}api/kernels/{kernel}/channels"
     for spoken in ({}, {"Sec-WebSocket-Protocol": "v0.example"}):
-        assert get(f"{server.url}api/kernels/{kernel}/channels", headers=key | spoken)[0] == 400
+        assert get(channels, headers=key | spoken)[0] == 400
     get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")
+    assert get(channels, headers=key | {"Sec-WebSocket-Protocol": serving.PROTOCOL})[0] == 404
+    assert wait(lambda: any(line.startswith("404 GET /api/kernels") for line in server.output[begun:]), 10)
+    assert "Traceback" not in "".join(server.output[begun:])
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -335,7 +340,7 @@ def test_the_guard_looks_at_what_is_listened_on(monkeypatch, asked, bound_to):
 
 
 def test_unconnected_kernels_end_and_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, wait):
-    server = start_server("--port", "8969", "--cull-after", "2")
+    server = start_server("--port", "8969", "--cull-after", "6")
     page, other = browser.new_page(), browser.new_page()
     page.set_default_timeout(120_000)
     other.set_default_timeout(120_000)
@@ -352,14 +357,14 @@ def test_unconnected_kernels_end_and_a_page_that_lost_its_kernel_or_server_says_
         page.goto(server.page(PAGE))
         page.wait_for_selector(".kdlab-panel")
         assert len(open_pages(server, HOME, HOME)) == 3
-        assert wait(lambda: server.kernels() == 1, 20)
+        assert wait(lambda: server.kernels() == 1, 30)
         page.wait_for_timeout(5000)  # by then it has looked, and found its kernel, which stays
         assert page.locator("#kd-lost").count() == 0
         other.goto(server.page(HOME))
         other.wait_for_selector(".kd-cards")
         assert server.kernels() == 2
         other.close()  # as a browser that crashes, without a word
-        assert wait(lambda: server.kernels() == 1, 20)
+        assert wait(lambda: server.kernels() == 1, 30)
         assert "Traceback" not in "".join(server.output)
         (kernel,) = server.kernel_processes()
         kernel.kill()
