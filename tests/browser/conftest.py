@@ -266,11 +266,17 @@ class Pages:
         self.forget(page, url)
         page.set_viewport_size({"width": width, "height": height})
         page.add_init_script(LAB_PANELS + script)
-        page.on("console", lambda m: m.type == "error" and self.problems.append(f"{m.text} {m.location['url']}"))
+        page.on("console", self.note)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(url, timeout=120_000)
         page.wait_for_selector(selector, timeout=120_000)
         return page
+
+    def note(self, message):
+        """Keep an error that a page logs, unless a page that is being left asks for the kernel that went with it."""
+        what = f"{message.text} {message.location['url']}"
+        if message.type == "error" and not re.search(r"404 .*/api/kernels/[0-9a-f-]{36}$", what):
+            self.problems.append(what)
 
     def forget(self, page, url):
         """Have the profile keep nothing of an origin but what it has loaded from there."""
@@ -279,12 +285,11 @@ class Pages:
         self.profile.new_cdp_session(page).send("Storage.clearDataForOrigin", kept)
 
     def close(self):
-        problems = [*self.problems]  # a page that goes may still ask for what its kernel's end has taken away
         for page in self.opened:
             if not page.is_closed():
                 with page.expect_event("close"):
                     page.close(run_before_unload=True)
-        assert problems == []
+        assert self.problems == []
 
 
 @pytest.fixture

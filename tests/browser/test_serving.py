@@ -1,5 +1,6 @@
 """The server: what it refuses, what it says, and that it leaves nothing behind."""
 
+import contextlib
 import io
 import ipaddress
 import json
@@ -471,7 +472,11 @@ def come_and_go(server, wait, folder):
     process, seen = psutil.Process(server.process.pid), []
 
     def statuses():
-        return [child.status() for child in process.children(recursive=True)]
+        found = []
+        for child in process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                found.append(child.status())
+        return found
 
     for _ in range(9):
         page = get(server.page(HOME))[1]
