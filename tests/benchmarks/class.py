@@ -39,10 +39,11 @@ SHOWN = """() => ({
     panels: document.querySelectorAll(".kdlab-panel").length,
     sliders: document.querySelectorAll(".noUi-handle").length,
     drawn: document.querySelectorAll("[data-kdlab=figure][data-drawn]").length,
-    students: [globalThis.measured?.isConnected, globalThis.measured?.innerText.slice(0, 200)],
+    states: [...document.querySelectorAll("[data-kdlab=state] p")].map((p) => `${p.dataset.state} ${p.innerText}`),
+    found: globalThis.measured?.isConnected,
+    hidden: document.hidden,
     lost: document.querySelector("#kd-lost")?.innerText,
     loading: document.querySelector("#loading_text")?.innerText,
-    scrolled: scrollY,
     since: Math.round(performance.now() / 1000),
 })"""
 # globalThis.moved becomes the milliseconds from the next key until the students' picture has changed.
