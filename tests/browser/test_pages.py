@@ -77,6 +77,36 @@ LATE = """const wait = window.setTimeout;
 window.setTimeout = (run, delay, ...more) => wait(run, delay === 100 ? 3000 : delay, ...more);"""
 MAKES_A_PANEL = r"lab\.interact\(|\bquestions\.\w+\("
 
+# The answer to the question for all widgets never comes, nor those of the first few that are then asked for one by one.
+LOST = 5
+
+
+def lose_answers(server_of_page):
+    """Be the network between a page and its kernel, and lose some answers about widgets."""
+    kernel, lost = server_of_page.connect_to_server(), []
+
+    def from_kernel(message):
+        about_widgets = re.search(rb'"method": ?"update(_states)?"', message)
+        if about_widgets and len(lost) < LOST:
+            lost.append(message)
+        else:
+            server_of_page.send(message)
+
+    server_of_page.on_message(kernel.send)
+    kernel.on_message(from_kernel)
+
+
+def test_widgets_whose_answers_are_lost_are_asked_for_again(server, open_page):
+    page = open_page("about:blank", "html")
+    page.route_web_socket(re.compile("/channels"), lose_answers)
+    page.goto(server.page(CHAPTERS[0].name))
+    book = nbformat.read(notebooks_folder() / f"{CHAPTERS[0].name}.ipynb", as_version=4)
+    expected = sum(bool(re.search(MAKES_A_PANEL, cell.source)) for cell in book.cells)
+    assert expected > 3
+    shown = "([panel, expected]) => document.querySelectorAll(panel).length === expected"
+    page.wait_for_function(shown, arg=[PANEL, expected], timeout=60_000)
+    assert page.get_by_text("model not found").count() == page.get_by_text("Loading widget").count() == 0
+
 
 def test_navigation_leads_through_all_pages_and_home_whose_widgets_come_late_and_whose_kernels_go(
     server, home, open_page
