@@ -43,7 +43,7 @@ try:
     check.softmax(lambda logits, T: softened(logits, 1))
 except AssertionError as wrong:
     print(wrong)
-check.softmax(softened)
+print(check.softmax(softened))
 lab.Page(T=T)""",
     """def softened(T):
     return figures.bars({"softened": [T / 64, 1 - T / 64]}), f"at T = {T:g}"
@@ -198,7 +198,7 @@ def test_a_saved_notebook_shows_its_panels_without_their_kernel_and_answers_are_
     (answer,) = json.loads(Path(got.value.path()).read_text("utf-8"))["answers"]
     assert (answer["question"], answer["answer"], answer["correct"]) == ("check.softmax", "softened", True)
     assert answer["tries"] == 2
-    assert page.get_by_text(answer["message"]).is_visible()
+    page.get_by_text(answer["message"]).wait_for()
 
     page.locator(".lm-MenuBar-item", has_text="File").first.click()
     page.get_by_text("Save Notebook", exact=True).click()
