@@ -301,6 +301,12 @@ def transport(private):
     return {"transport_encryption": "auto" if zmq.has("curve") else "disabled"}
 
 
+def complain(loop, context):
+    """Have asyncio print what went wrong in a task, unless that was just when the server was told to end."""
+    if not isinstance(context.get("exception"), KeyboardInterrupt):
+        loop.default_exception_handler(context)
+
+
 def tell_others(address):
     """Print the address for other machines, and in a terminal as a QR code too, to be projected."""
     print(f"From other machines: {address}", flush=True)
@@ -413,6 +419,7 @@ def serve(
             os.environ[OWN] = str(notebooks)  # for the home page's kernel
         app.initialize([])
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+        IOLoop.current().asyncio_loop.set_exception_handler(complain)
         print(f"Room for {places} open pages{'' if max_kernels else ', given the free memory'}.", flush=True)
         print(f"The dashboards are at {app.address}  (Ctrl-C stops them)", flush=True)
         if ip in EVERY_ADDRESS:
