@@ -121,7 +121,8 @@ class ChannelsHandler(VoilaKernelWebsocketHandler):
 class Executor(VoilaExecutor):
     """Hands the kernel all cells of a page at once, so that it never waits for what the server makes of the one before.
 
-    Chapter 2 has fifty; one by one they take half as long again. A cell that fails stops those after it, as before.
+    Chapter 2 has fifty; one by one they take half as long again. What cells' tags say, and that one that fails stops
+    those after it, is as before.
     """
 
     _requests = None
@@ -129,10 +130,17 @@ class Executor(VoilaExecutor):
     async def execute_cell(self, cell, resources, cell_index, store_history=True):
         """Return the cell with its outputs."""
         if self._requests is None:
-            code = (c for c in self.nb.cells if c.cell_type == "code" and c.source.strip())
-            self._requests = iter([self.kc.execute(c.source, store_history=store_history) for c in code])
+            self._requests = iter([self._ask(c) for c in self.nb.cells if self._is_executed(c)])
             self.kc.execute = lambda source, **options: next(self._requests)
         return await super().execute_cell(cell, resources, cell_index, store_history)
+
+    def _is_executed(self, cell):
+        skipped = self.skip_cells_with_tag in cell.metadata.get("tags", [])
+        return cell.cell_type == "code" and bool(cell.source.strip()) and not skipped
+
+    def _ask(self, cell):
+        may_fail = self.allow_errors or "raises-exception" in cell.metadata.get("tags", [])
+        return self.kc.execute(cell.source, store_history=False, stop_on_error=not may_fail)
 
 
 class FullHouseError(HTTPError):

@@ -42,9 +42,8 @@ def on_cluster(address, function, shared, jobs):
                     if not client.scheduler_info()["workers"]:
                         raise OSError(f"{cluster} has no worker left: start one with `dask worker`") from None
                     continue
-                for future in sorted(
-                    done, key=lambda future: future.status != "finished"
-                ):  # What is there comes first.
+                # What is there comes first.
+                for future in sorted(done, key=lambda future: future.status != "finished"):
                     yield waiting.pop(future), future
 
         # Dask blames all that a worker had before it when it died, so that those are tried again, each by itself.

@@ -533,8 +533,9 @@ def test_help_everywhere(arguments, capsys):
 
 
 def page_of(*sources):
-    """A notebook of a heading and these cells."""
-    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    """A notebook of a heading and these cells; one may be a pair of its source and its tag."""
+    pairs = [source if isinstance(source, tuple) else (source, "own") for source in sources]
+    cells = [nbformat.v4.new_code_cell(source, metadata={"tags": [tag]}) for source, tag in pairs]
     return nbformat.writes(
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A page of <my> own"), *cells])
     )
@@ -550,7 +551,8 @@ def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_sh
 ):
     for name in ("my page", PAGE):
         (tmp_path / f"{name}.ipynb").write_text(page_of("open('data.txt').read()"))
-    cells = ["a = 6", "", "print(7 * a)", "print(1000 * a)", "1 / 0", "print(8 * a)"]
+    tagged = [("print(9 * a)", "skip-execution"), ("0 / 0", "raises-exception")]
+    cells = ["a = 6", "", "print(7 * a)", *tagged, "print(1000 * a)", "1 / 0", "print(8 * a)"]
     (tmp_path / "failing.ipynb").write_text(page_of(*cells))
     (tmp_path / "data.txt").write_text("read from the folder of the page")
     with socket.create_server(("127.0.0.1", 8991)):
