@@ -138,6 +138,16 @@ def test_a_missing_name_is_found(sources, names):
     assert missing(sources) == names
 
 
+@pytest.mark.parametrize("name", LABS)
+def test_a_traced_function_holds_nothing_that_a_reader_makes_anew_in_another_cell(name):
+    """It would go on with the old student, and the number below would be that of one that nobody trained."""
+    sources = [cell.source for cell in code_cells(BOOKS[name])]
+    imported = {used.split(".")[-1] for source in sources for used in uses(source)}
+    for source in sources:
+        if "tf.function" in source:
+            assert missing([source]) - imported == set()
+
+
 def assert_every_cell_shows_what_it_should(cells):
     for cell in cells:
         kinds, one = [o.output_type for o in cell.outputs], ["execute_result"]
