@@ -111,7 +111,7 @@ def test_widgets_whose_answers_are_lost_are_asked_for_again(server, open_page):
 def test_navigation_leads_through_all_pages_and_home_whose_widgets_come_late_and_whose_kernels_go(
     server, home, open_page
 ):
-    assert server.kernels() == 1
+    assert server.wait(lambda: server.kernels() == 1, 60)  # those of earlier tests' pages go with them, in time
     home.add_init_script(LATE)
     for chapter in CHAPTERS:
         home.locator(".kd-nav .kd-next").first.click()

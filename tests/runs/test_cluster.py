@@ -39,8 +39,10 @@ def address():
     """The address of a scheduler with one worker, a process that may die once."""
     from dask import config
 
+    # A worker that is long in coming back, on a busy machine, is not given up.
+    slow = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
     with (
-        config.set({"distributed.scheduler.allowed-failures": 0}),
+        config.set({"distributed.scheduler.allowed-failures": 0, **slow}),
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as local,
     ):
         yield local.scheduler_address
