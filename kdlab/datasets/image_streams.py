@@ -54,6 +54,13 @@ def stream(split, batch_size, seed=None, epoch=0, teacher_logits=None, epochs=1,
         x, y, *logits = parts
         return x, (y, *logits) if logits else y
 
+    if seed is None and isinstance(split.x, np.ndarray):  # A tenth of what it costs to begin an epoch as below.
+        with tf.device("CPU:0"):
+            parts = [tf.constant(array, kind) for array, kind in zip(arrays, types, strict=True)]
+        x, y, *logits = map(tf.data.Dataset.from_tensor_slices, parts)
+        samples = tf.data.Dataset.zip(x, tf.data.Dataset.zip(y, *logits) if logits else y)
+        return samples.batch(batch_size, drop_remainder).repeat(epochs)
+
     last = tf.int64.max if epochs is None else epoch + epochs
     batches = tf.data.Dataset.range(epoch, last).flat_map(rows_of_batches).map(batch, tf.data.AUTOTUNE)
     count = tf.data.INFINITE_CARDINALITY if epochs is None else steps * epochs
