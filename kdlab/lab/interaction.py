@@ -147,12 +147,15 @@ class Panel(ipywidgets.VBox):
     def _now(self):
         return {name: control.value for name, control in self.controls.items()}
 
-    def _repr_mimebundle_(self, **options):
-        """Add words for whatever shows a saved notebook and knows no widgets."""
+    def __repr__(self):
         controls = ", ".join(_name(control, name) for name, control in self.controls.items())
-        words = (
+        return (
             f"The panel of {_name_of(self.function)}{f' with {controls}' if controls else ''}: run this cell to see it."
         )
+
+    def _repr_mimebundle_(self, **options):
+        """Add words for whatever shows a saved notebook and knows no widgets."""
+        words = repr(self)
         return super()._repr_mimebundle_(**options) | {"text/plain": words, "text/html": f"<p>{escape(words)}</p>"}
 
     # ---- when to compute

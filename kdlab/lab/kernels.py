@@ -187,10 +187,13 @@ def _no_main():
 
 def _run_kernel(arguments, environment, folder, quiet):
     """Become a kernel; runs in the fork."""
+    import comm
     import ipywidgets
     import matplotlib
     import numpy as np
     from ipykernel.kernelapp import IPKernelApp
+
+    from . import page_kernel
 
     os.setsid()  # Ctrl-C in the server's terminal is for the server
     server = multiprocessing.parent_process()
@@ -203,6 +206,9 @@ def _run_kernel(arguments, environment, folder, quiet):
     os.environ.update(environment)
     os.environ["JPY_PARENT_PID"] = "1"  # no watch of its own: it takes the end of what forks for the server's
     os.chdir(folder)
+    if environment.get("SERVER_SOFTWARE", "").startswith("voila/"):
+        arguments = [*arguments, *page_kernel.ARGUMENTS]
+        comm.create_comm = page_kernel.Comm
     sys.argv = ["ipykernel_launcher", *arguments]
     np.random.seed()  # noqa: NPY002 - every fork has the same state; Python's own random is seeded anew by itself
     application = IPKernelApp.instance()

@@ -10,6 +10,7 @@ import pkgutil
 import sys
 
 import PIL.Image
+from matplotlib.backends.registry import backend_registry
 
 import kdlab
 
@@ -40,6 +41,7 @@ def _import_all():
         with contextlib.suppress(ImportError):  # of an optional part, or another version's
             importlib.import_module(name)
     PIL.Image.preinit()
+    backend_registry.list_all()  # kept; looked up in every installed package
     kdlab.load("digits")  # kept, and what scikit-learn looks up at its first call
     for module in [*sys.modules.values()]:  # ipykernel asks each for its file, and TensorFlow's then begin to load
         getattr(module, "__file__", None)

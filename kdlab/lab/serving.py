@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import segno
 import zmq
-from jinja2 import BytecodeCache
+from jinja2 import BytecodeCache, pass_context
 from jinja2.ext import Extension
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
@@ -35,6 +35,7 @@ from traitlets.config import Config
 from voila import notebook_renderer
 from voila.app import Voila
 from voila.execute import VoilaExecutor
+from voila.exporter import VoilaExporter
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
@@ -141,6 +142,23 @@ class Executor(VoilaExecutor):
     def _ask(self, cell):
         may_fail = self.allow_errors or "raises-exception" in cell.metadata.get("tags", [])
         return self.kc.execute(cell.source, store_history=False, stop_on_error=not may_fail)
+
+
+class Exporter(VoilaExporter):
+    """Keeps the prose of cells as HTML: Voila makes it anew for every visitor."""
+
+    _kept = {}  # noqa: RUF012
+
+    @pass_context
+    def markdown2html(self, context, source):
+        """Return a cell's ``source`` as HTML; with pictures, which are read from files, it is not kept."""
+        if "![" in source or "<img" in source:
+            return super().markdown2html(context, source)
+        if source not in self._kept:
+            if len(self._kept) >= 1000:
+                self._kept.clear()
+            self._kept[source] = super().markdown2html(context, source)
+        return self._kept[source]
 
 
 class FullHouseError(HTTPError):
@@ -422,7 +440,8 @@ def serve(
             )
         )
         templateexporter.JINJA_EXTENSIONS.append(KeptTemplates)
-        notebook_renderer.VoilaExecutor = Executor  # Voila has no option for it
+        # Voila has no options for them.
+        notebook_renderer.VoilaExecutor, notebook_renderer.VoilaExporter = Executor, Exporter
         if notebooks:
             os.environ[OWN] = str(notebooks)  # for the home page's kernel
         app.initialize([])

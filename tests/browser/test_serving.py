@@ -26,7 +26,9 @@ import numpy as np
 import psutil
 import pytest
 import segno
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from voila import notebook_renderer
+from voila.exporter import VoilaExporter
 
 from kdlab.commands.command_line import main
 from kdlab.lab import serving
@@ -341,7 +343,7 @@ def test_the_guard_looks_at_what_is_listened_on(monkeypatch, asked, bound_to):
 
 
 def test_unconnected_kernels_end_and_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, wait):
-    server = start_server("--port", "8969", "--cull-after", "6")
+    server = start_server("--port", "8969", "--cull-after", "10")
     page, other = browser.new_page(), browser.new_page()
     page.set_default_timeout(120_000)
     other.set_default_timeout(120_000)
@@ -541,9 +543,25 @@ def page_of(*sources):
     )
 
 
-def test_voila_looks_for_its_executor_where_ours_is_put():
+def test_voila_looks_for_its_executor_and_exporter_where_ours_are_put():
+    renderer = notebook_renderer.NotebookRenderer
     assert issubclass(serving.Executor, notebook_renderer.VoilaExecutor)
-    assert "VoilaExecutor" in notebook_renderer.NotebookRenderer._jinja_kernel_start.__code__.co_names
+    assert "VoilaExecutor" in renderer._jinja_kernel_start.__code__.co_names
+    assert issubclass(serving.Exporter, notebook_renderer.VoilaExporter)
+    assert "VoilaExporter" in renderer.initialize.__code__.co_names
+
+
+def test_prose_is_made_once_and_its_pictures_are_those_of_now(tmp_path):
+    made, contents = [], LargeFileManager(root_dir=str(tmp_path))
+    ours, voilas = serving.Exporter(contents_manager=contents), VoilaExporter(contents_manager=contents)
+    picture = "A picture: ![of two](two.png)"
+    for image in (b"one", b"two"):
+        (tmp_path / "two.png").write_bytes(image)
+        for source in ("**Prose** with $x^2$ and `code`.", picture):
+            made.append(ours.markdown2html({"cell": {}}, source))
+            assert made[-1] == voilas.markdown2html({"cell": {}}, source)
+    assert made[0] is made[2]
+    assert made[1] != made[3]
 
 
 def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_shipped_ones_or_in_place_of_one(

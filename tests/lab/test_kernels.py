@@ -74,6 +74,71 @@ def test_no_two_kernels_draw_the_same_random_numbers():
         assert len({a, b, c}) == 3
 
 
+async def _published(software, *cells):
+    """What a kernel of such a server publishes of each cell: "output text" and "widget's model" or target opened."""
+    manager, seen = AsyncKernelManager(kernel_spec_manager=KernelSpecs()), []
+    await manager.start_kernel(env={**os.environ, "SERVER_SOFTWARE": software}, stderr=subprocess.DEVNULL)
+    client = manager.client()
+    client.start_channels()
+
+    def note(message):
+        content = message["content"]
+        if message["msg_type"] == "stream":
+            seen[-1].append(content["text"])
+        elif message["msg_type"] == "comm_open":
+            seen[-1].append(content["data"].get("state", {}).get("_model_name", content["target_name"]))
+
+    try:
+        await client.wait_for_ready(timeout=60)
+        for cell in cells:
+            seen.append([])
+            if cell is PAGE_COMES:
+                opened = {"comm_id": "page", "target_name": "jupyter.widget.control", "data": {}}
+                for kind, content in (
+                    ("comm_open", opened),
+                    ("comm_msg", {"comm_id": "page", "data": {"method": "request_states"}}),
+                ):
+                    message = client.session.msg(kind, content, metadata={"version": "1.0.0"})
+                    client.shell_channel.send(message)
+                while "states" not in (message := await client.get_iopub_msg(timeout=60))["content"].get("data", {}):
+                    pass
+                states = message["content"]["data"]["states"].values()
+                seen[-1] += [state["state"]["_model_name"] for state in states]
+            else:
+                await client.execute_interactive(cell, output_hook=note, timeout=60)
+    finally:
+        client.stop_channels()
+        await manager.shutdown_kernel(now=True)
+    return seen
+
+
+PAGE_COMES = "as the page does, ask for all widgets"
+
+
+@forked
+@pytest.mark.parametrize("software", ["voila/0.5", "jupyter"])
+def test_widgets_of_a_page_that_is_not_there_yet_are_silent_but_what_a_cell_prints_is_not(software):
+    make = """
+import sys, comm, ipywidgets
+print("before")
+slider = ipywidgets.IntSlider()
+slider.value = 7
+print("error", file=sys.stderr)
+print("after")
+"""
+    capture = "output = ipywidgets.Output()\nother = comm.create_comm(target_name='mine', data={})"
+    later = "late = ipywidgets.IntText(layout=slider.layout, style=slider.style)"
+    with ThreadPoolExecutor(1) as thread:
+        run = _published(software, make, capture, PAGE_COMES, later)
+        first, second, states, last = thread.submit(lambda: asyncio.run(run)).result()
+    models = [name for name in first if name.endswith("Model")]
+    assert models == ([] if software.startswith("voila") else ["LayoutModel", "SliderStyleModel", "IntSliderModel"])
+    assert sorted("".join(text for text in first if text not in models).split()) == ["after", "before", "error"]
+    assert [name for name in second if name != "LayoutModel"] == ["OutputModel", "mine"]
+    assert sorted(states) == ["IntSliderModel", "LayoutModel", "LayoutModel", "OutputModel", "SliderStyleModel"]
+    assert last == ["IntTextModel"]
+
+
 @forked
 def test_files_of_the_current_folder_are_not_what_kernels_are_forked_from(tmp_path):
     for name in ("numpy.py", "token.py"):
