@@ -3,6 +3,7 @@
 import ipywidgets
 from ipykernel.comm.comm import BaseComm
 from ipykernel.iostream import OutStream
+from ipykernel.kernelbase import Kernel
 
 __all__ = ["ARGUMENTS", "Comm", "Stream"]
 
@@ -27,6 +28,8 @@ class Comm(BaseComm):
         """Tell the page of the widget."""
         state = (data or {}).get("state", {})
         self._always = self.target_name != "jupyter.widget" or state.get("_model_name") == "OutputModel"
+        if Kernel.initialized():  # which the first message would set, and without it ipywidgets sends none
+            self.kernel = Kernel.instance()
         super().open(data, **options)
 
     def publish_msg(self, *arguments, **options):

@@ -134,8 +134,9 @@ class Client:
             if kind == "comm_msg" and data.get("method") == "update_states":
                 self.states = {model: state["state"] for model, state in data["states"].items()}
             elif kind in ("comm_open", "comm_msg"):
-                paths = data.get("buffer_paths", [])
-                self.figures += ["png"] in paths or "result" in data.get("state", {})
+                # The first one comes with the panel's new list of what it shows.
+                drawn = ["png"] in data.get("buffer_paths", []) or "children" in data.get("state", {})
+                self.figures += drawn and kind == "comm_msg"
             self.came.set()
 
     async def until(self, condition):

@@ -75,7 +75,7 @@ def test_no_two_kernels_draw_the_same_random_numbers():
 
 
 async def _published(software, *cells):
-    """What a kernel of such a server publishes of each cell: "output text" and "widget's model" or target opened."""
+    """What a kernel of such a server publishes of each cell: what it prints, what it opens by its model or target, and updates."""
     manager, seen = AsyncKernelManager(kernel_spec_manager=KernelSpecs()), []
     await manager.start_kernel(env={**os.environ, "SERVER_SOFTWARE": software}, stderr=subprocess.DEVNULL)
     client = manager.client()
@@ -87,6 +87,8 @@ async def _published(software, *cells):
             seen[-1].append(content["text"])
         elif message["msg_type"] == "comm_open":
             seen[-1].append(content["data"].get("state", {}).get("_model_name", content["target_name"]))
+        elif message["msg_type"] == "comm_msg":
+            seen[-1].append(content["data"].get("state", content["data"]))
 
     try:
         await client.wait_for_ready(timeout=60)
@@ -127,16 +129,17 @@ print("error", file=sys.stderr)
 print("after")
 """
     capture = "output = ipywidgets.Output()\nother = comm.create_comm(target_name='mine', data={})"
-    later = "late = ipywidgets.IntText(layout=slider.layout, style=slider.style)"
+    later = "slider.value = 8; late = ipywidgets.IntText(layout=slider.layout, style=slider.style)"
     with ThreadPoolExecutor(1) as thread:
         run = _published(software, make, capture, PAGE_COMES, later)
         first, second, states, last = thread.submit(lambda: asyncio.run(run)).result()
-    models = [name for name in first if name.endswith("Model")]
-    assert models == ([] if software.startswith("voila") else ["LayoutModel", "SliderStyleModel", "IntSliderModel"])
-    assert sorted("".join(text for text in first if text not in models).split()) == ["after", "before", "error"]
+    of_widgets = ["LayoutModel", "SliderStyleModel", "IntSliderModel", {"value": 7}]
+    of_widgets = [] if software.startswith("voila") else of_widgets
+    assert [said for said in first if "Model" in said or "value" in said] == of_widgets
+    assert sorted("".join(said for said in first if said not in of_widgets).split()) == ["after", "before", "error"]
     assert [name for name in second if name != "LayoutModel"] == ["OutputModel", "mine"]
     assert sorted(states) == ["IntSliderModel", "LayoutModel", "LayoutModel", "OutputModel", "SliderStyleModel"]
-    assert last == ["IntTextModel"]
+    assert last == [{"value": 8}, "IntTextModel"]
 
 
 @forked
