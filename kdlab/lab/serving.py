@@ -434,7 +434,7 @@ def serve(
                 KernelManager={"client_class": "kdlab.lab.kernels.Client", **transport(private)},
                 # A page is asked for often and its notebook stays: nothing is kept or made that no page shows.
                 VoilaExporter={"optimistic_validation": True, "filters": {"highlight_code": highlighted}},
-                VoilaExecutor={"store_widget_state": False, "record_timing": False},
+                VoilaExecutor={"record_timing": False},
                 Kernels={"quiet": not verbose, "limit": places, "connection_dir": private},
                 MappingKernelManager={"cull_idle_timeout": cull_after, "cull_interval": min(CULL_EVERY, cull_after)},
             )

@@ -194,7 +194,9 @@ LAB_PANELS = """(() => {
     };
     window.labPanel = named;
     window.labAtRest = (name) => {
-        if (named(name)?.querySelector("[data-kdlab=state] p")?.dataset.state !== "idle") since.delete(name);
+        const panel = named(name);
+        const begun = !panel?.querySelector(".kdlab-empty") && panel?.querySelector("[data-kdlab=state] p");
+        if (!begun || begun.dataset.state !== "idle") since.delete(name);
         else if (!since.has(name)) since.set(name, performance.now());
         else if (performance.now() - since.get(name) > 700) {
             since.delete(name);

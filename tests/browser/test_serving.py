@@ -567,8 +567,9 @@ def test_prose_is_made_once_and_its_pictures_are_those_of_now(tmp_path):
 def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_shipped_ones_or_in_place_of_one(
     start_server, tmp_path
 ):
+    captures = "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    print('cap' + 'tured')\nout"
     for name in ("my page", PAGE):
-        (tmp_path / f"{name}.ipynb").write_text(page_of("open('data.txt').read()"))
+        (tmp_path / f"{name}.ipynb").write_text(page_of("open('data.txt').read()", captures))
     tagged = [("print(9 * a)", "skip-execution"), ("0 / 0", "raises-exception")]
     cells = ["a = 6", "", "print(7 * a)", *tagged, "print(1000 * a)", "1 / 0", "print(8 * a)"]
     (tmp_path / "failing.ipynb").write_text(page_of(*cells))
@@ -582,7 +583,11 @@ def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_sh
     assert re.search(r'href="my%20page.ipynb".*>A page of &lt;my&gt; own</span>', home)
     assert home.count(f'href="{PAGE}.ipynb"') == 2  # the chapter's link and card, no card of another page
     for name in ("my%20page", PAGE):
-        assert "read from the folder of the page" in get(server.page(name))[1]
+        page = get(server.page(name))[1]
+        assert "read from the folder of the page" in page
+        assert "application/vnd.jupyter.widget-view+json" in page
+        assert "captured" not in page  # but in the widget
+        assert "exception occurred" not in page
     # Every cell's output is where it belongs, in order, up to one that fails.
     failing = get(server.page("failing"))[1]
     assert re.findall(r"<pre>(?:<[^>]*>)*(\d+)\n", failing) == ["42", "6000"]
