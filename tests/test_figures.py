@@ -1,5 +1,6 @@
 """The pictures: values read back from the artists, what is said in words, both widths, and figures that are kept."""
 
+import itertools
 import re
 from functools import cache
 from itertools import pairwise
@@ -62,6 +63,9 @@ ONCE = {
     "landscape": lambda: figures.landscape([1, 4, 20], [0.1, 0.9], DIFFERENCES, chosen=(1, 0.1)),
     "reliability": lambda: figures.reliability({"teacher": probabilities(0), "student": probabilities(1)}),
     "regions": lambda: figures.regions(X, Y, {"teacher": disc(0.3), "student": disc(0.4)}),
+    "images, long titles": lambda: figures.images(
+        np.zeros((7, 8, 8)), ["nucleus", *["answers and features: inflammatory"] * 6], "Attention maps"
+    ),
     "images": lambda: figures.images(np.zeros((7, 8, 8)), [f"{k} %" for k in range(7)], "Seven"),
     "diagram": figures.diagram,
     "learning": lambda: figures.learning(KINDS, teacher=0.97, trained=0.5),
@@ -600,6 +604,14 @@ def test_images_stand_over_their_titles(narrow, across, shape):
         assert np.allclose(axes.images[0].get_array(), pictures[k])
         assert axes.get_xlabel() == f"{k} %"
     assert figure.get_label().startswith("Twelve: 0 %; 1 %;")
+
+
+@pytest.mark.parametrize("size", WIDTHS)
+def test_long_titles_do_not_run_into_each_other(size):
+    figure, _ = once("images, long titles", size)
+    boxes = [axes.xaxis.label.get_window_extent() for axes in figure.axes if axes.images]
+    assert len(boxes) == 7
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 def test_no_images_at_all():

@@ -12,13 +12,17 @@ __all__ = ["field", "images", "masks", "overlays", "plane", "regions"]
 
 @styled
 def images(pictures, titles, title=""):
-    """Draw small pictures (N, H, W) or (N, H, W, 3), each with its title below, five to ten in a row."""
-    across = 5 if is_narrow() else 10
+    """Draw small pictures (N, H, W) or (N, H, W, 3), each with its title below, five to ten in a row, fewer for long titles."""
+    across, wide = 5 if is_narrow() else 10, 10  # in letters of a title
+    if any(len(word) > wide for title in titles for word in str(title).split()):
+        across, wide = across // 2 + 1, 18
+    wrapped = ["\n".join(fill(line, wide, break_long_words=False) for line in str(t).split("\n")) for t in titles]
+    lines = max((below.count("\n") for below in wrapped), default=0)
     # A row is filled up, so that a picture has one size.
-    figure, grid = new_figure(1.15, max(len(pictures), 1), across, more=0.3)
+    figure, grid = new_figure(1.15 + 0.14 * lines, max(len(pictures), 1), across, more=0.3)
     for axes in grid:
         bare(axes)
-    for axes, picture, below in zip(grid, pictures, titles, strict=False):
+    for axes, picture, below in zip(grid, pictures, wrapped, strict=False):
         axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
         axes.set_xlabel(below, fontsize=8.5)
     if title:

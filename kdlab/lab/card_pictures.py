@@ -102,7 +102,7 @@ def _layers():
 
 def _nuclei():
     test = load_nuclei(size=48).test
-    chosen = np.concatenate([np.flatnonzero(test.y == c)[[3, 9, 20]] for c in range(len(CLASS_NAMES))])[[0, 3, 6, 1, 4]]
+    chosen = [np.flatnonzero(test.y == c)[3] for c in range(len(CLASS_NAMES))]
     return figures.images(test.x[chosen], [CLASS_NAMES[c] for c in test.y[chosen]])
 
 

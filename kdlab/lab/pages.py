@@ -54,7 +54,7 @@ CHAPTERS = (
         "Medical imaging",
         "Real tissue under the microscope: a student a thirtieth of its teacher's size, judged by clinical measures.",
         60,
-        "Five nuclei of three classes under the microscope.",
+        "Three nuclei, one of each class, under the microscope.",
     ),
     Page(
         "05_tinyml_export",
