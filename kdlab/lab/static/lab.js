@@ -11,8 +11,12 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+// A dashboard that is being left has given up its kernel already.
+let left = false;
+addEventListener("beforeunload", () => (left = inDashboard()));
+
 function tell(model, changes) {
-  if (Object.entries(changes).every(([name, value]) => model.get(name) === value)) return;
+  if (left || Object.entries(changes).every(([name, value]) => model.get(name) === value)) return;
   model.set(changes);
   model.save_changes();
 }
