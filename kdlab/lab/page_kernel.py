@@ -1,4 +1,7 @@
-"""What the kernel of a dashboard leaves out: messages that nobody reads, which take it and the server half of their time."""
+"""What the kernel of a dashboard leaves out: messages that nobody reads, and waiting for nothing.
+
+Of a page they took the server a third of its time and the kernel a fifth.
+"""
 
 import ipywidgets
 from ipykernel.comm.comm import BaseComm
@@ -22,7 +25,7 @@ class Comm(BaseComm):
     to be shown in it. To be put in place of ``comm.create_comm``.
     """
 
-    _always = False
+    _always = True  # one that the page has opened
 
     def open(self, data=None, **options):
         """Tell the page of the widget."""
