@@ -414,6 +414,7 @@ def serve(
                     "tornado_settings": {
                         "allow_remote_access": not loopback or bool(token) or allow_anonymous,
                         "local_hostnames": ["localhost"],
+                        "ws_ping_timeout": 30_000,  # Jupyter's own is longer than Tornado takes, which it would print
                     },
                 },
                 PasswordIdentityProvider={"allow_password_change": False},
