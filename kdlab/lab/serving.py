@@ -327,10 +327,19 @@ def transport(private):
     return {"transport_encryption": "auto" if zmq.has("curve") else "disabled"}
 
 
-def complain(loop, context):
-    """Have asyncio print what went wrong in a task, unless that was just when the server was told to end."""
-    if not isinstance(context.get("exception"), KeyboardInterrupt):
-        loop.default_exception_handler(context)
+def end_on_signals(loop):
+    """Have Ctrl-C and SIGTERM stop ``loop``, and interrupt whatever runs the second time.
+
+    An exception raised where the server just is can be lost there: Voila's code is left in a ``finally`` that raises
+    another, and the server would go on.
+    """
+
+    def stop(number, _):
+        signal.signal(number, signal.default_int_handler)
+        loop.asyncio_loop.call_soon_threadsafe(loop.stop)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 def tell_others(address):
@@ -446,8 +455,7 @@ def serve(
         if notebooks:
             os.environ[OWN] = str(notebooks)  # for the home page's kernel
         app.initialize([])
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-        IOLoop.current().asyncio_loop.set_exception_handler(complain)
+        end_on_signals(IOLoop.current())
         print(f"Room for {places} open pages{'' if max_kernels else ', given the free memory'}.", flush=True)
         print(f"The dashboards are at {app.address}  (Ctrl-C stops them)", flush=True)
         if ip in EVERY_ADDRESS:

@@ -418,6 +418,38 @@ def test_many_kernels_outlive_what_they_were_forked_from_the_next_one_comes_and_
     assert_ends_while_kernels_start(server, 1.5, others=kernels)
 
 
+LOSES_IT = """
+import signal
+from kdlab.commands.command_line import main
+from kdlab.lab import serving
+
+async def get(handler, path=None):
+    try:
+        signal.raise_signal(signal.{number})
+    except BaseException:
+        pass
+
+serving.PageHandler.get = get
+main(["--no-browser", "--port", "8969"])
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_server_ends_though_what_runs_just_then_drops_every_exception(number):
+    command = [sys.executable, "-c", LOSES_IT.format(number=number)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            url = next(line.split()[4] for line in process.stdout if "dashboards are at" in line)
+            children = psutil.Process(process.pid).children(recursive=True)
+            with contextlib.suppress(urllib.error.URLError, OSError, HTTPException):
+                get(f"{url}voila/render/{HOME}.ipynb")
+            assert process.wait(20) == 0
+            assert process.stdout.read() == ""
+        finally:
+            process.kill()
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
 def test_a_server_for_everybody_takes_any_name_and_beyond_the_last_place_a_page_waits_until_somebody_leaves(
     start_server, browser
 ):
