@@ -24,6 +24,7 @@ __all__ = ["compute", "executed", "freeze", "widgets_script", "write_handout"]
 
 WIDTH, RATIO = 800, 1.5  # CSS pixels of a figure, and device pixels of one
 SCRIPT = "static/widgets.js"
+NAVIGATES = re.compile(r'class="kd-(prev|home|next)"')
 # ipywidgets' own renderer without a kernel, and the module loader that it wants: npm's name, archive, SHA-256, file in it.
 PARTS = (
     (
@@ -183,5 +184,11 @@ def _page(book, names):
         filters={"markdown2html": lambda text: MarkdownWithMath(renderer=Renderer(escape=False)).render(text)},
     )
     html, _ = exporter.from_notebook_node(book)
-    link = re.compile(r'<a [^>]*href="(\w+)\.ipynb"[^>]*>(.*?)</a>', re.DOTALL)
-    return link.sub(lambda found: found[0].replace(".ipynb", ".html") if found[1] in names else found[2], html)
+    link = re.compile(r'<a ([^>]*)href="(\w+)\.ipynb"[^>]*>(.*?)</a>', re.DOTALL)
+
+    def to_page(found):
+        if found[2] in names:
+            return found[0].replace(".ipynb", ".html")
+        return "" if NAVIGATES.search(found[1]) else found[3]
+
+    return link.sub(to_page, html)

@@ -1,8 +1,9 @@
-"""The default epochs, patience and batch size beside a small search: `python tests/benchmarks/defaults.py [--images 60,180,1000]`.
+"""The default epochs, patience and batch size beside a small search: `python tests/benchmarks/defaults.py [--folder DIR]`.
 
 `small-cnn` on so many of the shipped nuclei, drawn anew for each seed and divided as `kdlab train` divides a folder; judged
-on the nuclei of the test region, which are many more than a small folder's own test images. The best of the search is
-chosen by its mean accuracy there, so that it is a little too good: the difference is a bound.
+on the nuclei of the test region, which are many more than a small folder's own test images. With ``--folder``: all its
+images, divided by each seed, as `kdlab train` does, and judged on its own test images. The best of the search is chosen
+by its mean accuracy there, so that it is a little too good: the difference is a bound.
 """
 
 import argparse
@@ -45,20 +46,26 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     numbers = {"type": lambda text: [int(n) for n in text.split(",")]}
     parser.add_argument("--images", default=[60, 180, 1000], **numbers)
+    parser.add_argument("--folder", metavar="DIR", help="of class folders of images, in place of the shipped nuclei")
     parser.add_argument("--epochs", default=[30, 100, 300], help="of the search", **numbers)
     parser.add_argument("--batches", default=[8, 32], help="sizes, of the search", **numbers)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--at-most", type=int, default=10**6, metavar="EPOCHS", help="the default, too, has no more")
     options = parser.parse_args(arguments)
-    data = kdlab.load("nuclei")
-    chance = np.bincount(data.test.y).max() / len(data.test.y)
-    print(f"{len(data.test.y)} test nuclei, the most frequent class is {100 * chance:.1f} % of them\n")
+    if options.folder:
+        data = [kdlab.load(options.folder, seed=seed) for seed in range(options.seeds)]
+        drawings = {sum(map(len, (data[0].train, data[0].validation, data[0].test))): data}
+    else:
+        data = kdlab.load("nuclei")
+        drawings = {images: [draw(data, images, seed) for seed in range(options.seeds)] for images in options.images}
+    test = next(iter(drawings.values()))[0].test
+    share = np.bincount(test.y).max() / len(test)
+    print(f"{len(test)} test images, the most frequent class is {100 * share:.1f} % of them\n")
     print(
         "| images | default: batch, epochs, patience | test accuracy, % | s | best of the search | test accuracy, % | difference |"
     )
     print("|---|---|---|---|---|---|---|")
-    for images in options.images:
-        drawn = [draw(data, images, seed) for seed in range(options.seeds)]
+    for images, drawn in drawings.items():
         default = suggest(len(drawn[0].train))
         default["epochs"] = min(default["epochs"], options.at_most)
         searched = [

@@ -71,6 +71,7 @@ def test_figures_and_words_are_there_and_nothing_says_that_it_failed(page):
     assert len(figures) == 9
     assert all(len(alt) > 40 and width > 500 for alt, width in figures)
     assert "The 61 test 3s. hard labels: mean 0.00" in figures[4][0]
+    assert set(page.locator(".kd-nav").all_inner_texts()) == {"kdlab"}  # the other chapters are not there
     text = page.locator("main").inner_text()
     for words in (
         "Shown for T = 4, digit = 0.",
