@@ -214,6 +214,8 @@ class Dashboards(Voila):
             path = "/" + pattern.removeprefix(self.server_url).lstrip("/")
             if pattern == self.server_url or path.startswith(unwanted):
                 continue
+            if path.startswith("/voila/templates/"):  # Voila fails at a path that leads elsewhere
+                pattern = pattern.replace("(.*)", r"([^/]+/static/(?!.*(?:\.\.|%)).+)")
             handler = ours.get(path, ChannelsHandler if path.endswith("/channels") else handler)
             handlers.append((pattern, handler, *options))
         return handlers

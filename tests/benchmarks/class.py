@@ -1,9 +1,10 @@
-"""A class at once: `python tests/benchmarks/class.py [--visitors 1,5,15,30] [--within 60] [--quick] [--source FOLDER]`.
+"""A class at once: `python tests/benchmarks/class.py [--visitors 1,5,15,30] [--within 60] [--soak N] [--quick] [--source DIR]`.
 
 Visitors come to chapter 2 one after the other within a minute, each in a page of its own in a real Chromium, wait for
 the first control and the first trained students, move T every six seconds and close the page after a minute. Chromium
 shares the processors with the server, so that both's processor time is shown. With `--kinds protocol` they are clients
 that speak Voila's protocol (page, websocket, widget messages) and draw nothing. `--source` serves another checkout.
+`--soak` lets so many of the latter come, use the page and leave, five at a time, and shows what they leave behind.
 
 Prints a table; memory is the proportional set size of the server and all its kernels.
 """
@@ -15,6 +16,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -263,6 +265,46 @@ def spread(values, digits=1):
     return " / ".join(f"{np.percentile(values, share):.{digits}f}" for share in (50, 95))
 
 
+def left(server, folder):
+    """Return what there is without visitors: the row of the soak's table."""
+    all_of_it = processes(server.process.pid)
+    zombies = [p for p in all_of_it if p.status() == psutil.STATUS_ZOMBIE]
+    here = all_of_it[0]
+    files = sum(len(files) for _, _, files in os.walk(folder))
+    return [
+        f"{1000 * memory(server):.0f}",
+        f"{len(all_of_it)}",
+        f"{len(zombies)}",
+        f"{here.num_fds()}",
+        f"{len(here.net_connections())}",
+        f"{here.num_threads()}",
+        f"{files}",
+    ]
+
+
+async def soak(options):
+    """Let visitors come and leave, five at a time, and print what is there after each fifth of them."""
+    print(
+        "| visits | not served | memory, MB | processes | zombies | open files | sockets | threads | temporary files |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TMPDIR"] = folder
+        with serving(options.port, Path(options.source).resolve() if options.source else None) as server:
+            url, many, failed, visits = server.page(CHAPTERS["students"]), options.soak or 1, 0, 0
+            for until in sorted({0, min(20, many), many, *(many * k // 5 for k in range(1, 5))}):
+                coming = iter(range(visits, until))
+
+                async def visitor(coming=coming):
+                    return ["error" in await by_protocol(url, options.stay) for _ in coming]
+
+                failed += sum(map(sum, await asyncio.gather(*(visitor() for _ in range(5)))))
+                visits = until
+                await asyncio.to_thread(server.wait, lambda: server.kernels() == 0, 20)
+                await asyncio.sleep(min(options.rest, 5))
+                print(f"| {visits} | {failed} | {' | '.join(left(server, folder))} |", flush=True)
+
+
 async def run(options):
     """Measure every number of visitors with a server of its own, and print the table."""
     print(
@@ -303,6 +345,7 @@ def main():
         metavar="KIND,…",
         help="chromium, protocol (clients that draw nothing), or both",
     )
+    parser.add_argument("--soak", type=int, metavar="N", help="visits, in five rows of one after the other")
     parser.add_argument("--quick", action="store_true", help="a visitor of either kind, for a short while")
     parser.add_argument("--source", help="folder of another checkout, of commit fada1e4 say, to serve")
     parser.add_argument("--port", type=int, default=8949)
@@ -310,7 +353,10 @@ def main():
     if options.quick:
         options.visitors, options.within, options.stay, options.rest = [1], 1, 6, 1
         options.kinds = ["chromium", "protocol"]
-    asyncio.run(run(options))
+    if options.quick or not options.soak:
+        asyncio.run(run(options))
+    if options.quick or options.soak:
+        asyncio.run(soak(options))
 
 
 if __name__ == "__main__":
