@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import time
+from types import SimpleNamespace
 
 import cloudpickle
 import numpy as np
@@ -12,6 +13,7 @@ from distributed import LocalCluster
 from sklearn.datasets import load_digits
 
 from kdlab.commands.command_line import main
+from kdlab.datasets.stored_images import StoredImages
 from kdlab.models import mlp
 from kdlab.runs import cluster, sweeps
 from kdlab.runs.runs import Settings
@@ -100,6 +102,36 @@ def test_an_address_that_does_not_answer_is_one_line(folder, capsys, monkeypatch
         error = capsys.readouterr().err
         assert error.startswith(f"kdlab: no Dask scheduler answers at {address}: start one with `dask scheduler`")
         assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "images", "said"),
+    [
+        (Settings(tensorboard="logs"), np.zeros((4, 8, 8, 1)), "--tensorboard needs the training on this machine"),
+        (
+            Settings(),
+            StoredImages(np.zeros((4, 8, 8, 1), np.uint8), range(4)),
+            "larger than memory cannot be sent",
+        ),
+    ],
+    ids=["tensorboard", "large images"],
+)
+def test_what_cannot_be_done_elsewhere_is_said_before_anybody_is_asked(tmp_path, settings, images, said):
+    data = SimpleNamespace(train=SimpleNamespace(x=images), validation=[1], test=[1])
+    with pytest.raises(ValueError, match=said):
+        sweep(
+            None,
+            lambda: None,
+            data,
+            tmp_path / "a.csv",
+            settings,
+            (1.0,),
+            (0.5,),
+            seeds=1,
+            run="",
+            scheduler="nobody:1",
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def die_at_20(shared, place):
