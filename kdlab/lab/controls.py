@@ -79,10 +79,13 @@ def points(difference):
 
 
 def on_validation(kinds):
-    """Say the mean accuracy on validation samples of ``kinds``, {name: LiveResult}, or of pairs of them the first's gain."""
+    """Say the mean accuracy on validation samples of ``kinds``, or of pairs of them the first's gain.
+
+    ``kinds`` is {name: LiveResult, a pair of them, or accuracies (n,) from 0 to 1}.
+    """
 
     def mean(result):
-        return result.validation_accuracy[:, -1].mean()
+        return np.mean(result.validation_accuracy[:, -1] if hasattr(result, "validation_accuracy") else result)
 
     def said(kind):
         return f"{points(mean(kind[0]) - mean(kind[1]))} points" if isinstance(kind, tuple) else f"{mean(kind):.1%}"

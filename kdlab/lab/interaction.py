@@ -191,12 +191,16 @@ class Panel(ipywidgets.VBox):
 
     def _press(self, _):
         if self._progress:
-            self._progress.stop()
-            self._button.description = "Stopping …"
+            if self._wants_progress:
+                self._progress.stop()
+                self._button.description = "Stopping …"
             return
         self._progress = Progress(self)
-        self._button.description, self._button.button_style = "Stop", "warning"
-        self._bar.value, self._bar.layout.display = 0, ""
+        if self._wants_progress:
+            self._button.description, self._button.button_style = "Stop", "warning"
+            self._bar.value, self._bar.layout.display = 0, ""
+        else:  # it cannot be stopped, nor say how far it is
+            self._button.disabled = True
         threading.Thread(target=self._compute, args=(self._now(), False, self._progress), daemon=True).start()
 
     # ---- computing and showing
@@ -212,7 +216,8 @@ class Panel(ipywidgets.VBox):
                 result = self.function(**values, **more)
                 self._show(result)
                 self._result, self.values = result, values
-                stopped = f"Stopped at {progress.done} of {progress.total}." if progress and progress.stopped() else ""
+                early = progress and progress.stopped() and progress.done < progress.total
+                stopped = f"Stopped at {progress.done} of {progress.total}." if early else ""
                 self._state.say("idle", stopped, stale=False)
                 self._mark()
             except Exception as error:
@@ -226,6 +231,7 @@ class Panel(ipywidgets.VBox):
                 if progress:
                     self._progress = None
                     self._button.description, self._button.button_style = self._name, "primary"
+                    self._button.disabled = False
                     self._bar.layout.display = "none"
 
     def _sentence(self, error):

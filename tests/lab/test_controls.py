@@ -107,6 +107,7 @@ def test_validation_is_said_of_results_and_of_pairs():
 
     one, other = result(0.9, 0.8), result(0.805, 0.775)
     assert lab.on_validation({"a": one, "b": other}) == "On validation: a 85.0%; b 79.0%."
+    assert lab.on_validation({"a": one, "b": [0.5, 0.7]}) == "On validation: a 85.0%; b 60.0%."
     assert (
         lab.on_validation({"few": (one, other), "all": (other, one)})
         == "On validation: few +6.0 points; all −6.0 points."

@@ -536,6 +536,39 @@ def test_stop_ends_it_and_keeps_what_was_finished(queue):
     assert panel.result == "2 students of 2, at the end"
 
 
+def test_what_takes_no_progress_cannot_be_stopped_and_shows_no_bar(queue):
+    begun, may_end = threading.Event(), threading.Event()
+
+    def train(x):
+        begun.set()
+        assert may_end.wait(WAIT)
+        return f"trained for {x:g}"
+
+    panel = on_screen(lab.interact(train, manual="Train", queue=queue, x=slider(2)))
+    button(panel).click()
+    assert begun.wait(WAIT)
+    assert (button(panel).disabled, button(panel).description, bar(panel).layout.display) == (True, "Train", "none")
+    button(panel).click()  # as one does that came before the browser knew
+    may_end.set()
+    assert panel.result == "trained for 2"
+    assert finish(panel) == "idle"
+    assert (state(panel).message, button(panel).disabled) == ("", False)
+
+
+def test_who_stops_it_at_the_last_step_is_not_told_that_it_was_stopped(queue):
+    run = Run()
+    panel, _ = manual(queue, run)
+    button(panel).click()
+    for _ in range(3):
+        run.steps.release()
+        assert run.done.acquire(timeout=WAIT)
+    panel._progress(4, 4)
+    button(panel).click()
+    run.steps.release()
+    assert finish(panel) == "idle"
+    assert state(panel).message == ""
+
+
 def test_what_a_button_made_is_marked_when_the_controls_move_on(queue):
     run = Run()
     panel, x = manual(queue, run)
