@@ -265,29 +265,32 @@ def spread(values, digits=1):
     return " / ".join(f"{np.percentile(values, share):.{digits}f}" for share in (50, 95))
 
 
+def anonymous(process):
+    """Return the memory of its own that a process has, in bytes: what it maps of files others may share, or not."""
+    return 1024 * int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())[1])
+
+
 def left(server, folder):
     """Return what there is without visitors: the row of the soak's table."""
-    all_of_it = processes(server.process.pid)
-    zombies = [p for p in all_of_it if p.status() == psutil.STATUS_ZOMBIE]
-    here = all_of_it[0]
-    files = sum(len(files) for _, _, files in os.walk(folder))
+    here, *others = processes(server.process.pid)
+    living = [process for process in others if process.status() != psutil.STATUS_ZOMBIE]
     return [
-        f"{1000 * memory(server):.0f}",
-        f"{len(all_of_it)}",
-        f"{len(zombies)}",
+        f"{anonymous(here) / 1e6:.0f}",
+        f"{sum(map(anonymous, living)) / 1e6:.0f}",
+        f"{len(living)}",
+        f"{len(others) - len(living)}",
         f"{here.num_fds()}",
         f"{len(here.net_connections())}",
         f"{here.num_threads()}",
-        f"{files}",
+        f"{sum(len(files) for _, _, files in os.walk(folder))}",
     ]
 
 
 async def soak(options):
     """Let visitors come and leave, five at a time, and print what is there after each fifth of them."""
-    print(
-        "| visits | not served | memory, MB | processes | zombies | open files | sockets | threads | temporary files |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| visits | not served | the server's own memory, MB | of what kernels are forked from, MB | ", end="")
+    print("its other processes | zombies | open files | sockets | threads | temporary files |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TMPDIR"] = folder
         with serving(options.port, Path(options.source).resolve() if options.source else None) as server:
