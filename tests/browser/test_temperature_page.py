@@ -275,7 +275,7 @@ def test_a_link_its_copy_answers_over_a_reload_and_garbage_in_the_link(server, o
         f"The link asks for {name} = “{text}”; accepted is {accepted}. The page keeps {kept}."
         for name, text, accepted, kept in (
             ("T", "abc", "a number from 0.125 to 64", "4"),
-            ("digit", "3.5", "a whole number from 0 to 99", "0"),
+            ("digit", "3.5", "a whole number from 0 to 599", "0"),
             ("picture", "40", "a whole number from 0 to 39", "0"),
             ("cell", "-1", "a whole number from 0 to 99", "38"),
         )
