@@ -8,21 +8,20 @@ __all__ = ["SHAPES", "grid", "plane"]
 
 SHAPES = ("moons", "spirals")
 NOISE = {"moons": 1 / 30, "spirals": 0.01}  # standard deviation
-POINTS, TEST_POINTS = 600, 1000
+POINTS, OTHERS = 600, 1000  # of the latter as many to validate as to test on
 
 
 def plane(shape, points=POINTS):
-    """Return a ``Dataset`` of noisy moons or spirals: the first ``points`` of 600 to train on, 1,000 to test on.
+    """Return a ``Dataset`` of noisy moons or spirals: the first ``points`` of 600 to train on, 1,000 each for the others.
 
-    x (N, 2) float32 in the unit square, y (N,) of 0 and 1; validation is the test set. Raises ValueError for another
-    shape.
+    x (N, 2) float32 in the unit square, y (N,) of 0 and 1. Raises ValueError for another shape.
     """
     if shape not in SHAPES:
         raise ValueError(f"shape must be one of {', '.join(SHAPES)}, got {shape!r}")
-    (x, y), test = _draw(shape, POINTS, seed=1), Split(*_draw(shape, TEST_POINTS, seed=2))
-    return Dataset(
-        Split(x[:points], y[:points]), test, test, ("0", "1"), source="drawn by a formula", licence="none needed"
-    )
+    x, y = _draw(shape, POINTS, seed=1)
+    validation, test = (Split(*_draw(shape, OTHERS, seed)) for seed in (3, 2))
+    named = {"class_names": ("0", "1"), "source": "drawn by a formula", "licence": "none needed"}
+    return Dataset(Split(x[:points], y[:points]), validation, test, **named)
 
 
 def grid(side):
