@@ -248,6 +248,22 @@ def test_a_submodule_is_there_after_import_kdlab_and_loaded_when_asked_for(name)
     assert run(asked, "numpy, keras") == f"False kdlab.{name} True"
 
 
+def test_the_server_is_loaded_without_a_parser_that_takes_seconds_and_notebooks_are_validated_all_the_same():
+    program = """
+import sys
+from kdlab.commands.command_line import main
+try:
+    main(["--no-such-option"])
+except SystemExit:
+    import kdlab.lab.serving, nbformat
+try:
+    nbformat.validate({"cells": [], "metadata": 3, "nbformat": 4, "nbformat_minor": 5})
+except nbformat.ValidationError:
+    print("lark" in sys.modules)
+"""
+    assert run(program) == "False"
+
+
 def test_import_kdlab_and_looking_at_what_it_has_load_nothing_heavy():
     program = f"import sys, kdlab; dir(kdlab); print([name for name in {HEAVY} if name in sys.modules])"
     assert run(program) == "[]"

@@ -28,6 +28,9 @@ def main(arguments=None):
     run. 130: a run was stopped with Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    # Of Jupyter's dependencies one builds a parser of internationalised addresses while it is imported, for seconds, and
+    # nothing here has it parse any; without it jsonschema does not check that one format.
+    sys.modules.setdefault("rfc3987_syntax", None)
     if hasattr(sys.stdout, "reconfigure"):
         # Names and signs that the terminal's encoding has not are no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")
