@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import runpy
+import sys
 import threading
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,8 @@ import pytest
 import kdlab
 from kdlab.datasets.dataset import Split
 
+# As the command line does: a parser that takes seconds to import, which nbformat's dependencies never ask anything.
+sys.modules.setdefault("rfc3987_syntax", None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes already share the processors
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
