@@ -3,7 +3,10 @@
 import contextlib
 import errno
 import functools
+import gzip
+import hashlib
 import ipaddress
+import mimetypes
 import os
 import secrets
 import shutil
@@ -29,7 +32,7 @@ from nbconvert.filters.highlight import Highlight2HTML
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.netutil import bind_sockets
-from tornado.web import HTTPError, RedirectHandler
+from tornado.web import GZipContentEncoding, HTTPError, RedirectHandler, StaticFileHandler
 from traitlets import Bool, Integer
 from traitlets.config import Config
 from voila import notebook_renderer
@@ -61,6 +64,40 @@ padding: 0 24px; }}</style></head>
 every {AGAIN_AFTER} seconds and opens as soon as somebody leaves; pages that you do not need can be closed.</p></main></body></html>
 """
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
+
+
+class Compressed:
+    """Of a handler of files: sends text compressed, from a copy that is made once for all visitors (six megabytes each)."""
+
+    _type = None
+
+    def validate_absolute_path(self, root, absolute_path):
+        """Return the path of the compressed copy where one is asked for and the file is text, else the file's own."""
+        path = super().validate_absolute_path(root, absolute_path)
+        kind = mimetypes.guess_type(path or "")[0] or ""
+        if not kind.startswith("text/") or "gzip" not in self.request.headers.get("Accept-Encoding", ""):
+            return path
+        self._type = kind
+        name = hashlib.sha256(f"{path} {os.stat(path).st_mtime_ns}".encode()).hexdigest()
+        copy = Path(self.settings["compressed_copies"], name)
+        if not copy.exists():
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(gzip.compress(Path(path).read_bytes(), 6))
+        return str(copy)
+
+    def get_content_type(self):
+        """Return the type of the file that was asked for."""
+        return self._type or super().get_content_type()
+
+    def get_content_size(self):
+        """Return the size of what is sent, in bytes."""
+        return os.stat(self.absolute_path).st_size if self._type else super().get_content_size()
+
+    def set_extra_headers(self, path):
+        """Say what was done to the file."""
+        super().set_extra_headers(path)
+        if self._type:
+            self.set_header("Content-Encoding", "gzip")
 
 
 class PageHandler(TornadoVoilaHandler):
@@ -217,6 +254,8 @@ class Dashboards(Voila):
             if path.startswith("/voila/templates/"):  # Voila fails at a path that leads elsewhere
                 pattern = pattern.replace("(.*)", r"([^/]+/static/(?!.*(?:\.\.|%)).+)")
             handler = ours.get(path, ChannelsHandler if path.endswith("/channels") else handler)
+            if issubclass(handler, StaticFileHandler):
+                handler = type(f"Compressed{handler.__name__}", (Compressed, handler), {})
             handlers.append((pattern, handler, *options))
         return handlers
 
@@ -234,6 +273,7 @@ class Dashboards(Voila):
 
     def listen(self):
         """Serve on the sockets that are bound already, until the loop is stopped; the kernels are left to the caller."""
+        self.app.add_transform(GZipContentEncoding)  # of what no handler has compressed: the pages themselves
         HTTPServer(self.app).add_sockets(self.sockets)
         if self.open_browser:
             self.launch_browser()
@@ -425,6 +465,7 @@ def serve(
                     "tornado_settings": {
                         "allow_remote_access": not loopback or bool(token) or allow_anonymous,
                         "local_hostnames": ["localhost"],
+                        "compressed_copies": str(Path(private, "compressed")),
                         "ws_ping_timeout": 30_000,  # Jupyter's own is longer than Tornado takes, which it would print
                     },
                 },

@@ -1,6 +1,7 @@
 """The server: what it refuses, what it says, and that it leaves nothing behind."""
 
 import contextlib
+import gzip
 import io
 import ipaddress
 import json
@@ -101,6 +102,31 @@ def test_another_name_for_this_machine_is_turned_away_where_no_token_is_asked_fo
     assert get(server.url, headers={"Host": f"localhost:{port}"})[0] == 200
     for host in (f"evil.example:{port}", "lab.example.org", "192.0.2.7:8443"):
         assert get(server.url, headers={"Host": host})[0] == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["voila/static/voila.js", "voila/templates/kdlab/static/index.css", f"voila/render/{HOME}.ipynb"]
+)
+def test_text_travels_compressed_to_who_takes_it_and_not_again_to_who_has_it(server, path):
+    def ask(**headers):
+        return urllib.request.urlopen(urllib.request.Request(f"{server.url}{path}", headers=headers))
+
+    with ask() as plain, ask(**{"Accept-Encoding": "gzip, br"}) as packed:
+        text, sent = plain.read(), packed.read()
+        assert plain.headers["Content-Encoding"] is None
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert packed.headers["Content-Type"] == plain.headers["Content-Type"]
+        assert packed.headers["Vary"] == "Accept-Encoding"
+        assert len(sent) < 0.7 * len(text)
+        if "static" in path:
+            assert gzip.decompress(sent) == text
+            tags = plain.headers["Etag"], packed.headers["Etag"]
+            assert tags[0] != tags[1]
+            with pytest.raises(urllib.error.HTTPError) as unchanged:
+                ask(**{"Accept-Encoding": "gzip", "If-None-Match": tags[1]})
+            assert unchanged.value.code == 304
+        else:
+            assert b"kd-card" in gzip.decompress(sent)
 
 
 def pids(server):
