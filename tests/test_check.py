@@ -692,3 +692,15 @@ def test_what_was_checked_is_kept_among_the_readers_answers(monkeypatch, check):
     said(check, written(check, body="return 0"))
     entry = kept.given[f"check.{check}"]
     assert (entry["correct"], entry["message"], entry["tries"]) == (False, wrong, 3)
+
+
+def test_an_experiment_is_kept_among_the_readers_answers_with_its_interval(monkeypatch):
+    kept = answers.Record()
+    monkeypatch.setattr(answers, "RECORD", kept)
+    wrong = said("experiment", kinds(alone=0.8))
+    entry = kept.given["check.experiment"]
+    assert (entry["correct"], entry["message"], entry["tries"]) == (False, wrong, 1)
+    right = kdlab.check.experiment(kinds(), 4.0)
+    entry = kept.given["check.experiment"]
+    assert "95 % interval" in right
+    assert (entry["correct"], entry["message"], entry["tries"]) == (True, right, 2)

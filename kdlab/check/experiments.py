@@ -3,13 +3,14 @@
 import numpy as np
 
 from ..evaluation import paired_difference
-from .judging import Right, WrongAnswerError, called
+from .judging import Right, WrongAnswerError, called, recorded
 
 __all__ = ["experiment"]
 
 LEAST = 5  # pairs
 
 
+@recorded
 def experiment(answer, *position):
     """Check that ``answer(*position)`` is {kind of students: accuracies, one per seed}: two kinds or more, in pairs.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..answers import record
 
-__all__ = ["Exercise", "Right", "WrongAnswerError", "called", "exercise", "telling"]
+__all__ = ["Exercise", "Right", "WrongAnswerError", "called", "exercise", "recorded", "telling"]
 
 
 class WrongAnswerError(AssertionError):
@@ -67,20 +67,31 @@ def exercise(make):
 
     def check(answer, seed=0):
         made = make(np.random.default_rng(seed))
-        asked = f"check.{make.__name__}"
-        try:
-            for case in made.cases:
-                _judge(answer, made, case)
-        except WrongAnswerError as wrong:
-            record(asked, _name(answer), False, str(wrong))
-            raise
-        record(asked, _name(answer), True, made.right)
+        for case in made.cases:
+            _judge(answer, made, case)
         return Right(made.right)
 
     functools.update_wrapper(check, make)
     del check.__wrapped__  # whose signature is another one
     check.mistakes = lambda: tuple(make(np.random.default_rng(0)).mistakes)
-    return check
+    return recorded(check)
+
+
+def recorded(check):
+    """Return a check that notes what it says of an answer in the reader's record, right or wrong, under its own name."""
+
+    @functools.wraps(check)
+    def noted(answer, *more, **options):
+        asked, name = f"check.{check.__name__}", _name(answer)
+        try:
+            said = check(answer, *more, **options)
+        except WrongAnswerError as wrong:
+            record(asked, name, False, str(wrong))
+            raise
+        record(asked, name, True, said)
+        return said
+
+    return noted
 
 
 def telling(draw, functions):
