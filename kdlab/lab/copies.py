@@ -35,9 +35,13 @@ def copy_notebooks(folder):
 
 
 def without_solutions(sheet):
-    """Return an exercise sheet, the text of its file, with a line to be replaced in place of each solution."""
+    """Return an exercise sheet, the text of its file, with a line to be replaced in place of each solution.
+
+    What the instructor's guide says the experiments come to, in the cells' metadata, is left out as well.
+    """
     book = json.loads(sheet)
     for cell in book["cells"]:
+        cell["metadata"].get("kdlab", {}).pop("expected", None)
         text = "".join(cell["source"])
         if cell["cell_type"] in _STUBS:
             text = _HIDDEN.sub("", _SOLUTION.sub(_STUBS[cell["cell_type"]], text))

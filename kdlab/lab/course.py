@@ -3,8 +3,10 @@
 nbgrader makes the student and solution sheets; here are the folder around them and the guide.
 """
 
+import os
 import re
 import shutil
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -85,11 +87,13 @@ def write_course(folder, force=False, sheets=None, say=print):
         if (folder / GRADEBOOK).exists():
             shutil.copy(folder / GRADEBOOK, work)
         (work / "nbgrader_config.py").write_text(CONFIG, "utf-8")
+        known, books = {}, {}
         for file in found:
             (work / "source" / file.stem).mkdir(parents=True)
-            shutil.copy(file, work / "source" / file.stem)
+            book = nbformat.read(file, as_version=4)
+            known[file.stem] = _take_expected(book)
+            nbformat.write(book, work / "source" / file.stem / file.name)
         _generate(work)
-        books = {}
         for file in found:
             say(f"Running the solutions of {file.stem} …")
             path = work / "solutions" / file.stem / file.name
@@ -99,13 +103,19 @@ def write_course(folder, force=False, sheets=None, say=print):
             except ValueError as error:
                 raise ValueError(f"the solution of {file.stem} fails: {error}") from error
             nbformat.write(book, path)
-            book.metadata.words = words  # for the guide alone
+            book.metadata.words, book.metadata.expected = words, known[file.stem]  # for the guide alone
         (work / "test.md").write_text(test_sheet(), "utf-8")
         (work / "guide.md").write_text(guide(books), "utf-8")
         for name in (*made, GRADEBOOK):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with new_file(folder / name, ELSEWHERE) as file:
                 file.write((work / name).read_bytes())
+
+
+def _take_expected(book):
+    """Take what its experiments come to out of a sheet's metadata, which students get; return {number of the exercise: text}."""
+    told = [cell.metadata.kdlab for cell in book.cells if "expected" in cell.metadata.get("kdlab", {})]
+    return {about.exercise: about.pop("expected") for about in told}
 
 
 def _generate(root):
@@ -116,6 +126,8 @@ def _generate(root):
     from nbgrader.preprocessors import ClearMarkScheme, ClearOutput, LockCells
     from traitlets.config import PyFileConfigLoader
 
+    if not shutil.which("alembic"):  # which nbgrader runs by its name; it is beside a Python that nobody has activated
+        os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), sysconfig.get_path("scripts")])
     config = PyFileConfigLoader("nbgrader_config.py", str(root)).load_config()
     course = CourseDirectory(config=config, root=str(root), assignment_id="*")
     try:
@@ -206,10 +218,12 @@ OPENING = """# Teaching with kdlab: a guide for the instructor
 
 - `student/`: the sheets to hand out. `solutions/`: the same with solutions, executed. `source/`: what both are made from.
 - `test.md`: the test before and after, to print.
-- Grading: in this folder, put what students hand in at `submitted/NAME/SHEET/SHEET.ipynb`, then `nbgrader autograde SHEET` and
-  `nbgrader generate_feedback SHEET`; `nbgrader export` writes the scores as a table. Functions and values are graded, no widget is.
-- Numbers below were computed when this file was written, unless a source stands beside them. Minutes are estimates of the authors,
-  not yet measured in a class."""
+- Handing in: on a shared machine through nbgrader's exchange (`nbgrader release_assignment SHEET`, students fetch and submit,
+  `nbgrader collect SHEET`); from anywhere else, put the files at `submitted/NAME/SHEET/SHEET.ipynb`.
+- Grading: in this folder `nbgrader autograde SHEET` and `nbgrader generate_feedback SHEET`; `nbgrader export` writes the scores as
+  a table. Functions and values are graded, no widget is; the answers in words wait for you (`nbgrader formgrade`).
+- Numbers below were computed when this file was written, unless it says otherwise beside them. Minutes are estimates of the
+  authors, not yet measured in a class."""
 
 
 def _plans():
@@ -239,6 +253,8 @@ def _sheet(name, book):
     results = _results(book)
     if results:
         parts.append(f"**Expected.** What the solutions show:\n\n{results}")
+    for exercise, text in book.metadata.get("expected", {}).items():
+        parts.append(f"**Exercise {exercise}, with its spread** (trained by the authors, with the solution). {text}")
     wrong = [*_of_checks(book), *(_of_questions(_QUESTIONS[chapter]()) if page else ())]
     if chapter == 1:
         wrong += [f"{m.title}: {m.what} (seen in: {m.found})" for name, m in MISTAKES.items() if name != "none"]

@@ -314,6 +314,8 @@ def test_a_sheet_without_solutions_is_what_nbgrader_makes_of_it():
             theirs, resources = step.preprocess(theirs, resources)
         assert ["".join(cell["source"]) for cell in ours["cells"]] == [cell.source for cell in theirs.cells]
         assert "SOLUTION" not in json.dumps(ours)
+        assert any("expected" in cell.metadata.get("kdlab", {}) for cell in theirs.cells)
+        assert not any("expected" in cell["metadata"].get("kdlab", {}) for cell in ours["cells"])
 
 
 def test_the_shipped_notebooks_themselves_are_nobodys_changed_copy():

@@ -1,5 +1,6 @@
 """``kdlab course``: the sheets through nbgrader, from handing out to the scores, and the guide."""
 
+import os
 import shutil
 from types import SimpleNamespace
 from typing import ClassVar
@@ -9,11 +10,19 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.api import Gradebook
+from nbgrader.auth import Authenticator
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.exchange.default import (
+    ExchangeCollect,
+    ExchangeFetchAssignment,
+    ExchangeReleaseAssignment,
+    ExchangeSubmit,
+)
 from traitlets.config import PyFileConfigLoader
 
-from kdlab.lab.course import PLANS, TEST, _test_questions, choices_of, write_course
+from kdlab.lab.course import CONFIG, PLANS, TEST, _generate, _test_questions, choices_of, write_course
+from kdlab.lab.pages import CHAPTERS, notebooks_folder
 
 SHEET = "01_small"
 SOLUTION = "p = np.exp((z - z.max()) / T)\n    return p / p.sum()"
@@ -25,6 +34,7 @@ def first(T):
 lab.interact(first, T=lab.temperature(1))"""
 ABOUT = {"chapter": "01_temperature_softening", "minutes": 40}
 EXERCISE = {"exercise": "1.1", "title": "Softmax", "goal": "soften", "minutes": 10}
+EXPECTED = "0 % at T = 1, 40 % (11) at 8."
 STUB = "# YOUR CODE HERE\n    raise NotImplementedError()"
 
 
@@ -47,7 +57,7 @@ def sheet(solution=SOLUTION):
             2,
         ),
         new_code_cell("softened(np.array([2.0, 0.0]), 2.0).round(3)"),
-        new_markdown_cell("## 2. A panel"),
+        new_markdown_cell("## 2. A panel", metadata={"kdlab": {**EXERCISE, "exercise": "1.2", "expected": EXPECTED}}),
         new_code_cell(PANEL),
     ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -81,6 +91,7 @@ def course(sheets, tmp_path_factory):
     folder = tmp_path_factory.mktemp("course") / "new"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kdlab.live.trainer.LiveTrainer", Live)
+        patch.setenv("PATH", os.defpath)  # as in an environment that is not activated
         write_course(folder, sheets=sheets)
     return folder
 
@@ -96,33 +107,86 @@ def test_students_get_neither_solutions_nor_hidden_tests_and_the_solutions_have_
     assert "np.exp" not in student
     assert "0.7310586" not in student
     assert "SOLUTION" not in student
+    for part in ("source", "student"):
+        assert EXPECTED not in (course / part / SHEET / f"{SHEET}.ipynb").read_text("utf-8")
     assert SOLUTION in solution
     book = nbformat.read(course / "solutions" / SHEET / f"{SHEET}.ipynb", 4)
     assert book.cells[6].outputs[0].data["text/plain"] == "array([0.731, 0.269])"
     assert book.metadata.widgets  # so that its panels are there when it is opened
 
 
-@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # nbgrader's own
-def test_nbgrader_scores_a_right_a_wrong_an_empty_and_a_crashing_submission(course):
-    answers = {
-        "right": "return np.exp(z / T) / np.exp(z / T).sum()",
-        "wrong": "return np.exp(z * T) / np.exp(z * T).sum()",  # ×T instead of /T: it sums to 1, too
-        "empty": STUB,
-        "crashing": "raise SystemExit",
-    }
-    for name, answer in answers.items():
-        submitted = course / "submitted" / name / SHEET
-        submitted.mkdir(parents=True)
-        book = nbformat.read(course / "student" / SHEET / f"{SHEET}.ipynb", 4)
-        book.cells[3].source = book.cells[3].source.replace(STUB, answer)
-        nbformat.write(book, submitted / f"{SHEET}.ipynb")
+def at_work(step, course, sheet, student="*", **options):
+    """Let nbgrader take one step in a course: a converter, or one of its exchange between instructor and students."""
     config = PyFileConfigLoader("nbgrader_config.py", str(course)).load_config()
-    folder = CourseDirectory(config=config, root=str(course), assignment_id=SHEET, student_id="*")
-    Autograde(coursedir=folder, config=config).start()
-    with Gradebook(folder.db_url, "kdlab") as gradebook:
-        scores = {name: gradebook.find_submission(SHEET, name).score for name in answers}
-        assert gradebook.find_assignment(SHEET).max_score == 3
-    assert scores == {"right": 3, "wrong": 1, "empty": 0, "crashing": 0}
+    folder = CourseDirectory(config=config, root=str(course), assignment_id=sheet, student_id=student)
+    step(coursedir=folder, config=config, **options).start()
+
+
+def graded_by_nbgrader(course, sheet, answers, home):
+    """Release a sheet, have students fetch, write and submit it, collect and autograde; return {student: submission's scores}.
+
+    ``answers`` is {student: function(book)}, which changes the book that was fetched. nbgrader's exchange, its own folder on
+    a shared machine, is below ``home``.
+    """
+    exchange = {"root": str(home / "exchange"), "cache": str(home / "cache"), "authenticator": Authenticator()}
+    at_work(ExchangeReleaseAssignment, course, sheet, **exchange)
+    for name, write in answers.items():
+        (home / name).mkdir()
+        at_work(ExchangeFetchAssignment, course, sheet, name, assignment_dir=str(home / name), **exchange)
+        file = home / name / sheet / f"{sheet}.ipynb"
+        book = nbformat.read(file, 4)
+        write(book)
+        nbformat.write(book, file)
+        at_work(ExchangeSubmit, course, sheet, name, assignment_dir=str(home / name), **exchange)
+    at_work(ExchangeCollect, course, sheet, check_owner=False, **exchange)
+    at_work(Autograde, course, sheet)
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}", "kdlab") as gradebook:
+        found = {name: gradebook.find_submission(sheet, name) for name in answers}
+        return {name: (s.code_score, s.max_code_score, s.needs_manual_grade) for name, s in found.items()}
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # nbgrader's own
+def test_nbgrader_collects_and_scores_a_right_a_wrong_an_empty_and_a_crashing_submission(course, tmp_path):
+    def writes(answer):
+        def write(book):
+            assert STUB in book.cells[3].source
+            book.cells[3].source = book.cells[3].source.replace(STUB, answer)
+
+        return write
+
+    answers = {
+        "right": writes("return np.exp(z / T) / np.exp(z / T).sum()"),
+        "wrong": writes("return np.exp(z * T) / np.exp(z * T).sum()"),  # ×T instead of /T: it sums to 1, too
+        "empty": writes(STUB),
+        "crashing": writes("raise SystemExit"),
+    }
+    scores = graded_by_nbgrader(course, SHEET, answers, tmp_path)
+    assert scores == {
+        "right": (3, 3, False),
+        "wrong": (1, 3, False),
+        "empty": (0, 3, False),
+        "crashing": (0, 3, False),
+    }
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+def test_a_shipped_sheet_goes_out_comes_back_solved_or_untouched_and_is_scored(tmp_path):
+    course, sheet = tmp_path / "course", CHAPTERS[0].name
+    (course / "source" / sheet).mkdir(parents=True)
+    shutil.copy(notebooks_folder() / "exercises" / f"{sheet}.ipynb", course / "source" / sheet)
+    (course / "nbgrader_config.py").write_text(CONFIG)
+    _generate(course)
+    solution = nbformat.read(course / "solutions" / sheet / f"{sheet}.ipynb", 4)
+
+    def solve(book):
+        for mine, theirs in zip(book.cells, solution.cells, strict=True):
+            if mine.metadata.get("nbgrader", {}).get("solution"):
+                assert "YOUR " in mine.source
+                mine.source = theirs.source
+
+    scores = graded_by_nbgrader(course, sheet, {"solved": solve, "untouched": lambda book: None}, tmp_path)
+    # The five functions' points; the two answers in words, once somebody wrote them, wait for a person.
+    assert scores == {"solved": (13, 13, True), "untouched": (0, 13, False)}
 
 
 def test_nothing_is_written_over_unless_forced_and_scores_and_submissions_stay(course, sheets, tmp_path, monkeypatch):
@@ -164,6 +228,7 @@ def test_the_guide_has_what_the_solutions_show_how_much_it_varies_and_what_goes_
     assert "| 1.1 | Softmax | soften | 10 | 3 |" in guide
     assert "- 1. Softmax: array([0.731, 0.269])" in guide
     assert "- 2. A panel: 0.7311 at T = 1" in guide
+    assert f"**Exercise 1.2, with its spread** (trained by the authors, with the solution). {EXPECTED}" in guide
     assert "You will be able to soften an answer by hand" in guide
     assert guide.count("Ten pairs, just trained: +2.0 points, 95 % interval +1.6 to +2.4.") == 2
     assert guide.count("Ten pairs, just trained: −1.5 points") == 1  # α_f = 0.5
