@@ -507,6 +507,12 @@ def test_other_random_inputs_judge_alike(one, seed):
     assert said(check, written(check, edits=edits), seed=seed).startswith(begins)
 
 
+def test_an_answer_that_freezes_the_networks_leaves_the_next_one_alone():
+    frozen = {"with tf.GradientTape() as": "student.trainable = False\n    with tf.GradientTape() as"}
+    assert said("training_step", written("training_step", edits=frozen))
+    assert kdlab.check.training_step(written("training_step"))
+
+
 # ---- what no check knows by name
 
 

@@ -168,13 +168,13 @@ def soft_gradient(random):
 @exercise
 def matching_temperature(random):
     """Check ``temperature_for(z, bits)``: the T at which softmax(z / T), (C,), has that entropy, against a root finder's."""
-    from scipy import optimize, stats
+    from scipy import optimize, special
 
     def entropy_at(z, log_T, base=2):
-        return stats.entropy(_softmax(z / np.exp(log_T)), base=base)
+        return special.entr(_softmax(z / np.exp(log_T))).sum() / np.log(base)
 
     def solved(z, bits, base=2):
-        return np.exp(optimize.brentq(lambda log_T: entropy_at(z, log_T, base) - bits, -12, 12, xtol=1e-12))
+        return np.exp(optimize.brentq(lambda log_T: entropy_at(z, log_T, base) - bits, -12, 12, xtol=1e-9))
 
     def explain(found, z, bits):
         (T,) = found

@@ -1,5 +1,7 @@
 """The check of chapter 2's exercise that trains: one step of a distiller, in Keras."""
 
+import functools
+
 import numpy as np
 
 from .judging import Exercise, exercise
@@ -25,28 +27,40 @@ def _step(loss, rate=RATE):
     return after
 
 
+@functools.cache
+def _networks(inputs, classes):
+    """Return a linear student and teacher in Keras, made once per process: that takes longer than the rest of a check."""
+    from ..backend import keras
+
+    class Linear(keras.Model):
+        """``x @ kernel + bias``, which remembers in ``modes`` of each call whether it was in training."""
+
+        def __init__(self, use_bias):
+            super().__init__()
+            self.dense, self.modes = keras.layers.Dense(classes, use_bias=use_bias), []
+            self.dense.build((None, inputs))
+            self.built = True
+
+        def call(self, inputs, training=None):
+            self.modes.append(bool(training))
+            return self.dense(inputs)
+
+    return Linear(use_bias=True), Linear(use_bias=False)
+
+
 def _run(answer, x, y, kernel, bias, teacher_kernel, T, alpha):
     """Run an answer on a linear student and teacher of these weights; return weights, and whether each was in training."""
     from ..backend import keras
 
-    class Watch(keras.layers.Layer):
-        """Hands on what comes in, and remembers whether it was in training."""
-
-        def call(self, inputs, training=None):
-            seen.append((self, bool(training)))
-            return inputs
-
-    seen, networks = [], []
-    for weights in ([kernel, bias], [teacher_kernel]):
-        dense = keras.layers.Dense(kernel.shape[1], use_bias=len(weights) == 2)
-        networks.append(keras.Sequential([keras.Input(kernel.shape[:1]), Watch(), dense]))
-        networks[-1].set_weights(weights)
-    seen.clear()
-    student, teacher = networks
+    student, teacher = networks = _networks(*kernel.shape)
+    for network, weights in zip(networks, ([kernel, bias], [teacher_kernel]), strict=True):
+        network.trainable = True  # an answer may have frozen it
+        network.set_weights(weights)
+        network.modes.clear()
     inputs = x.astype(np.float32), y.astype(np.int32)
     answer(student, teacher, keras.optimizers.SGD(RATE), *inputs, T, alpha)
-    modes = [[mode for layer, mode in seen if layer is network.layers[0]] for network in networks]
-    return *student.get_weights(), teacher.get_weights()[0], *(-1 if not each else int(any(each)) for each in modes)
+    modes = (-1 if not network.modes else int(any(network.modes)) for network in networks)
+    return *student.get_weights(), teacher.get_weights()[0], *modes
 
 
 def _explain(found, x, y, kernel, bias, teacher_kernel, T, alpha):

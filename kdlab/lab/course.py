@@ -221,7 +221,8 @@ OPENING = """# Teaching with kdlab: a guide for the instructor
 - Handing in: on a shared machine through nbgrader's exchange (`nbgrader release_assignment SHEET`, students fetch and submit,
   `nbgrader collect SHEET`); from anywhere else, put the files at `submitted/NAME/SHEET/SHEET.ipynb`.
 - Grading: in this folder `nbgrader autograde SHEET` and `nbgrader generate_feedback SHEET`; `nbgrader export` writes the scores as
-  a table. Functions and values are graded, no widget is; the answers in words wait for you (`nbgrader formgrade`).
+  a table. Functions and values are graded, no widget is; the answers in words wait for you (in JupyterLab: *Nbgrader*,
+  *Formgrader*).
 - Numbers below were computed when this file was written, unless it says otherwise beside them. Minutes are estimates of the
   authors, not yet measured in a class."""
 

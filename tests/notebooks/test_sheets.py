@@ -10,6 +10,7 @@ import pytest
 from nbclient import NotebookClient
 
 import kdlab
+from kdlab.lab.copies import without_solutions
 from kdlab.lab.pages import CHAPTERS, notebooks_folder
 
 FOLDER = notebooks_folder() / "exercises"
@@ -184,15 +185,23 @@ def test_a_panel_is_driven_by_the_readers_function():
 # ---- what its cells do
 
 
+def as_students_get_it(name):
+    """A sheet without its solutions; only the cells that are graded may raise."""
+    book = nbformat.reads(without_solutions((FOLDER / f"{name}.ipynb").read_text("utf-8")), as_version=4)
+    for cell in book.cells:
+        if cell.cell_type == "code" and graded(cell).get("grade"):
+            cell.metadata.tags = ["raises-exception"]
+    return book
+
+
 @pytest.fixture(scope="module")
 def executed():
-    """All sheets with their solutions, run from top to bottom, each from an empty namespace, in one kernel: it starts once."""
+    """All sheets, solved and as students get them, each run from top to bottom and from an empty namespace, in one kernel."""
     whole, ends = nbformat.v4.new_notebook(), {}
     for name, book in SHEETS.items():
-        whole.cells.append(nbformat.v4.new_code_cell("%reset -f"))
-        whole.cells += nbformat.from_dict(book).cells
-        whole.cells.append(nbformat.v4.new_code_cell(EVERY_PANEL))
-        ends[name] = len(whole.cells)
+        for kind, one in (("solved", nbformat.from_dict(book)), ("untouched", as_students_get_it(name))):
+            whole.cells += [nbformat.v4.new_code_cell("%reset -f"), *one.cells, nbformat.v4.new_code_cell(EVERY_PANEL)]
+            ends[kind, name] = len(whole.cells)
     wrong = nbformat.v4.new_code_cell("kdlab.check.memory(lambda sizes: (1, 2))")
     wrong.metadata.tags = ["raises-exception"]
     whole.cells += [nbformat.v4.new_code_cell("import kdlab"), wrong]
@@ -205,7 +214,7 @@ def executed():
 
 @pytest.mark.parametrize("name", SHEETS)
 def test_the_solutions_pass_their_checks_and_drive_the_panels(executed, name):
-    *sheet, panels = executed[0][name]
+    *sheet, panels = executed[0]["solved", name]
     for cell in sheet:
         if cell.cell_type != "code":
             continue
@@ -218,6 +227,20 @@ def test_the_solutions_pass_their_checks_and_drive_the_panels(executed, name):
     count, faults = ast.literal_eval(panels.outputs[-1].data["text/plain"])
     assert faults == {}
     assert count == sum("panel" in cell.metadata.get("tags", []) for cell in sheet)
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_an_untouched_sheet_runs_and_says_of_every_function_that_it_is_not_written_yet(executed, name):
+    *sheet, panels = executed[0]["untouched", name]
+    for cell in sheet:
+        if cell.cell_type == "code" and graded(cell).get("grade"):
+            (output,) = cell.outputs
+            assert output.ename == "WrongAnswerError", cell.source
+            assert output.evalue.endswith("is not written yet: put your code in place of “raise NotImplementedError”.")
+    count, faults = ast.literal_eval(panels.outputs[-1].data["text/plain"])
+    assert count == sum("panel" in cell.metadata.get("tags", []) for cell in sheet)
+    assert all(fault.startswith("NotImplementedError (line ") for fault in faults.values()), faults
+    assert len(faults) >= count - sum("manual=" in cell.source for cell in sheet)
 
 
 def test_a_notebook_shows_a_wrong_answer_as_one_sentence(executed):
