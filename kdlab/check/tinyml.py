@@ -199,7 +199,7 @@ def int8_layer(random):
                 held(cast=_int8)
             ),
         },
-        right="Whole numbers throughout: sums in int32, one factor for each channel, rounded and clipped.",
+        right="Sums of whole numbers in int32, one factor for each channel, rounded and clipped.",
         hint="Subtract Z_x, add up products in int32, add the bias in units of S_x · S_w; one factor, round, add Z_y, clip.",
         tolerance=1e-9,
     )
