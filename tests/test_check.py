@@ -253,10 +253,10 @@ MISTAKES = {
     "best_position": {
         "The position was chosen on the test set": {"validation.mean": "test.mean"},
         "The accuracy returned is the one on validation": {"test[row": "validation[row"},
-        "Chosen is the position of the best single student": {"validation.mean(": "validation.max("},
-        "Reported is the best student": {"column].mean()": "column].max()"},
+        "The position is that of the best single student": {"validation.mean(": "validation.max("},
+        "The accuracy is that of the best student": {"column].mean()": "column].max()"},
         "Row and column are swapped": {"return row, column": "return column, row"},
-        "Chosen and reported are both": {"validation.mean": "(validation + test).mean"},
+        "Both the choice and the accuracy": {"validation.mean": "(validation + test).mean"},
         "The position found is the worst": {"argmax": "argmin"},
     },
     "hint_step": {
@@ -329,7 +329,7 @@ MISTAKES = {
         "The second is the rate of false alarms": {"(~called[~ill])": "called[~ill]"},
         "The first is the share of the ill that are missed": {"called[ill].mean(), ": "(~called[ill]).mean(), "},
         "Both are shares of all samples": {RATES: "(called & ill).mean(), (~called & ~ill).mean()"},
-        "Called positive is who has a score below": {">=": "<"},
+        "Those with a score below the threshold": {">=": "<"},
         "Those are counts": {"mean": "sum"},
         "The threshold is not used": {"threshold\n    return": "0.5\n    return"},
         "A score that is exactly the threshold": {">=": ">"},
@@ -380,13 +380,13 @@ MISTAKES = {
     },
     "patient_split": {
         "Single samples were taken": {"return tested": "return np.arange(len(patient)) < count"},
-        "That is who is trained on": {"return tested": "return ~tested"},
+        "Those are the samples to train on": {"return tested": "return ~tested"},
         "It stops a patient too early": {"tested.sum()": "(tested | (patient == one)).sum()"},
         "It takes a patient too many": {
             "if tested.sum() >= count:\n            break\n        tested |= patient == one": "enough = tested.sum() >= count\n"
             "        tested |= patient == one\n        if enough:\n            break"
         },
-        "So many patients were taken": {"tested.sum() >= count": "len(set(patient[tested])) >= count"},
+        "That many patients were taken": {"tested.sum() >= count": "len(set(patient[tested])) >= count"},
         "The order is not used: the patients were taken by their numbers": {"in order": "in sorted(order)"},
         "The order is not used: the patients were taken as they come": {
             "in order": "in dict.fromkeys(patient.tolist())"

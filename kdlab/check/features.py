@@ -91,7 +91,7 @@ def distance_loss(random):
         cases=[(f_s, f_t), (random.normal(0, 1, (4, 2)), random.normal(0, 1, (4, 7)))],
         reference=held(),
         mistakes={
-            "The distances are not divided by their mean: a layer with larger numbers would seem to be arranged otherwise.": (
+            "The distances are not divided by their mean: a layer with larger numbers would seem to be arranged differently.": (
                 held(scale=lambda d: 1.0)
             ),
             "Both are divided by the teacher's mean distance: each network is measured by its own.": teachers_scale,
@@ -123,8 +123,8 @@ def distance_loss(random):
             "The two parts of Huber's loss do not meet at 1: the absolute value must be lowered by ½.": (
                 held(cost=lambda gap: np.where(np.abs(gap) <= 1, gap**2 / 2, np.abs(gap)))
             ),
-            "That is the sum over pairs: asked is their mean.": held(reduce=np.sum),
-            "That is a value for each pair: asked is their mean, one number.": held(reduce=np.asarray),
+            "That is the sum over pairs: give their mean.": held(reduce=np.sum),
+            "That is a value for each pair: give their mean, one number.": held(reduce=np.asarray),
         },
         right="Each network's distances are divided by their own mean, and compared pair by pair with Huber's loss.",
         hint="Distances of all pairs of different samples; divided by their mean; Huber's loss of the difference; the mean.",
@@ -155,10 +155,10 @@ def attention_loss(random):
             "The maps are normalised over the whole batch: each sample's map must have length 1.": (
                 held(normal=lambda a: a / np.linalg.norm(a))
             ),
-            "The maps are normalised to sum 1: asked is length 1, the root of the sum of squares.": (
+            "The maps are normalised to sum 1: give each map length 1, the root of the sum of squares.": (
                 held(normal=lambda a: a / a.sum(axis=1, keepdims=True))
             ),
-            "The maps are divided by their largest value: asked is length 1, the root of the sum of squares.": (
+            "The maps are divided by their largest value: give each map length 1, the root of the sum of squares.": (
                 held(normal=lambda a: a / a.max(axis=1, keepdims=True))
             ),
             "The maps are divided by the square of their length: the root is missing.": (
@@ -171,16 +171,16 @@ def attention_loss(random):
             "Only the strongest channel counts: add up the squares of all.": held(
                 attend=lambda m: attended(m, 2, np.max)
             ),
-            "That is the mean over the places: asked is the sum, from 0 to 2.": held(
+            "That is the mean over the places: give the sum, from 0 to 2.": held(
                 cost=lambda gap: (gap**2).mean(axis=1)
             ),
-            "That is the distance of the two maps: asked is its square.": held(
+            "That is the distance of the two maps: give its square.": held(
                 cost=lambda gap: np.linalg.norm(gap, axis=1)
             ),
-            "That is the mean over the batch: asked is a loss for each sample.": (
+            "That is the mean over the batch: give a loss for each sample.": (
                 held(cost=lambda gap: (gap**2).sum(axis=1).mean())
             ),
-            "That is the sum over the batch: asked is a loss for each sample.": held(cost=lambda gap: (gap**2).sum()),
+            "That is the sum over the batch: give a loss for each sample.": held(cost=lambda gap: (gap**2).sum()),
         },
         right="Squares added over the channels, each map of length 1, whatever the number of channels.",
         hint="Add up the squares over the channels, make each sample's map a vector of length 1, and take the squared distance.",
@@ -238,7 +238,7 @@ def cka(random):
         "It is not normalised: a matrix with larger numbers would seem more similar.": held(power=0),
         "The root is missing in the denominator: CKA of a layer with itself must be 1.": held(power=1),
         "That is the square of it.": lambda K, L: held()(K, L) ** 2,
-        "That is 1 − CKA, a distance: asked is the similarity.": lambda K, L: 1 - held()(K, L),
+        "That is 1 − CKA, a distance: give the similarity.": lambda K, L: 1 - held()(K, L),
     }
     return Exercise(
         cases=[telling(draw, [of_features, *mistakes.values()])],

@@ -28,9 +28,9 @@ def rates(random):
 
     mistakes = {
         "The two are swapped: sensitivity comes first.": lambda s, ill, t: fast(s, ill, t)[::-1],
-        "Those are the shares of right calls among those called positive, and among those called negative: asked are "
+        "Those are the shares of right calls among those called positive, and among those called negative: give "
         "shares of the ill, and of the others.": (lambda s, ill, t: (share(ill, s >= t), share(~ill, s < t))),
-        "The first is the share of the ill among those called positive (precision): asked is the share of the ill that "
+        "The first is the share of the ill among those called positive (precision): give the share of the ill that "
         "are found.": lambda s, ill, t: (share(ill, s >= t), fast(s, ill, t)[1]),
         "The second is the rate of false alarms: specificity is the share of the others that are left alone.": (
             lambda s, ill, t: (fast(s, ill, t)[0], share(s >= t, ~ill))
@@ -41,7 +41,7 @@ def rates(random):
         "Both are shares of all samples: sensitivity is one of the ill alone, specificity one of the others.": (
             lambda s, ill, t: (np.mean(ill & (s >= t)), np.mean(~ill & (s < t)))
         ),
-        "Called positive is who has a score below the threshold.": (
+        "Those with a score below the threshold are called positive: it must be those at the threshold or above.": (
             lambda s, ill, t: (share(s < t, ill), share(s >= t, ~ill))
         ),
         "Those are counts: divide by the number of the ill, and of the others.": (
@@ -81,7 +81,7 @@ def predictive_values(random):
         cases=cases,
         reference=counted,
         mistakes={
-            "Those are sensitivity and specificity themselves: asked is how many of those *called* ill are ill.": (
+            "Those are sensitivity and specificity themselves: give the share of those *called* ill that are ill.": (
                 lambda se, sp, p: (se, sp)
             ),
             "The prevalence is not used: that holds where half of all are ill.": lambda se, sp, p: counted(se, sp, 0.5),
@@ -89,10 +89,10 @@ def predictive_values(random):
             "The prevalence is the other way round: it is the share of the ill.": (
                 lambda se, sp, p: counted(se, sp, 1 - p)
             ),
-            "The first is the share of false alarms among those called ill: asked is that of the ill.": (
+            "The first is the share of false alarms among those called ill: give that of the ill.": (
                 lambda se, sp, p: (1 - counted(se, sp, p)[0], counted(se, sp, p)[1])
             ),
-            "The second is the share of the ill among those called well: asked is that of the well.": (
+            "The second is the share of the ill among those called well: give that of the well.": (
                 lambda se, sp, p: (counted(se, sp, p)[0], 1 - counted(se, sp, p)[1])
             ),
             "Those are shares of all people: divide by those called ill, and by those called well.": (
@@ -162,9 +162,7 @@ def weighted_loss(random):
             "The class weights are on the labels' term only: a rare class should count for more in both.": labels_only,
             "The weighted losses are divided by their number: divide by the sum of the weights, so that the weights only say "
             "what counts for more.": weighed(total=lambda losses, w: (w * losses).mean()),
-            "That is the weighted sum: asked is the weighted mean.": weighed(
-                total=lambda losses, w: (w * losses).sum()
-            ),
+            "That is the weighted sum: give the weighted mean.": weighed(total=lambda losses, w: (w * losses).sum()),
             "The losses were divided by the weights of their classes: a rare class must count for more, not for less.": (
                 weighed(total=lambda losses, w: (losses / w).sum() / (1 / w).sum())
             ),
@@ -264,14 +262,14 @@ def patient_split(random):
 
     mistakes = {
         "Single samples were taken: a patient with samples on both sides leaks from training into the test.": at_random,
-        "That is who is trained on: True must be who is tested.": lambda *case: ~first(*case),
+        "Those are the samples to train on: True must mark those that are tested.": lambda *case: ~first(*case),
         "It stops a patient too early: there must be at least so many test samples.": (
             lambda *case: first(*case, more=-1)
         ),
         "It takes a patient too many: stop as soon as there are enough test samples.": (
             lambda *case: first(*case, more=1)
         ),
-        "So many patients were taken: what is counted is samples.": (
+        "That many patients were taken, but what is counted is samples.": (
             lambda patient, order, count: np.isin(patient, order[:count])
         ),
         "The order is not used: the patients were taken by their numbers, so that the split would be the same every time.": (

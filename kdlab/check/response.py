@@ -89,13 +89,13 @@ def distillation_loss(random):
             "Teacher and student are swapped in the soft term: the student's logarithm is weighted by the teacher's "
             "probabilities, not the other way round.": swapped,
             "The teacher's probabilities were taken for logits: they are softened a second time.": twice,
-            "That is the KL divergence. It has the same gradient, but asked is the cross-entropy, which is larger by the "
+            "That is the KL divergence. It has the same gradient, but the loss here is the cross-entropy, which is larger by the "
             "teacher's entropy.": entropy_less,
             "That is the mean over the classes too: the cross-entropy sums over the classes.": (
                 mixed(soft=lambda T, a: a * T**2 / z_s.shape[1])
             ),
-            "That is the sum over the samples: asked is their mean.": mixed(reduce=np.sum),
-            "That is a loss for each sample: asked is their mean, one number.": mixed(reduce=np.asarray),
+            "That is the sum over the samples: give their mean.": mixed(reduce=np.sum),
+            "That is a loss for each sample: give their mean, one number.": mixed(reduce=np.asarray),
             "The sign is wrong: a cross-entropy is never negative.": mixed(reduce=lambda loss: -np.mean(loss)),
             "It is right where every sample has a label. A label of −1 means none, but as an index it takes the last class.": (
                 lambda z_s, z_t, y, T, alpha: right(z_s, z_t, y % z_s.shape[1], T, alpha)
@@ -189,7 +189,7 @@ def translated_alpha(random):
                 lambda w, T: (1 - w) / T**2
             ),
             "That is how much the labels count, 1 − α.": lambda w, T: 1 - ours(w, T),
-            "That is the ratio of the teacher's weight to the labels': asked is the teacher's share of both.": (
+            "That is the ratio of the teacher's weight to the labels': give the teacher's share of both.": (
                 lambda w, T: (1 - w) / w / T**2
             ),
         },
@@ -227,14 +227,14 @@ def best_position(random):
             "The accuracy returned is the one on validation data, which was used to choose: report that on test data.": (
                 lambda v, t: at(best(v), v)
             ),
-            "Chosen is the position of the best single student: one lucky seed decides. Take the mean over seeds first.": (
+            "The position is that of the best single student: one lucky seed decides. Take the mean over seeds first.": (
                 lambda v, t: at(best(v, np.max), t)
             ),
-            "Reported is the best student of that position: report the mean over seeds.": (
+            "The accuracy is that of the best student at that position: report the mean over seeds.": (
                 lambda v, t: at(best(v), t, np.max)
             ),
             "Row and column are swapped.": lambda v, t: (*best(v)[::-1], t[best(v)].mean()),
-            "Chosen and reported are both on the mean of validation and test: the test set has taken part in the choice.": (
+            "Both the choice and the accuracy are from the mean of validation and test: the test set has taken part in the choice.": (
                 lambda v, t: at(best((v + t) / 2), t)
             ),
             "The position found is the worst on validation data.": lambda v, t: at(best(-v), t),

@@ -63,7 +63,7 @@ def softmax(random):
             ),
             "The exponentials are not divided by their sum.": lambda z, T: np.exp(z / T),
             "That is the logarithm of the softened answer.": lambda z, T: np.log(_softmax(z / T)),
-            "Softmax takes exponentials: shares of the logits themselves are no probabilities.": (
+            "Softmax takes exponentials: shares of the logits themselves are not probabilities.": (
                 lambda z, T: z / z.sum(axis=-1, keepdims=True)
             ),
             "The sign is wrong: the largest logit must get the largest probability.": lambda z, T: _softmax(-z / T),
@@ -101,7 +101,7 @@ def entropy(random):
             "The sum runs over all samples together: each answer has an entropy of its own.": lambda p: bits(
                 p, axis=None
             ),
-            "The probabilities that weigh the logarithms are missing.": lambda p: -np.log2(p).sum(axis=-1),
+            "The probabilities that weight the logarithms are missing.": lambda p: -np.log2(p).sum(axis=-1),
             "It is right where all probabilities are above 0. A class of probability 0 adds nothing, but log 0 is −∞, and "
             "0 times that is not a number.": bits,
         },
@@ -182,9 +182,7 @@ def matching_temperature(random):
             return ""
         now = entropy_at(z, np.log(float(T)))
         slope = "Does the search move the right end of its range?" if abs(now - bits) > 0.05 else "Take more steps."
-        return (
-            f"At the T returned, {float(T):.4g}, the answer leaves {now:.4f} bits open; asked are {bits:.4f}. {slope}"
-        )
+        return f"At the T returned, {float(T):.4g}, the answer leaves {now:.4f} bits open; it must leave {bits:.4f}. {slope}"
 
     return Exercise(
         cases=[(random.normal(0, 4, 10), bits) for bits in random.uniform(0.6, 2.0, 3)],

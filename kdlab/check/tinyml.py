@@ -45,7 +45,7 @@ def quantised_weights(random):
                 held(lambda W: np.abs(W).max() / 127),
                 held(lambda W: np.full(W.shape[1], np.abs(W).max() / 127)),
             ),
-            "There is a scale for each input: asked is one for each output channel, a column of W.": (
+            "There is a scale for each input: give one for each output channel, a column of W.": (
                 lambda W: tuple(part.T if part.ndim == 2 else part for part in held(lambda V: largest(V) / 127)(W.T))
             ),
             "The scale divides by 128: the range is symmetric, −127 to 127, so that zero stays zero.": (
@@ -240,7 +240,7 @@ def memory(random):
             "The arena is the sum over all layers: they run one after the other.": held(of=sum),
             "The arena holds the least that a layer needs: it must have room for the most.": held(of=min),
             "The two are swapped: flash comes first.": lambda sizes: reference(sizes)[::-1],
-            "Those are KiB: asked are bytes.": lambda sizes: tuple(n / 1024 for n in reference(sizes)),
+            "Those are KiB: give bytes.": lambda sizes: tuple(n / 1024 for n in reference(sizes)),
             "The output layer is not counted.": lambda sizes: held()(sizes[:-1]) if len(sizes) > 2 else (0, 0),
         },
         right="A byte for each weight, four for each bias, and an arena for the layer that needs most.",
