@@ -84,8 +84,8 @@ def training_step(random):
 
     What counts are the student's weights after the step; what the answer returns does not.
     """
-    x, y = random.normal(0, 1, (6, 3)), random.integers(0, 4, 6)
-    kernel, bias, teacher_kernel = random.normal(0, 1, (3, 4)), random.normal(0, 1, 4), random.normal(0, 2, (3, 4))
+    x, y = random.normal(0, 1, (6, 2)), random.integers(0, 3, 6)  # few weights, for each costs differences of its own
+    kernel, bias, teacher_kernel = random.normal(0, 1, (2, 3)), random.normal(0, 1, 3), random.normal(0, 2, (2, 3))
     return Exercise(
         cases=[(x, y, kernel, bias, teacher_kernel, 3.0, 0.7)],
         reference=_step(mixed()),
