@@ -93,6 +93,7 @@ def _interrupt_again(otherwise, unraisable):
 def _fail(what, code=2):
     """Say in one line what went wrong and return the exit code."""
     line = " ".join(str(what).split())
+    # So long that a command at its end stays whole.
     print(f"kdlab: {line if len(line) <= 2000 else line[:2000] + '…'}", file=sys.stderr)
     return code
 
