@@ -177,7 +177,9 @@ def _sweep(command):
         accuracy = summary["student_alone_test_accuracy" if name == "alone" else "test_accuracy"]["mean"]
         command.meet_chance(f"student {name}", guesses, accuracy)
     if options.seeds == 1:
-        command.add_notes(f"With three seeds, of which one is there: {again(options.line, 'force', seeds=3)}")
+        command.add_notes(
+            f"To judge by three seeds, the first of which is kept: {again(options.line, 'force', seeds=3)}"
+        )
     found = command.record(
         models=[command.measured("teacher", options.teacher, teachers).to_json()],
         sentence=summary.pop("sentence"),

@@ -92,7 +92,7 @@ def test_students_of_all_seeds_and_of_a_sweep_that_guess_are_named_first(folder)
     for name in ("alone", "distilled"):
         assert f"The student {name} cannot be told from guessing on 12 test samples (" in notes
     more = shlex.join(["kdlab", "sweep", *line, *still, *grid[:4], *grid[6:], "--seeds", "3"])
-    assert f"With three seeds, of which one is there: {more}" in found["notes"]
+    assert f"To judge by three seeds, the first of which is kept: {more}" in found["notes"]
 
 
 @pytest.mark.parametrize(
