@@ -1,6 +1,5 @@
 """``distill``: from a teacher, a student and data to a distilled student, beside the same student alone."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +7,8 @@ import numpy as np
 from .backend import keras
 from .datasets.dataset import Dataset
 from .distiller import Distiller
-from .evaluation import at_chance
 from .execution import choose_execution, count_steps
-from .foreign_models import judge
+from .foreign_models import adapt, check_no_sigmoid, inputs_by_itself, warn_at_chance
 from .losses import ensemble_logits
 from .softening import cross_entropy
 
@@ -57,26 +55,29 @@ def distill(
     Both start from the student's present weights and see the same batches in the same order, with Adam at
     ``learning_rate`` (0.01 suits small dense students, 0.001 larger and convolutional ones): what differs is
     due to the loss. ``student`` itself becomes the distilled one; the teacher, a ``keras.Model`` that
-    returns logits or a list of them, is not changed. ``data`` is a ``kdlab.Dataset``; ``temperature``,
+    returns logits or a list of them, is not changed; it gets the samples in the range of pixels that its first layers
+    speak of, and a warning says where it is at chance level. ``data`` is a ``kdlab.Dataset``; ``temperature``,
     ``alpha`` and the loss are those of ``kdlab.Distiller``; ``seed`` becomes Keras's global seed; ``verbose``
     as in ``fit``.
 
-    Raises ValueError and FloatingPointError as ``Distiller`` does.
+    The defaults suit about a thousand training samples. Fewer make fewer steps an epoch: ``kdlab.runs.runs.suggest``
+    says how many epochs of which batches the command line takes for so many samples.
+
+    Raises ValueError and FloatingPointError as ``Distiller`` does, and ValueError for a teacher that ends in a sigmoid.
     """
     if not isinstance(data, Dataset):
         raise ValueError(f"data must be a kdlab.Dataset, as kdlab.load returns, got {type(data).__name__}")
-    distiller = Distiller(teacher=teacher, student=student, temperature=temperature, alpha=alpha)
     if teacher is None:
         raise ValueError("teacher must be a keras.Model or a list of them, got None")
-    for number, one in enumerate(teacher if isinstance(teacher, (list, tuple)) else [teacher], 1):
-        named, labels = judge(one, data.validation, data.train)
-        if at_chance(named, labels):
-            warnings.warn(
-                f"teacher {number} is at chance level: accuracy {np.mean(named == labels):.0%} on "
-                f"{len(labels)} validation samples. Its samples lie in [0, 1] here, with the classes in the order of "
-                "data.class_names; kdlab.foreign_models.adapt makes a model that takes others",
-                stacklevel=2,
-            )
+    several = isinstance(teacher, (list, tuple))
+    teachers = list(teacher) if several else [teacher]
+    for number, one in enumerate(teachers, 1):
+        check_no_sigmoid(one, f"teacher {number}")
+    adapted = [adapt(one, inputs_by_itself(one)) for one in teachers]
+    distiller = Distiller(
+        teacher=adapted if several else adapted[0], student=student, temperature=temperature, alpha=alpha
+    )
+    warn_at_chance(teachers, data, stacklevel=2)
     student(data.train.x[:1], training=False)  # Builds it, if need be: a copy needs weights to start from.
     alone = keras.models.clone_model(student)
     alone.set_weights(student.get_weights())

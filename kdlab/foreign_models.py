@@ -3,6 +3,7 @@
 kdlab's samples lie in [0, 1], colours in the order red, green, blue, classes in the order of ``Dataset.class_names``.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,17 @@ from .backend import keras
 from .evaluation import at_chance, balanced_accuracy
 from .transfer_set import over_batches
 
-__all__ = ["Inputs", "adapt", "explain_chance", "guess_pixel_range", "judge", "take_softmax_off"]
+__all__ = [
+    "Inputs",
+    "adapt",
+    "check_no_sigmoid",
+    "explain_chance",
+    "guess_pixel_range",
+    "inputs_by_itself",
+    "judge",
+    "take_softmax_off",
+    "warn_at_chance",
+]
 
 RANGES = ((0.0, 255.0), (-1.0, 1.0), (0.0, 1.0))
 ENOUGH, MOST_JUDGED = 100, 500  # samples that tell knowing from guessing, and that are looked at
@@ -35,14 +46,9 @@ def take_softmax_off(model, name="model"):
     Layers and weights are shared; a softmax that is a layer's activation is taken off ``model`` itself. Raises
     ValueError for a sigmoid at the end.
     """
+    check_no_sigmoid(model, name)
     last = _last_layer(model)
-    activation = getattr(getattr(last, "activation", None), "__name__", "")
-    if activation == "sigmoid":
-        raise ValueError(
-            f"{name} ends in a sigmoid, an answer for each class by itself: kdlab needs a logit per class. Build it with "
-            "Dense(number of classes) and no activation, for two classes Dense(2), and train it with "
-            "SparseCategoricalCrossentropy(from_logits=True)"
-        )
+    activation = _activation(last)
     if isinstance(last, keras.layers.Softmax) or (
         isinstance(last, keras.layers.Activation) and activation == "softmax"
     ):
@@ -52,6 +58,20 @@ def take_softmax_off(model, name="model"):
         last.activation = keras.activations.linear
         return model, True
     return model, False
+
+
+def check_no_sigmoid(model, name="model"):
+    """Raise ValueError for a model whose last layer is a sigmoid."""
+    if _activation(_last_layer(model)) == "sigmoid":
+        raise ValueError(
+            f"{name} ends in a sigmoid, an answer for each class by itself: kdlab needs a logit per class. Build it with "
+            "Dense(number of classes) and no activation, for two classes Dense(2), and train it with "
+            "SparseCategoricalCrossentropy(from_logits=True)"
+        )
+
+
+def _activation(layer):
+    return getattr(getattr(layer, "activation", None), "__name__", "")
 
 
 def _last_layer(model):
@@ -78,6 +98,11 @@ def guess_pixel_range(model):
     return (0.0, 255.0) if abs(scale) < 0.1 or offset < -10 else (0.0, 1.0)
 
 
+def inputs_by_itself(model):
+    """Return the ``Inputs`` that a model takes as far as its own first layers say, else kdlab's."""
+    return Inputs(guess_pixel_range(model) or (0.0, 1.0))
+
+
 def _before_weights(model, x):
     """Return what the first layer with weights gets when the model gets ``x``."""
     for layer in model.layers:
@@ -101,6 +126,28 @@ def adapt(model, inputs):
     return keras.Model(samples, logits, name=model.name)
 
 
+def warn_at_chance(teachers, data, stacklevel):
+    """Warn of each of these models that knows no more of ``data`` than a guess, with what it is likely to want."""
+    splits = data.validation, data.train
+    if not any((split.y >= 0).any() for split in splits):
+        return
+    for number, model in enumerate(teachers, 1):
+        inputs = inputs_by_itself(model)
+        named, labels = judge(adapt(model, inputs), *splits)
+        if not at_chance(named, labels):
+            continue
+        found = explain_chance(model, inputs, data.class_names, *splits) if getattr(model, "inputs", None) else None
+        mend = "its classes must be in the order of data.class_names"
+        if found:
+            mend = f"with kdlab.foreign_models.adapt(teacher, kdlab.foreign_models.{found[0]}) it would be right about {found[1]:.0%}"
+        warnings.warn(
+            f"teacher {number} is at chance level: balanced accuracy {balanced_accuracy(named, labels):.0%} on {len(labels)} "
+            "labelled samples (of validation data and, where they are few, training data), with values from "
+            f"{inputs.pixel_range[0]:g} to {inputs.pixel_range[1]:g}; {mend}",
+            stacklevel=stacklevel + 1,
+        )
+
+
 def judge(model, *splits):
     """Return the classes that ``model`` names and the labels, of labelled samples of these splits.
 
@@ -118,41 +165,34 @@ def judge(model, *splits):
 
 
 def explain_chance(model, inputs, class_names, *splits):
-    """Return what a model at chance is likely to want, a sentence: the change of ``Inputs`` that makes it know most.
+    """Return what a model at chance is likely to want and the share it then gets right, (``Inputs``, 0 to 1), or None.
 
     ``model`` is without adaptation, ``inputs`` what it got. Tried are other ranges of pixels and orders of colours, and
-    of each the order of classes that fits best. "" where nothing makes it know more than chance.
+    with each the data's order of classes, that of ``inputs`` and the one that fits best. None where nothing makes it
+    know more than chance.
     """
     tried = []
     colour = len(model.inputs[0].shape) == 4 and model.inputs[0].shape[-1] == 3
     for pixel_range in dict.fromkeys((inputs.pixel_range, *RANGES)):
         for bgr in (False, True) if colour else (False,):
             named, labels = judge(adapt(model, Inputs(pixel_range, bgr)), *splits)
-            order = _best_order(named, labels, len(class_names))
-            for classes in (None, order):
+            for classes in {None, inputs.classes, _best_order(named, labels, len(class_names))}:
                 found = named if classes is None else np.argsort(classes)[named]
+                fitted = classes not in (None, inputs.classes)
                 # Of equals the simplest.
                 cost = (
-                    0.15 * (classes is not None)
+                    0.15 * fitted
+                    + 0.05 * (classes != inputs.classes)
                     + 0.05 * (bgr != inputs.bgr)
                     + 0.02 * (pixel_range != inputs.pixel_range)
                 )
                 score = balanced_accuracy(found, labels)
                 # An order of classes is chosen on these very samples: even a guesser gains by it.
-                knows = score > (1 + 1 / len(class_names)) / 2 if classes else not at_chance(found, labels)
+                knows = score > (1 + 1 / len(class_names)) / 2 if fitted else not at_chance(found, labels)
                 if knows:
                     tried.append((score - cost, score, Inputs(pixel_range, bgr, classes)))
-    if not tried:
-        return ""
-    _, score, best = max(tried, key=lambda one: one[0])
-    options = []
-    if best.pixel_range != inputs.pixel_range:
-        options.append("--pixel-range {:g},{:g}".format(*best.pixel_range))
-    if best.bgr != inputs.bgr:
-        options.append(f"--colour-order {'bgr' if best.bgr else 'rgb'}")
-    if best.classes:
-        options.append(f"--teacher-classes {','.join(class_names[k] for k in np.argsort(best.classes))}")
-    return f"With {' '.join(options)} it would be right about {100 * score:.0f} %" if options else ""
+    _, score, best = max(tried, key=lambda one: one[0], default=(0, 0, inputs))
+    return None if best == inputs else (best, score)
 
 
 def _best_order(named, labels, classes):

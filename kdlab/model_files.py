@@ -15,7 +15,15 @@ from .checks import check_model_file
 from .distiller import Distiller
 from .training_checks import check_not_probabilities
 
-__all__ = ["cause", "check_fits", "fingerprint", "input_shape", "load", "save"]
+__all__ = ["MisfitError", "cause", "check_fits", "fingerprint", "input_shape", "load", "save"]
+
+
+class MisfitError(ValueError):
+    """A model that does not take the data's samples; ``options``, {name: value}, read them as it does."""
+
+    def __init__(self, message, options):
+        super().__init__(message)
+        self.options = options
 
 
 def load(path):
@@ -91,8 +99,12 @@ def check_fits(model, data, name="model"):
     if inputs:
         takes = tuple(inputs[0].shape[1:])
         if len(takes) != len(samples) or any(a not in (None, b) for a, b in zip(takes, samples, strict=True)):
-            raise ValueError(
-                f"{name} takes samples of shape {takes}, but the data's have shape {samples}{_mend(takes, samples)}"
+            options = _mend(takes, samples)
+            said = " and ".join(f"{key}={value} (--{key.replace('_', '-')} {value})" for key, value in options.items())
+            raise MisfitError(
+                f"{name} takes samples of shape {takes}, but the data's have shape {samples}"
+                + (f"; read them with {said}" if said else ""),
+                options,
             )
     logits = np.asarray(model(np.asarray(data.train.x[:2]), training=False), np.float32)
     if logits.ndim != 2 or logits.shape[1] != classes:
@@ -104,15 +116,14 @@ def check_fits(model, data, name="model"):
 
 
 def _mend(takes, samples):
-    """Return which options of images make samples of the second shape into the first, or nothing."""
+    """Return the options of images that make samples of the second shape into the first, {name: value}."""
     if len(takes) != 3 or len(samples) != 3:
-        return ""
+        return {}
     options = {
         "image_size": takes[0] if takes[:2] != samples[:2] and takes[0] == takes[1] else None,
         "channels": takes[2] if takes[2] != samples[2] else None,
     }
-    given = [f"{name}={value} (--{name.replace('_', '-')} {value})" for name, value in options.items() if value]
-    return f"; read them with {' and '.join(given)}" if given else ""
+    return {name: value for name, value in options.items() if value}
 
 
 def fingerprint(model):

@@ -1,6 +1,8 @@
 """``kdlab.distill``: one call, a distilled student and the same student alone."""
 
 import dataclasses
+import re
+import warnings
 
 import keras
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 import kdlab
 from kdlab.distillation import Result
+from kdlab.foreign_models import Inputs, adapt
 from kdlab.models import mlp
 from kdlab.softening import cross_entropy, softmax
 
@@ -69,6 +72,49 @@ def test_an_ensemble_of_teachers(data, teacher):
     assert result.teacher_metrics["loss"] == pytest.approx(-np.log(p)[np.arange(60), data.test.y].mean(), rel=1e-5)
     assert result.teacher_metrics["accuracy"] == pytest.approx((p.argmax(axis=1) == data.test.y).mean())
     assert "val_loss" not in result.history
+
+
+def test_a_teacher_gets_the_range_of_pixels_that_its_first_layers_speak_of(data, teacher):
+    of_bytes = keras.Sequential([keras.Input((64,)), keras.layers.Rescaling(1 / 255), teacher])
+    result = kdlab.distill(of_bytes, mlp(seed=2), data, epochs=1)
+    right = (teacher.predict(data.test.x, verbose=0).argmax(axis=1) == data.test.y).mean()
+    assert result.teacher_metrics["accuracy"] == pytest.approx(right)
+    live = [kdlab.LiveTrainer(data, mlp(seed=2), one, epochs=1) for one in (of_bytes, teacher)]
+    np.testing.assert_allclose(live[0]._teacher, live[1]._teacher, atol=1e-3)
+
+
+def test_a_teacher_at_chance_is_said_with_what_mends_it(data, teacher):
+    turned = adapt(teacher, Inputs(classes=(*range(1, 10), 0)))
+    ways = (
+        lambda one: kdlab.distill(one, mlp(seed=2), data, epochs=1),
+        lambda one: kdlab.LiveTrainer(data, mlp(seed=2), one, epochs=1),
+    )
+    for way in ways:
+        with pytest.warns(UserWarning, match=r"teacher 1 is at chance level: .*balanced accuracy \d+%") as said:
+            way(turned)
+        assert said[0].filename == __file__
+        text = str(said[0].message)
+        assert "on 120 labelled samples (of validation data and, where they are few, training data)" in text
+        mend = re.search(
+            r"with kdlab\.foreign_models\.adapt\(teacher, kdlab\.foreign_models\.(.*)\) it would be", text
+        )[1]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            way(adapt(turned, eval(mend, {"Inputs": Inputs})))
+
+
+def test_a_sigmoid_and_a_loss_of_one_s_own_are_refused_in_words(data, teacher):
+    sigmoid = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10, activation="sigmoid")])
+    for way in (
+        lambda: kdlab.distill([teacher, sigmoid], mlp(), data),
+        lambda: kdlab.LiveTrainer(data, mlp(), [teacher, sigmoid]),
+    ):
+        with pytest.raises(ValueError, match="teacher 2 ends in a sigmoid, an answer for each class by itself"):
+            way()
+    with pytest.raises(
+        ValueError, match=r"LiveTrainer takes no distillation_loss, .*; kdlab\.Distiller takes one of your own"
+    ):
+        kdlab.LiveTrainer(data, mlp(), teacher, distillation_loss=lambda t, s, temperature: 0.0)
 
 
 def test_bad_input(data, teacher):

@@ -112,18 +112,12 @@ def test_an_adapted_model_knows_the_classes_and_what_it_wants_is_found_by_trying
     again = keras.saving.load_model(tmp_path / "adapted.keras")
     np.testing.assert_allclose(again(split.x), adapted(split.x), atol=1e-4)
 
-    said = explain_chance(model(), Inputs(), ("dark", "mid", "bright"), split)
-    if inputs.pixel_range != (0.0, 1.0):
-        assert "--pixel-range {:g},{:g}".format(*inputs.pixel_range) in said
-    if inputs.classes:
-        names = [("dark", "mid", "bright")[k] for k in np.argsort(inputs.classes)]
-        assert f"--teacher-classes {','.join(names)}" in said
-    assert said.endswith("it would be right about 100 %")
+    assert explain_chance(model(), Inputs(), ("dark", "mid", "bright"), split) == (inputs, 1.0)
 
 
 def test_colours_in_the_other_order_are_found_and_nothing_where_nothing_helps():
     split = images()
     blue_first = adapt(knowing(), Inputs(bgr=True))
-    assert "--colour-order bgr" in explain_chance(blue_first, Inputs(), ("a", "b", "c"), split)
+    assert explain_chance(blue_first, Inputs(), ("a", "b", "c"), split) == (Inputs(bgr=True), 1.0)
     constant = keras.Sequential([keras.Input((6, 6, 3)), layers.Flatten(), layers.Dense(3, kernel_initializer="zeros")])
-    assert explain_chance(constant, Inputs(), ("a", "b", "c"), split) == ""
+    assert explain_chance(constant, Inputs(), ("a", "b", "c"), split) is None

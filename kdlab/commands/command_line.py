@@ -27,7 +27,7 @@ def main(arguments=None):
     0: all is well. 2, after one line on stderr: what the user can mend. 1, after such a line: what was not foreseen in a
     run. 130: a run was stopped with Ctrl-C.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = _joined(sys.argv[1:] if arguments is None else arguments)
     # Of Jupyter's dependencies one builds a parser of internationalised addresses while it is imported, for seconds, and
     # nothing here has it parse any; without it jsonschema does not check that one format.
     sys.modules.setdefault("rfc3987_syntax", None)
@@ -67,6 +67,17 @@ def main(arguments=None):
         sys.unraisablehook = hook
 
 
+def _joined(arguments):
+    """Return the arguments; a value of --pixel-range that begins with a minus, an option to argparse, joined to it by =."""
+    joined = []
+    for word in arguments:
+        if joined and joined[-1] == "--pixel-range" and re.match(r"-[\d.]", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def _interrupt_again(otherwise, unraisable):
     """Press Ctrl-C once more, a moment later, where it struck in a ``__del__``, of which Python shows and drops errors.
 
@@ -82,7 +93,8 @@ def _interrupt_again(otherwise, unraisable):
 def _fail(what, code=2):
     """Say in one line what went wrong and return the exit code."""
     line = " ".join(str(what).split())
-    print(f"kdlab: {line if len(line) <= 600 else line[:600] + '…'}", file=sys.stderr)
+    # So long that a command at its end stays whole.
+    print(f"kdlab: {line if len(line) <= 2000 else line[:2000] + '…'}", file=sys.stderr)
     return code
 
 

@@ -12,12 +12,12 @@ from ..evaluation import agreement, wilson_interval
 from ..export import convert
 from ..export.boards import BOARDS, CLOSE
 from ..export.contract import c_lines, describe
-from ..foreign_models import guess_pixel_range, take_softmax_off
+from ..foreign_models import take_softmax_off
 from ..runs import results
 from ..runs.results import byte_size, milliseconds, percent, percent_interval
 from ..transfer_set import over_batches
 from .progress import Display
-from .run_command import read_data
+from .run_command import chance, complete, inputs_of, read_data
 
 __all__ = ["run"]
 
@@ -43,21 +43,29 @@ def run(options):
         data = None if options.data is None else read_data(options, display)
         model, had_softmax = take_softmax_off(model_files.load(options.model), f"model {options.model}")
         if data is not None:
-            model_files.check_fits(model, data, f"model {options.model}")
+            with complete(options):
+                model_files.check_fits(model, data, f"model {options.model}")
         notes = (
             [f"The softmax at the end of {options.model} is taken off: the file returns logits."] if had_softmax else []
         )
-        pixel_range = options.pixel_range or guess_pixel_range(model) or (0.0, 1.0)
-        train, test = (data and _in_range(split, pixel_range) for split in (data and data.train, data and data.test))
+        count = model.outputs[0].shape[-1]
+        classes = data.class_names if data else options.model_classes or tuple(str(k) for k in range(count))
+        if len(classes) != count:
+            raise ValueError(f"--model-classes must name {count} classes, one for each output, got {len(classes)}")
+        inputs = inputs_of(options, classes, model, "model_classes")
+        name = f"The model {options.model}"
+        if data and (said := chance(name, model, inputs, data, [data.test], options, "model_classes")):
+            notes.append(" ".join(filter(None, said)))
+        train, test = (data and _as(split, inputs) for split in (data and data.train, data and data.test))
         display.note(f"Converting {options.model}")
         files = {"LiteRT float32": convert.to_tflite(model)}
         if options.to != "tflite":
             chosen = np.random.default_rng(0).permutation(len(data.train))[:REPRESENTATIVE]
             files["LiteRT int8"] = convert.to_tflite_int8(model, train(np.sort(chosen)))
         display.note("Measuring")
-        table = _table(options, model, files, data, test, display)
+        table = _table(options, model, files, data and _right_outputs(data, inputs), test, display)
         tflite = list(files.values())[-1]
-        contract = _contract(tflite, model, data, test, pixel_range)
+        contract = _contract(tflite, model, options.model_classes or classes, data, test, inputs)
         notes = [*(data.notes if data else ()), *notes, *_notes(model)]
         found = {
             "title": f"kdlab export: {options.out.name}",
@@ -77,20 +85,29 @@ def run(options):
             display.say(f"\n{note}")
 
 
-def _in_range(split, pixel_range):
-    """Return a function from rows of a split to its samples in a range of pixels."""
-    low, high = pixel_range
-    if (low, high) == (0.0, 1.0):
-        return lambda rows: split.x[rows]
-    return lambda rows: split.x[rows] * np.float32(high - low) + np.float32(low)
+def _as(split, inputs):
+    """Return a function from rows of a split to its samples as ``inputs``, of ``foreign_models``, says."""
+    low, high = inputs.pixel_range
+
+    def samples(rows):
+        x = split.x[rows]
+        if (low, high) != (0.0, 1.0):
+            x = x * np.float32(high - low) + np.float32(low)
+        return x[..., ::-1] if inputs.bgr else x
+
+    return samples
 
 
-def _contract(tflite, model, data, test, pixel_range):
+def _right_outputs(data, inputs):
+    """Return the place of the right output for each test sample, (N,)."""
+    return data.test.y if inputs.classes is None else np.array(inputs.classes)[data.test.y]
+
+
+def _contract(tflite, model, class_names, data, test, inputs):
     """Return the contract of the file; its example is a test sample or, without data, one of noise."""
-    low, high = pixel_range
-    noise = np.random.default_rng(0).uniform(low, high, (1, *model.inputs[0].shape[1:])).astype(np.float32)
-    classes = data.class_names if data else [str(k) for k in range(model.outputs[0].shape[-1])]
-    return describe(tflite, classes, pixel_range, test(slice(1)) if data else noise)
+    noise = np.random.default_rng(0).uniform(*inputs.pixel_range, (1, *model.inputs[0].shape[1:])).astype(np.float32)
+    example = test(slice(1)) if data else noise
+    return describe(tflite, class_names, inputs.pixel_range, example, inputs.bgr, data and data.scaling)
 
 
 def _contents(options, tflite, found):
@@ -123,6 +140,7 @@ def _markdown(found):
     facts = {
         "Input": f"{taken['type']}, {' × '.join(map(str, taken['shape']))} ({', '.join(taken['axes'])}), "
         f"values from {low:g} to {high:g}" + (f", {taken['channels']}" if taken["channels"] else "") + _scale(taken),
+        **({"Scaling of the features": _scaling(taken)} if taken["scaling"] else {}),
         "Output": f"{given['type']}, {given['what']}; classes in order: {', '.join(given['class_names'])}{_scale(given)}",
         "Operators to register": ", ".join(found["operators"]),
         "Arena": f"{found['arena_bytes']:,} bytes to begin with: {found['activation_bytes']:,} for activations, an "
@@ -146,6 +164,15 @@ def _scale(part):
     return f"; q = round(value / {part['scale']:.9g}) + {part['zero_point']}, from -128 to 127"
 
 
+def _scaling(taken):
+    """Return how a table's features become the input's values, with the numbers of each, in words."""
+    scaling = taken["scaling"]
+    numbers = (
+        f"{mean:.6g} ({deviation:.6g})" for mean, deviation in zip(scaling["mean"], scaling["deviation"], strict=True)
+    )
+    return f"{scaling['formula']}; mean (deviation) of each feature in the training rows: {', '.join(numbers)}"
+
+
 def _notes(model):
     not_counted = convert.multiply_adds(model).not_counted
     if not_counted:
@@ -153,10 +180,13 @@ def _notes(model):
     yield from NOTES
 
 
-def _table(options, model, files, data, test, display):
-    """Return the table, header and rows of strings: a column for the model and for each of ``files``."""
+def _table(options, model, files, labels, test, display):
+    """Return the table, header and rows of strings: a column for the model and for each of ``files``.
+
+    ``labels`` (N,) are the right outputs for the samples that ``test`` gives, or both are None.
+    """
     shape = tuple(model.inputs[0].shape[1:])
-    x = np.random.default_rng(0).random((10, *shape), np.float32) if data is None else test(slice(10))
+    x = np.random.default_rng(0).random((10, *shape), np.float32) if labels is None else test(slice(10))
     keras_size = Path(options.model).stat().st_size
     arenas = [convert.arena_bytes(content) for content in files.values()]
     spreads = [convert.keras_latency(model, x), *(convert.latency(file, x) for file in files.values())]
@@ -166,26 +196,26 @@ def _table(options, model, files, data, test, display):
         ["ms per sample (quartiles)", *(milliseconds(*spread[:3]) for spread in spreads)],
         ["arena, estimate", "", *map(byte_size, arenas)],
     ]
-    if data is not None:
-        rows[:0] = _quality(model, files, data.test, test, display)
+    if labels is not None:
+        rows[:0] = _quality(model, files, labels, test, display)
     needs = [(len(content), arena) for content, arena in zip(files.values(), arenas, strict=True)]
     rows += [[board.name, "", *(_fits(board, *need) for need in needs)] for board in BOARDS]
     return ["", f"Keras, {Path(options.model).name}", *files], rows
 
 
-def _quality(model, files, split, test, display):
-    """Return the rows on how well the test samples, ``split`` as ``test`` gives them, are told apart."""
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(split), BLOCK)]
+def _quality(model, files, labels, test, display):
+    """Return the rows on how well the test samples are told apart."""
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(labels), BLOCK)]
     keras_logits = [over_batches(lambda batch: model(batch, training=False), test(block)) for block in blocks]
     logits = [np.concatenate(keras_logits)]
     for name, content in files.items():
         progress, parts = display.count(f"test samples by {name}"), []
         for block in blocks:
             parts.append(convert.run_tflite(content, test(block)))
-            progress(min(block.stop, len(split)), len(split))
+            progress(min(block.stop, len(labels)), len(labels))
         logits.append(np.concatenate(parts))
     return [
-        ["test accuracy (95 % interval)", *(_accuracy(answer, split.y) for answer in logits)],
+        ["test accuracy (95 % interval)", *(_accuracy(answer, labels) for answer in logits)],
         ["agreement with the Keras model", "", *(percent(agreement(logits[0], answer)) for answer in logits[1:])],
     ]
 

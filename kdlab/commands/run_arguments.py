@@ -101,6 +101,7 @@ _KINDS = {
     "--pixel-range": {"metavar": "LOW,HIGH", "type": _pixel_range},
     "--colour-order": {"choices": ("rgb", "bgr"), "default": "rgb"},
     "--teacher-classes": {"metavar": "A,B,…", "type": _list_of(str)},
+    "--model-classes": {"metavar": "A,B,…", "type": _list_of(str)},
     "--weak-teacher": {"action": "store_true"},
     "--student-alone": {"metavar": "FILE"},
     "--temperature": {"metavar": "T", "type": _temperature, "default": 4.0},
@@ -138,8 +139,9 @@ _HELP = {
     "--student": MODELS,
     "--width": "of a new small-cnn: 0.5 halves its channels (default: 1)",
     "--pixel-range": "that a saved model or teacher takes: 0,1 or 0,255 or -1,1 (default: what its first layers say, else 0,1)",
-    "--colour-order": "that the teachers take (default: %(default)s)",
+    "--colour-order": "that the teachers, or the model to export, take (default: %(default)s)",
     "--teacher-classes": "the classes in the order of the teachers' outputs (default: as the data have them, by name)",
+    "--model-classes": "the classes in the order of the model's outputs (default: as the data have them, by name)",
     "--weak-teacher": "go on with a teacher at chance level",
     "--student-alone": "trained without a teacher (default: it is trained too, from the same initial weights)",
     "--temperature": "above 0 (default: %(default)s)",
@@ -233,7 +235,7 @@ def add_commands(commands):
     )
     export.add_argument("model", metavar="FILE", help="a saved .keras file")
     _add(export, "--data", required=False)
-    _add(export, "--to", *_DATA[1:], "--pixel-range", *_OUT)
+    _add(export, "--to", *_DATA[1:], "--pixel-range", "--colour-order", "--model-classes", *_OUT)
 
 
 def _add(parser, *names, **changes):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 import warnings
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -16,17 +17,17 @@ from ..datasets.class_folders import printable
 from ..datasets.load import load
 from ..evaluation import at_chance, balanced_accuracy
 from ..figures import landscape, png
-from ..foreign_models import Inputs, explain_chance, judge, take_softmax_off
-from ..model_files import fingerprint, input_shape
+from ..foreign_models import Inputs, adapt, explain_chance, inputs_by_itself, judge, take_softmax_off
+from ..model_files import MisfitError, fingerprint, input_shape
 from ..model_files import load as load_model
 from ..runs import results, runs
 from ..runs.logits_cache import teacher_logits
-from ..runs.record import accuracies, describe_run, measure, record, teacher_notes
+from ..runs.record import answers, describe_run, measure, record, teacher_notes
 from ..runs.sweeps import sweep
 from ..runs.unfinished import Unfinished
 from .progress import Display
 
-__all__ = ["read_data", "run"]
+__all__ = ["again", "chance", "complete", "inputs_of", "read_data", "run"]
 
 
 def run(options, done=None):
@@ -64,7 +65,7 @@ def _train(command):
     command.begin(model=fingerprint(model))
     trained = command.trained("model", options.out, partial(runs.train, model, command.data))
     measured = command.measured("model", [options.out], [trained])
-    command.meet_chance(measured)
+    command.meet_chance(measured.name, [measured.at_chance], measured.correct.mean())
     command.finish(command.record(models=[measured.to_json()]))
 
 
@@ -95,19 +96,17 @@ def _distill(command):
         command.measured("student distilled", [options.out], [student]),
     ]
     comparison, sentence = results.compare(rows[2], rows[1])
-    pairs = {}
+    labels, pairs, named = command.data.test.y, {}, [[row.predicted for row in rows[1:]]]
     if options.seeds > 1:
-        found = [[row.correct.mean() for row in rows[1:]]]
         for seed in range(options.seed + 1, options.seed + options.seeds):
             files = [options.out.with_name(f"seed{seed}.{kind}.keras") for kind in ("alone", "distilled")]
             models_of_seed = _pair(command, teachers, seed, None, *files)
-            found.append([accuracies(model, command.data.test)[0] for model in models_of_seed])
-        of_alone, of_distilled = (list(map(float, column)) for column in zip(*found, strict=True))
-        difference, verdict, sentence = results.compare_seeds(of_distilled, of_alone)
-        pairs = {"distilled": of_distilled, "alone": of_alone, "difference": difference, "verdict": verdict}
+            named.append([answers(model, command.data.test)[0] for model in models_of_seed])
+        pairs, sentence = results.compare_pairs(*np.swapaxes(named, 0, 1)[::-1], labels)
         command.add_notes(f"The table and the files are of seed {options.seed}.")
-    for row in rows[1:]:
-        command.meet_chance(row)
+    for row, of_seeds in zip(rows[1:], zip(*named, strict=True), strict=True):
+        guesses = [at_chance(one, labels) for one in of_seeds]
+        command.meet_chance(row.name, guesses, np.mean([one == labels for one in of_seeds]))
     command.finish(
         command.record(
             models=[row.to_json() for row in rows],
@@ -172,8 +171,15 @@ def _sweep(command):
     chosen = summary["temperature"], summary["alpha"]
     figure = landscape(options.temperatures, options.alphas, differences, chosen, printable(title))
     place = {"temperature": f"{chosen[0]:g}", "alpha": f"{chosen[1]:g}", "out": "student.keras"}
-    again = _again(options.line, "temperatures", "alphas", "seeds", "scheduler", "force", command="distill", **place)
-    command.add_notes(f"To keep such a student: {again}")
+    keep = again(options.line, "temperatures", "alphas", "seeds", "scheduler", "force", command="distill", **place)
+    command.add_notes(f"To keep such a student: {keep}")
+    for name, guesses in (("alone", table.guesses()), ("distilled", table.guesses(*chosen))):
+        accuracy = summary["student_alone_test_accuracy" if name == "alone" else "test_accuracy"]["mean"]
+        command.meet_chance(f"student {name}", guesses, accuracy)
+    if options.seeds == 1:
+        command.add_notes(
+            f"To judge by three seeds, the first of which is kept: {again(options.line, 'force', seeds=3)}"
+        )
     found = command.record(
         models=[command.measured("teacher", options.teacher, teachers).to_json()],
         sentence=summary.pop("sentence"),
@@ -202,7 +208,7 @@ def _write(found, as_json, as_markdown):
 def read_data(options, display):
     """Return the ``Dataset`` of --data and the options about it; ValueError where it cannot be had or lacks a split."""
     display.note(f"Reading {options.data}")
-    folder = options.data == "brain-tumor" or Path(options.data).expanduser().is_dir()
+    folder = _is_folder(options.data)
     if options.image_size is None and folder:
         options.image_size = _size_of_models(options)
     try:  # Of a folder alone the reader makes the channels.
@@ -238,21 +244,103 @@ def _size_of_models(options):
     return None
 
 
-def _again(line, *dropped, command=None, **changed):
-    """Return a command line with options changed, None for those without a value; ``dropped`` are left out."""
+def again(line, *dropped, command=None, **changed):
+    """Return a command line with options changed, True for those without a value; None and ``dropped`` are left out."""
     gone = {f"--{name.replace('_', '-')}" for name in (*dropped, *changed)}
     words, kept, skip = shlex.split(line), [], False
     for word in words:
-        if skip and not word.startswith("--"):
-            continue
-        skip = word.partition("=")[0] in gone
-        if not skip:
+        if skip:
+            skip = False
+        elif word.partition("=")[0] in gone:
+            skip = "=" not in word and word not in _FLAGS
+        else:
             kept.append(word)
     if command:
         kept[1] = command
     for name, value in changed.items():
-        kept += [f"--{name.replace('_', '-')}", *([] if value is None else [str(value)])]
+        if value is not None:
+            kept += _option(name, value)
     return shlex.join(kept)
+
+
+def _option(name, value):
+    """Return an option in the words of a command line; argparse would take a value with a minus for an option."""
+    flag, text = f"--{name.replace('_', '-')}", str(value)
+    return [flag] if value is True else [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+
+
+@contextmanager
+def complete(options):
+    """Within the block, an error that names options of reading the data ends in the command with them."""
+    try:
+        yield
+    except MisfitError as error:
+        if error.options and (set(error.options) == {"channels"} or _is_folder(options.data)):
+            raise ValueError(f"{error}: {again(options.line, **error.options)}") from error
+        raise
+
+
+def _is_folder(data):
+    return data == "brain-tumor" or Path(data).expanduser().is_dir()
+
+
+def inputs_of(options, class_names, model, order="teacher_classes"):
+    """Return the ``Inputs`` that a model takes by its first layers and the options; ``order`` is that of its classes."""
+    pixel_range = options.pixel_range or inputs_by_itself(model).pixel_range
+    given = getattr(options, order)
+    if given and sorted(given) != sorted(class_names):
+        flag = f"--{order.replace('_', '-')}"
+        raise ValueError(f"{flag} must be {', '.join(class_names)} in some order, got {', '.join(given)}")
+    if options.colour_order == "bgr" and model.inputs[0].shape[-1] != 3:
+        raise ValueError(f"--colour-order is of colour images; the model takes {tuple(model.inputs[0].shape[1:])}")
+    places = given and tuple(given.index(name) for name in class_names)
+    return Inputs(pixel_range, options.colour_order == "bgr", None if places == (*range(len(class_names)),) else places)
+
+
+def chance(what, model, inputs, data, splits, options, order="teacher_classes"):
+    """Return what to say of a model at chance, (what was measured, what mends it or ""), or None for one that is not.
+
+    ``what`` names the model, which is without adaptation; ``inputs`` is what it gets; it is judged on samples of
+    ``splits`` of ``data``. ``order`` is the option of the order of its classes.
+    """
+    named, labels = judge(adapt(model, inputs), *splits)
+    if not at_chance(named, labels):
+        return None
+    class_names, (low, high) = data.class_names, inputs.pixel_range
+    measured = (
+        f"{what} is at chance level: balanced accuracy {100 * balanced_accuracy(named, labels):.0f} % on {len(labels)} "
+        f"samples of {len(class_names)} classes, with pixels from {low:g} to {high:g}."
+    )
+    found = explain_chance(model, inputs, class_names, *splits)
+    if found is None:
+        return measured, ""
+    best, share = found
+    ranges = {part: "{:g},{:g}".format(*part) for part in (best.pixel_range, inputs.pixel_range)}
+    by_itself = inputs_by_itself(model).pixel_range
+    wanted, had = {}, {}  # of what differs: None is without the option
+    if best.pixel_range != inputs.pixel_range:
+        wanted["pixel_range"] = None if best.pixel_range == by_itself else ranges[best.pixel_range]
+        had["pixel_range"] = ranges[inputs.pixel_range]
+    if best.bgr != inputs.bgr:
+        wanted["colour_order"], had["colour_order"] = "bgr" if best.bgr else None, "bgr"
+    if best.classes != inputs.classes:
+        names = [
+            places and ",".join(class_names[k] for k in np.argsort(places)) for places in (best.classes, inputs.classes)
+        ]
+        wanted[order], had[order] = names
+    parts = [
+        f"{word} {shlex.join(word_of for name in chosen for word_of in _option(name, chosen[name]))}"
+        for word, chosen in (
+            ("with", {name: value for name, value in wanted.items() if value is not None}),
+            ("without", {name: had[name] for name, value in wanted.items() if value is None}),
+        )
+        if chosen
+    ]
+    said = " and ".join(parts)
+    if options.command == "export" or options.weak_teacher:  # It goes on, and writes its files.
+        wanted |= {"force": True, "weak_teacher": None}
+    mend = f"{said[0].upper()}{said[1:]} it would be right about {100 * share:.0f} %: {again(options.line, **wanted)}"
+    return measured, mend
 
 
 def _with_channels(data, options):
@@ -273,6 +361,11 @@ def _given(options, *names):
     return {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
 
 
+_NOT_OF_TRAIN = (
+    *("teacher", "student", "student-alone", "width", "colour-order", "teacher-classes", "weak-teacher"),
+    *("temperature", "alpha", "lambda", "seeds", "temperatures", "alphas", "scheduler", "force"),
+)
+_FLAGS = ("--force", "--quiet", "--weak-teacher")  # options without a value
 _READING = ("image_size", "preparation", "classes", "test_split", "validation_split")
 
 
@@ -320,7 +413,8 @@ class _Command:
         options = self.options
         asked = getattr(options, "model", None) or options.student
         width = options.width if name_or_path == asked else 1.0
-        model = models.build(name_or_path, self.data, self.options.seed if seed is None else seed, inputs, width)
+        with complete(options):
+            model = models.build(name_or_path, self.data, options.seed if seed is None else seed, inputs, width)
         self.add_notes(model.note)
         return model
 
@@ -328,47 +422,25 @@ class _Command:
         """Return the teachers, checked to know these classes; ValueError for one at chance, unless --weak-teacher."""
         options, data, teachers = self.options, self.data, []
         for file in options.teacher:
-            self.add_notes(*teacher_notes(file, data, options.data))
+            further = again(options.line, *_NOT_OF_TRAIN, command="train", model=file, out="again.keras")
+            self.add_notes(*teacher_notes(file, data, further))
             self.display.note(f"Judging {file}")
-            inputs = None
-            if options.pixel_range or options.colour_order == "bgr" or options.teacher_classes:
-                # What the model says of its pixels is known once it is open.
-                pixel_range = options.pixel_range or models.build(file, data).foreign.pixel_range
-                inputs = Inputs(pixel_range, options.colour_order == "bgr", self._teacher_classes())
+            whole = take_softmax_off(load_model(file), f"model {file}")[0]
+            inputs = inputs_of(options, data.class_names, whole)
             teacher = self.model(file, inputs=inputs)
-            inputs = teacher.foreign
-            named, labels = judge(teacher, data.validation, data.train)
             self.teacher_inputs[file] = inputs._asdict()
-            if at_chance(named, labels):
-                self._meet_chance(file, inputs, named, labels)
+            splits = data.validation, data.train
+            if said := chance(f"The teacher {file}", whole, inputs, data, splits, options):
+                if options.weak_teacher:
+                    self.add_notes(" ".join(filter(None, said)))
+                else:
+                    nothing = (
+                        "No other range of pixels, order of colours or order of classes makes it better; to go on with "
+                        f"it: {again(options.line, weak_teacher=True)}"
+                    )
+                    raise ValueError(f"{said[0]} {said[1] or nothing}")
             teachers.append(teacher)
         return teachers
-
-    def _teacher_classes(self):
-        """Return the teachers' outputs in the order of the data's classes, None for the same order."""
-        names, given = self.data.class_names, self.options.teacher_classes
-        if given is None or given == names:
-            return None
-        if sorted(given) != sorted(names):
-            raise ValueError(f"--teacher-classes must be {', '.join(names)} in some order, got {', '.join(given)}")
-        return tuple(given.index(name) for name in names)
-
-    def _meet_chance(self, file, inputs, named, labels):
-        """Say that a teacher knows nothing, and what would help: ValueError, or with --weak-teacher a note."""
-        data = self.data
-        found = (
-            f"The teacher {file} is at chance level: balanced accuracy {100 * balanced_accuracy(named, labels):.0f} % on "
-            f"{len(labels)} samples of {len(data.class_names)} classes, with pixels from "
-            "{:g} to {:g}.".format(*inputs.pixel_range)
-        )
-        if self.options.weak_teacher:
-            return self.add_notes(found)
-        whole = take_softmax_off(load_model(file))[0]
-        hint = explain_chance(whole, inputs, data.class_names, data.validation, data.train)
-        others = (
-            "no other range of pixels, order of colours or order of classes makes it better; --weak-teacher goes on"
-        )
-        raise ValueError(f"{found} {hint or others[0].upper() + others[1:]}.")
 
     def logits(self, teachers):
         """Return the teachers' logits on the training data, (N, C), or (N, K, C) for K of them."""
@@ -402,17 +474,21 @@ class _Command:
         others = {"training": self.data.train, "validation": self.data.validation}
         return replace(measure(name, found, trained, self.data.test, others), file=", ".join(map(str, files)))
 
-    def meet_chance(self, row):
-        """Add a note on a student that has learned nothing, with a command that may do better."""
-        if not row.at_chance:
+    def meet_chance(self, name, guesses, accuracy):
+        """Add a note on students that cannot be told from guessing, with a command that may do better.
+
+        ``guesses`` says of which, a boolean per seed, ``accuracy`` is their mean on the test samples, 0 to 1.
+        """
+        if not any(guesses):
             return
         settings = self.settings()
-        again = _again(
-            self.options.line, epochs=4 * settings.epochs, patience=settings.epochs, batch_size=8, force=None
+        some = f" of {sum(guesses)} of {len(guesses)} seeds" if len(guesses) > 1 else ""
+        further = again(
+            self.options.line, epochs=4 * settings.epochs, patience=settings.epochs, batch_size=8, force=True
         )
         self.add_notes(
-            f"The {row.name} is at chance level ({results.percent(row.correct.mean())} of the test samples right): it has "
-            f"learned nothing yet. More and smaller steps may help: {again}"
+            f"The {name}{some} cannot be told from guessing on {len(self.data.test):,} test samples "
+            f"({results.percent(accuracy)} right). More and smaller steps may help: {further}"
         )
 
     def record(self, chosen=(), **parts):

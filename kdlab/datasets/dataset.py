@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from numbers import Real
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from .stored_images import StoredImages
 
 __all__ = [
     "Dataset",
+    "FeatureScaling",
     "Split",
     "digits",
     "digits_logits",
@@ -58,11 +60,23 @@ class Split:
         return f"Split({len(self):,} samples of shape {tuple(self.x.shape[1:])})"
 
 
+class FeatureScaling(NamedTuple):
+    """How a table's features became samples: 0.5 + (feature − mean) / (2 · reach · deviation), cut off at 0 and 1.
+
+    ``mean`` and ``deviation`` (F,) are those of the training rows, 1 for the deviation of a constant feature.
+    """
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    reach: float
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Three splits that share their classes, with where they come from; −1 in ``train.y`` is "no label".
 
-    ``notes`` are sentences for the user: duplicates, files that were skipped.
+    ``notes`` are sentences for the user: duplicates, files that were skipped. ``scaling`` is what a table's features
+    were standardised with, None for other data.
     """
 
     train: Split
@@ -72,6 +86,7 @@ class Dataset:
     source: str
     licence: str
     notes: tuple[str, ...] = ()
+    scaling: FeatureScaling | None = None
 
     def __post_init__(self):
         for name in ("train", "validation", "test"):

@@ -4,13 +4,14 @@ import csv
 import io
 import math
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..checks import check_count
 from .class_folders import listed, printable
-from .dataset import Dataset, hold_out
+from .dataset import Dataset, FeatureScaling, hold_out
 
 __all__ = ["from_table", "holds_table", "read_file", "read_table"]
 
@@ -63,8 +64,8 @@ def from_table(x, y, *, seed=0, test_split=0.2, validation_split=0.1, name="The 
 
     Of every class ``test_split`` is held out to test on and ``validation_split`` of the rest to validate on; rows with
     the same features stay together. Each feature is standardised by mean and standard deviation of the training rows;
-    0 and 1 are then 4 deviations below and above the mean, and what is further away is taken to be there. Raises
-    ValueError as ``read_table`` does, and as ``hold_out``.
+    0 and 1 are then 4 deviations below and above the mean, and what is further away is taken to be there; the data's
+    ``scaling`` keeps both. Raises ValueError as ``read_table`` does, and as ``hold_out``.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y)
     if x.ndim != 2 or y.shape != x.shape[:1] or not np.isfinite(x).all():
@@ -79,10 +80,12 @@ def from_table(x, y, *, seed=0, test_split=0.2, validation_split=0.1, name="The 
     inner, held = hold_out(y[rest], validation_split, seed, groups[rest], names)
     train, validation = rest[inner], rest[held]
     mean, deviation = x[train].mean(axis=0), x[train].std(axis=0)
-    x = (x - mean) / np.where(deviation > 0, deviation, 1.0)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    x = (x - mean) / deviation
     x = np.clip(0.5 + x / (2 * DEVIATIONS), 0, 1).astype(np.float32)
     held = {part: (x[rows], y[rows]) for part, rows in (("test", test), ("validation", validation))}
-    return Dataset.from_arrays(x[train], y[train], **held, class_names=names)
+    data = Dataset.from_arrays(x[train], y[train], **held, class_names=names)
+    return replace(data, scaling=FeatureScaling(tuple(mean.tolist()), tuple(deviation.tolist()), DEVIATIONS))
 
 
 def holds_table(path):

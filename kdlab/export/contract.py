@@ -11,11 +11,12 @@ __all__ = ["c_lines", "describe"]
 RECORDS = 4096  # bytes: the interpreter's own records of tensors and operations, for small models
 
 
-def describe(tflite, class_names, pixel_range, sample):
+def describe(tflite, class_names, pixel_range, sample, bgr=False, scaling=None):
     """Return the contract of a LiteRT file's bytes, in plain values.
 
     ``class_names`` are those of its outputs, in order, ``pixel_range`` what black and white are to the model, ``sample``
-    an input (1, …) in that range, whose output by LiteRT's interpreter becomes the expected one.
+    an input (1, …) in that range, whose output by LiteRT's interpreter becomes the expected one. ``bgr`` says that blue
+    comes first; ``scaling``, a ``FeatureScaling`` of ``kdlab.datasets``, how a table's features become samples.
     """
     interpreter = interpreter_of(tflite)
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -28,8 +29,9 @@ def describe(tflite, class_names, pixel_range, sample):
         "input": {
             "shape": shape,
             "axes": ["height", "width", "channels"] if len(shape) == 3 else ["values"],
-            "channels": {1: "grey", 3: "red, green, blue"}.get(shape[-1]) if len(shape) == 3 else None,
+            "channels": {1: "grey", 3: _COLOURS[bgr]}.get(shape[-1]) if len(shape) == 3 else None,
             "range": list(pixel_range),
+            "scaling": scaling and _scaling(scaling, *pixel_range),
             **_number(taken),
         },
         "output": {
@@ -56,12 +58,14 @@ def c_lines(contract, name, declare=False, static=False):
     taken, given, example = contract["input"], contract["output"], contract["example"]
     upper = name.lstrip("_").upper()
     kind = {"int8": "signed char", "float32": "float"}[taken["type"]]
-    arrays = {"test_input": example["input"], "test_output": example["output"]}
+    arrays = {"test_input": (kind, example["input"]), "test_output": (kind, example["output"])}
+    if taken["scaling"]:
+        arrays |= {f"feature_{what}": ("float", taken["scaling"][what]) for what in ("mean", "deviation")}
     if not declare:
         begin = "static const" if static else "const"
         return [
             line
-            for what, values in arrays.items()
+            for what, (kind, values) in arrays.items()
             for line in (
                 f"{begin} {kind} {name}_{what}[{len(values)}] = {{",
                 *(
@@ -88,15 +92,31 @@ def c_lines(contract, name, declare=False, static=False):
         + (f", {taken['channels']}" if taken["channels"] else "")
         + (f"; {_FORMULA}" if taken["scale"] else "")
         + ".",
+        *([f"   {taken['scaling']['formula']}, with {name}_feature_mean and _deviation."] if taken["scaling"] else []),
         f"   Output: a logit for each of {', '.join(map(_comment, given['class_names']))}.",
         f"   Operators: {', '.join(contract['operators'])}. */",
         *(f"#define {upper}_{key} {value}" for key, value in macros.items()),
         *(f"#define {upper}_CLASS_{k} {_string(label)}" for k, label in enumerate(given["class_names"])),
-        *([] if static else [f"extern const {kind} {name}_{what}[{len(values)}];" for what, values in arrays.items()]),
+        *(
+            []
+            if static
+            else [f"extern const {kind} {name}_{what}[{len(values)}];" for what, (kind, values) in arrays.items()]
+        ),
     ]
 
 
+_COLOURS = ("red, green, blue", "blue, green, red")
 _FORMULA = "q = round(value / scale) + zero point, from -128 to 127"
+
+
+def _scaling(scaling, low, high):
+    """Return what standardises a table's features, in plain values, with the formula of the input's values."""
+    of_range = "" if (low, high) == (0, 1) else f"{low:g} + {high - low:g} * "
+    return {
+        "formula": f"value = {of_range}clip(0.5 + (feature - mean) / (2 * {scaling.reach:g} * deviation), 0, 1)",
+        "mean": list(map(float, scaling.mean)),
+        "deviation": list(map(float, scaling.deviation)),
+    }
 
 
 def _number(detail):

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..backend import keras, tf
 from ..checks import check_alpha, check_count, check_labels, check_training_temperature
+from ..foreign_models import adapt, check_no_sigmoid, inputs_by_itself, warn_at_chance
 from ..softening import softmax
 from ..transfer_set import check_teacher_logits, over_batches
 from .batched import DenseStudent, gather, spread
@@ -38,8 +39,9 @@ class LiveTrainer:
     label": that sample takes part in the soft term only. ``student`` is a Keras model, one chain of Dense
     layers with elementwise activations, logits out; it is copied, never changed. ``teacher_logits`` (N, C)
     belong to ``data.train``; (K, N, C) is an ensemble, of whose softened probabilities the mean is taken. A
-    ``keras.Model`` in their place, or a list of them, is run over ``data.train`` once. Losses of one's own are for
-    ``kdlab.Distiller``: here the loss is part of a compiled program.
+    ``keras.Model`` in their place, or a list of them, is run over ``data.train`` once, in the range of pixels that its
+    first layers speak of; a warning says where it is at chance level. Losses of one's own are for ``kdlab.Distiller``:
+    here the loss is part of a compiled program.
 
     Initial weights (by the student's own initializers) and the order of the samples depend on the seed alone:
     ``train(seeds=3)`` trains the first three of ``train(seeds=10)``. The last batch of an epoch is the
@@ -55,8 +57,21 @@ class LiveTrainer:
     """
 
     def __init__(
-        self, data, student, teacher_logits, epochs=30, batch_size=64, learning_rate=0.01, teacher_features=None
+        self,
+        data,
+        student,
+        teacher_logits,
+        epochs=30,
+        batch_size=64,
+        learning_rate=0.01,
+        teacher_features=None,
+        distillation_loss=None,
     ):
+        if distillation_loss is not None:
+            raise ValueError(
+                "LiveTrainer takes no distillation_loss, for its loss is part of a compiled program; kdlab.Distiller "
+                f"takes one of your own: kdlab.Distiller(..., distillation_loss=...), got {distillation_loss!r}"
+            )
         for name in ("train", "test"):
             if not len(getattr(data, name).x):
                 raise ValueError(f"data.{name} must have at least one sample, got none")
@@ -74,7 +89,7 @@ class LiveTrainer:
             raise ValueError(
                 f"student and data must have as many classes, got {self.classes} and {len(data.class_names)}"
             )
-        teacher_logits = _run(teacher_logits, data.train.x)
+        teacher_logits = _run(teacher_logits, data)
         logits = check_teacher_logits(teacher_logits, self.samples, self.classes, teachers_first=True)
         self._teacher = logits.reshape(-1, self.samples, self.classes)
         train, validation, test = (
@@ -303,12 +318,17 @@ class LiveTrainer:
             )
 
 
-def _run(teacher, x):
-    """Return the logits on ``x`` of a model or a list of models, and whatever else it is as it is."""
-    models = teacher if isinstance(teacher, (list, tuple)) else [teacher]
+def _run(teacher, data):
+    """Return the logits on ``data.train`` of a model or a list of models, and whatever else it is as it is."""
+    models = list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
     if not models or not all(isinstance(model, keras.Model) for model in models):
         return teacher
-    return np.stack([over_batches(lambda batch, run=model: run(batch, training=False), x) for model in models])
+    for number, model in enumerate(models, 1):
+        check_no_sigmoid(model, f"teacher {number}")
+    adapted = [adapt(model, inputs_by_itself(model)) for model in models]
+    logits = [over_batches(lambda batch, run=model: run(batch, training=False), data.train.x) for model in adapted]
+    warn_at_chance(models, data, stacklevel=3)
+    return np.stack(logits)
 
 
 def _check_list(values, name, check):

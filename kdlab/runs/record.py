@@ -1,7 +1,6 @@
 """Metadata and results of a run in plain values: models measured on test data, the data, the settings."""
 
 import json
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..timing import time_per_example
 from ..transfer_set import over_batches
 from .results import ModelResult, machine, now, versions
 
-__all__ = ["accuracies", "describe_run", "measure", "record", "teacher_notes"]
+__all__ = ["answers", "describe_run", "measure", "record", "teacher_notes"]
 
 BATCH_SIZES = (1, 32)
 MOST_MEASURED = 5000  # samples of a split that is only looked at
@@ -50,10 +49,10 @@ def measure(name, files, models, split, others=None):
     )
 
 
-def accuracies(model, *splits):
-    """Return the share of samples that a model gets right, from 0 to 1, of each of these splits."""
+def answers(model, *splits):
+    """Return the classes that a model names on each of these splits, (N,) each."""
     answer = _compiled([model], splits[0])
-    return [_accuracy(answer, split) for split in splits]
+    return [over_batches(answer, split.x).argmax(axis=1) for split in splits]
 
 
 def _accuracy(answer, split, most=None):
@@ -85,10 +84,10 @@ def describe_run(run):
     }
 
 
-def teacher_notes(file, data, data_name):
+def teacher_notes(file, data, further):
     """Return sentences on what the teacher's own record, ``teacher.json`` beside ``teacher.keras``, says of these data.
 
-    ``data_name`` is what --data was. Raises ValueError where the record names other classes.
+    ``further`` is a command that trains it on these data. Raises ValueError where the record names other classes.
     """
     try:
         theirs = json.loads(Path(file).with_suffix(".json").read_text("utf-8"))["data"]
@@ -96,8 +95,7 @@ def teacher_notes(file, data, data_name):
     except (OSError, ValueError, KeyError, TypeError):
         return [
             f"What {file} was trained on is not known: where it has seen these test samples, its test accuracy flatters it. "
-            f"To train it further on this training split alone: kdlab train --data {shlex.quote(str(data_name))} --model "
-            f"{shlex.quote(str(file))} --out again.keras"
+            f"To train it further on this training split alone: {further}"
         ]
     if classes != list(data.class_names):
         raise ValueError(

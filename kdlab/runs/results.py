@@ -20,6 +20,7 @@ __all__ = [
     "ModelResult",
     "byte_size",
     "compare",
+    "compare_pairs",
     "compare_seeds",
     "grid_table",
     "machine",
@@ -91,7 +92,7 @@ class ModelResult:
             "test_correct": int(self.correct.sum()),
             "test_samples": len(self.correct),
             "test_accuracy": accuracy.mean,
-            "test_accuracy_95_percent": [accuracy.low, accuracy.high],
+            "test_accuracy_95_percent": {"low": accuracy.low, "high": accuracy.high},
             "accuracies": dict(self.accuracies),
             "at_chance": self.at_chance,
             "confusion": confusion.tolist(),
@@ -102,7 +103,11 @@ class ModelResult:
             ],
             "clinical": clinical or {},
             "seconds_per_example": {
-                str(batch): {"median": time.median, "quartiles": [time.low, time.high], "calls": time.calls}
+                str(batch): {
+                    "median": time.median,
+                    "quartiles": {"low": time.low, "high": time.high},
+                    "calls": time.calls,
+                }
                 for batch, time in self.times.items()
             },
         }
@@ -126,7 +131,7 @@ def compare(student, alone):
         f"(McNemar's test, {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'})"
     )
     if student.at_chance and alone.at_chance:
-        sentence = f"Nothing was learned: both students are at chance level, so comparing them says nothing ({words})."
+        sentence = f"Neither student can be told from guessing on {samples:,} test samples, so comparing them says nothing: {words}."
     elif p < SIGNIFICANT:
         sentence = f"{_begin(verdict)}: {words}. Another seed may give another result."
     else:
@@ -158,24 +163,44 @@ def samples_to_tell(first_only, second_only, samples):
     return int(float(f"{max(needed, samples):.2g}"))
 
 
-def compare_seeds(distilled, alone, where=""):
+def compare_pairs(distilled, alone, labels):
+    """Return what pairs of students, of a seed each, say together, as plain values, and one honest sentence.
+
+    ``distilled`` and ``alone`` (S, N) are the classes that they name for the test samples of these ``labels`` (N,).
+    """
+    first, second = (np.asarray(named) == labels for named in (distilled, alone))
+    only = ((first & ~second).sum(), (second & ~first).sum())
+    needed = samples_to_tell(*(count / len(first) for count in only), len(labels))
+    guessing = all(at_chance(named, labels) for named in (*distilled, *alone))
+    accuracies = {"distilled": first.mean(axis=1).tolist(), "alone": second.mean(axis=1).tolist()}
+    difference, verdict, sentence = compare_seeds(*accuracies.values(), needed=needed, guessing=guessing)
+    return {**accuracies, "difference": difference, "verdict": verdict}, sentence
+
+
+def compare_seeds(distilled, alone, where="", needed=0, guessing=False):
     """Return the difference of test accuracies, a pair per seed, as plain values, its verdict and one honest sentence.
 
     Student's t over the pairs. The difference is None for one seed; "no detectable difference" is the verdict there,
-    and where the seeds leave no spread to judge by. ``where`` begins the sentence's second part.
+    and where the seeds leave no spread to judge by. ``where`` begins the sentence's second part, ``needed`` are the test
+    samples that one pair would take (0: not known), ``guessing`` says that no student can be told from guessing.
     """
     means = f"{where}test accuracy {percent(np.mean(distilled))} distilled, {percent(np.mean(alone))} alone"
-    verdict = "no detectable difference"
+    verdict, found = "no detectable difference", None
     if len(alone) < 2:
-        return None, verdict, f"{_begin(verdict)}: {means}; one seed has no spread to judge by, take --seeds 3 or more."
-    found = paired_difference(distilled, alone)
-    spread = "all equal: no spread to judge by"
-    # Accuracies go in steps of one sample: differences that are all equal are chance, not certainty.
-    if found.low < found.high:
-        verdict = {"better": "helps", "worse": "hurts"}.get(found.verdict, verdict)
-        spread = f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
-    points = f"{100 * found.mean:+.2f} points on average over {len(alone)} seeds ({spread})"
-    return asdict(found), verdict, f"{_begin(verdict)}: {means}, {points}."
+        means += "; one seed has no spread to judge by, take three or more"
+    else:
+        found = paired_difference(distilled, alone)
+        spread = "all equal: no spread to judge by"
+        # Accuracies go in steps of one sample: differences that are all equal are chance, not certainty.
+        if found.low < found.high:
+            verdict = {"better": "helps", "worse": "hurts"}.get(found.verdict, verdict)
+            spread = f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
+        means += f", {100 * found.mean:+.2f} points on average over {len(alone)} seeds ({spread})"
+    begin = "No student can be told from guessing, so comparing them says nothing" if guessing else _begin(verdict)
+    more = ""
+    if needed and not guessing and verdict.startswith("no "):
+        more = f" Detecting such a difference in a single pair would take about {needed:,} test samples."
+    return found and asdict(found), verdict, f"{begin}: {means}.{more}"
 
 
 def _begin(verdict):
@@ -192,7 +217,7 @@ def mean_of_seeds(accuracies):
 def table(models):
     """Return a table of models, as from ``ModelResult.to_json``: a header and a row for each, all strings.
 
-    Records of the first version, which lack other splits' accuracies and have intervals as triples, are read too.
+    Older records are read too: they may lack other splits' accuracies and have intervals without names.
     """
     batches, clinical = list(models[0]["seconds_per_example"]), list(models[0].get("clinical", ()))
     others = [name for name in models[0].get("accuracies", ()) if all(name in model["accuracies"] for model in models)]
@@ -210,17 +235,20 @@ def table(models):
                 model["name"],
                 f"{model['parameters']:,}",
                 byte_size(model["size_on_disk_bytes"]),
-                percent_interval(model["test_accuracy"], *model["test_accuracy_95_percent"]),
+                percent_interval(model["test_accuracy"], *_ends(model["test_accuracy_95_percent"])),
                 *(percent(model["accuracies"][name]) for name in others),
-                *("{:.3f} ({:.3f} to {:.3f})".format(*_triple(model["clinical"][name])) for name in clinical),
-                *(milliseconds(time["median"], *time["quartiles"]) for time in times),
+                *("{:.3f} ({:.3f} to {:.3f})".format(*_ends(model["clinical"][name])) for name in clinical),
+                *(milliseconds(time["median"], *_ends(time["quartiles"])) for time in times),
             ]
         )
     return header, rows
 
 
-def _triple(interval):
-    return [interval[name] for name in ("mean", "low", "high")] if isinstance(interval, dict) else interval
+def _ends(interval):
+    """Return low and high of an interval, the mean before them where it has one; older records have no names there."""
+    if not isinstance(interval, dict):
+        return interval
+    return [interval[name] for name in ("mean", "low", "high") if name in interval]
 
 
 def grid_table(grid):

@@ -16,7 +16,8 @@ __all__ = ["Point", "SweepTable", "read_points", "write_points"]
 class Point:
     """One trained student: ``temperature`` None and ``alpha`` 0 for the student alone. Accuracies from 0 to 1.
 
-    ``run`` names data, teacher, student and settings: points of different runs must not be compared.
+    ``run`` names data, teacher, student and settings: points of different runs must not be compared. ``at_chance`` is
+    whether it cannot be told from guessing on the test samples; None where an older table does not say.
     """
 
     temperature: float | None
@@ -28,6 +29,7 @@ class Point:
     best_epoch: int
     seconds: float
     run: str
+    at_chance: bool | None = None
 
     @property
     def place(self):
@@ -46,7 +48,9 @@ _COLUMNS = {
     "best_epoch": int,
     "seconds": float,
     "run": str,
+    "at_chance": {"True": True, "False": False, "": None}.__getitem__,
 }
+_OLD_COLUMNS = list(_COLUMNS)[:-1]
 
 
 def write_points(points):
@@ -61,13 +65,13 @@ def write_points(points):
 def read_points(text, name="the file"):
     """Return the points of a CSV text that ``write_points`` made, or raise ValueError, calling it ``name``."""
     lines = csv.DictReader(io.StringIO(text))
-    if lines.fieldnames != list(_COLUMNS):
+    if lines.fieldnames not in (list(_COLUMNS), _OLD_COLUMNS):
         raise ValueError(f"{name} is not a table of a sweep: its columns must be {', '.join(_COLUMNS)}")
     points = []
     for line in lines:
         try:
-            points.append(Point(**{column: read(line[column]) for column, read in _COLUMNS.items()}))
-        except (TypeError, ValueError):
+            points.append(Point(**{column: _COLUMNS[column](line[column]) for column in lines.fieldnames}))
+        except (TypeError, ValueError, KeyError):
             values = ",".join(map(str, line.values()))
             raise ValueError(f"{name} is damaged in line {lines.line_num}: {values}") from None
     return points
@@ -96,6 +100,10 @@ class SweepTable:
         places = ((temperature, alpha, seed) for seed in self.seeds)
         return np.array([getattr(self._by_place[place], f"{split}_accuracy") for place in places])
 
+    def guesses(self, temperature=None, alpha=0.0):
+        """Return which students of a point, those alone unless given, cannot be told from guessing: a boolean per seed."""
+        return [bool(self._by_place[temperature, alpha, seed].at_chance) for seed in self.seeds]
+
     def differences(self):
         """Return the mean difference from the student alone in validation accuracy, (T, A), from −1 to 1."""
         alone = self._accuracies("validation")
@@ -119,7 +127,8 @@ class SweepTable:
         temperature, alpha = self.chosen()
         distilled, alone = self._accuracies("test", temperature, alpha), self._accuracies("test")
         where = f"T = {temperature:g}, alpha = {alpha:g}, chosen on validation data: "
-        difference, verdict, sentence = compare_seeds(distilled, alone, where)
+        guessing = all(self.guesses() + self.guesses(temperature, alpha))
+        difference, verdict, sentence = compare_seeds(distilled, alone, where, guessing=guessing)
         return {
             "chosen_on": "validation",
             "temperature": temperature,

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ..cache import ELSEWHERE, new_file
 from ..datasets.stored_images import StoredImages
+from ..evaluation import at_chance
 from . import runs
 from .cluster import on_cluster
-from .record import accuracies
+from .record import answers
 from .sweep_table import Point, SweepTable, read_points, write_points
 from .unfinished import Unfinished
 
@@ -148,18 +149,19 @@ def _train(model, teacher_logits, data, folder, settings, place, callbacks):
         trained = runs.train(model, **common)
     else:
         trained = runs.distill(model, teacher_logits, temperature=temperature, alpha=alpha, **common)
-    validation, test = accuracies(trained.model, data.validation, data.test)
+    validation, test = answers(trained.model, data.validation, data.test)
     common["out"].unlink()
     point = Point(
         temperature=temperature,
         alpha=alpha,
         seed=seed,
-        validation_accuracy=validation,
-        test_accuracy=test,
+        validation_accuracy=float((validation == data.validation.y).mean()),
+        test_accuracy=float((test == data.test.y).mean()),
         epochs=trained.epochs_done,
         best_epoch=trained.best_epoch,
         seconds=round(trained.seconds, 3),
         run="",
+        at_chance=at_chance(test, data.test.y),
     )
     del model, trained
     gc.collect()  # Keras's models hold themselves.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import keras
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 from kdlab.commands.command_line import main
+from kdlab.foreign_models import Inputs, adapt
+from kdlab.runs import runs
 
 layers = keras.layers
 LEVELS = np.array([0.1, 0.5, 0.9])
@@ -38,10 +41,6 @@ def teacher(path, *before, activation=None, classes=CLASSES):
     head.set_weights([np.array([[1.0], [0.0], [0.0]]) * 2 * levels * 50, -(levels**2) * 50])
     model.save(path)
     return model
-
-
-def normalized():
-    return layers.Normalization(mean=[70.0] * 3, variance=[1.0] * 3)
 
 
 def record(path="student.json"):
@@ -76,24 +75,82 @@ def test_a_teacher_that_says_its_range_teaches_as_it_knows(folder, before, activ
     assert ("The softmax at the end of teacher.keras is taken off." in notes) == (activation == "softmax")
 
 
+def run_the_command_after(colon, text):
+    """Run the command that a message ends in, after these words; return its exit code."""
+    words = shlex.split(text.partition(colon)[2])
+    assert words[0] == "kdlab"
+    return main(words[1:])
+
+
 @pytest.mark.parametrize(
-    ("make", "option"),
+    ("make", "given", "said"),
     [
-        (lambda: teacher("teacher.keras", layers.Rescaling(0.5, offset=0.5)), ["--pixel-range", "-1,1"]),
-        (lambda: teacher("teacher.keras", classes=("dark", "mid", "bright")), ["--teacher-classes", "dark,mid,bright"]),
+        (lambda: teacher("teacher.keras", layers.Rescaling(0.5, offset=0.5)), [], "With --pixel-range=-1,1"),
+        (
+            lambda: teacher("teacher.keras", classes=("dark", "mid", "bright")),
+            [],
+            "With --teacher-classes dark,mid,bright",
+        ),
+        # Right without the option that was given, or with another.
+        (lambda: teacher("teacher.keras"), ["--pixel-range", "0,255"], "Without --pixel-range 0,255"),
+        (
+            lambda: teacher("teacher.keras", layers.Rescaling(1 / 255)),
+            ["--pixel-range=0,1"],
+            "Without --pixel-range 0,1",
+        ),
+        (
+            lambda: teacher("teacher.keras", layers.Rescaling(0.5, offset=0.5)),
+            ["--pixel-range", "0,255"],
+            "With --pixel-range=-1,1",
+        ),
+        (lambda: teacher("teacher.keras"), ["--colour-order", "bgr"], "Without --colour-order bgr"),
+        (
+            lambda: teacher("teacher.keras"),
+            ["--teacher-classes", "mid,bright,dark"],
+            "Without --teacher-classes mid,bright,dark",
+        ),
+        (
+            lambda: teacher("teacher.keras", classes=("dark", "mid", "bright")),
+            ["--teacher-classes", "mid,bright,dark"],
+            "With --teacher-classes dark,mid,bright",
+        ),
+        # One of two options is right, and stays.
+        (
+            lambda: teacher("teacher.keras", layers.Rescaling(0.5, offset=0.5), classes=("dark", "mid", "bright")),
+            ["--teacher-classes=dark,mid,bright", "--colour-order", "bgr"],
+            "With --pixel-range=-1,1 and without --colour-order bgr",
+        ),
     ],
 )
-def test_a_teacher_at_chance_stops_the_run_and_the_option_that_it_names_mends_it(folder, capsys, make, option):
+def test_a_teacher_at_chance_stops_the_run_and_the_command_that_it_names_mends_it(
+    folder, capsys, monkeypatch, make, given, said
+):
     make()
-    line = ["distill", "--teacher", "teacher.keras", *FAST]
-    assert main(line) == 2
+    assert main(["distill", "--teacher", "teacher.keras", *FAST, *given]) == 2
     error = capsys.readouterr().err
     assert error.startswith("kdlab: The teacher teacher.keras is at chance level: balanced accuracy ")
-    assert f"With {' '.join(option)} it would be right about 100 %" in error
+    assert f". {said} it would be right about 100 %: kdlab distill " in error
     assert not (folder / "student.keras").exists()
-    option = [f"--pixel-range={option[1]}"] if option[0] == "--pixel-range" else option
-    assert main([*line, *option]) == 0
-    assert record()["models"][0]["test_accuracy"] == 1
+    monkeypatch.setattr(runs, "train", lambda *args, **how: (_ for _ in ()).throw(KeyboardInterrupt()))
+    assert run_the_command_after("about 100 %: ", error) == 130  # the teacher is judged, and training begins
+    if "--pixel-range=-1,1" in error:
+        line = shlex.split(error.partition("about 100 %: ")[2].replace("--pixel-range=-1,1", "--pixel-range -1,1"))
+        assert main(line[1:]) == 130
+
+
+def test_a_teacher_is_trained_further_on_this_run_s_own_split(folder):
+    inputs = keras.Input((6, 6, 3))
+    head = layers.Dense(2)(layers.Flatten()(layers.Rescaling(0.5, offset=0.5)(inputs)))
+    keras.Model(inputs, head).save("teacher.keras")
+    splits = ["--test-split", "0.5", "--validation-split=0.3", "--classes", "dark,mid"]
+    line = ["--pixel-range", "-1,1", "--seeds", "1", "--weak-teacher", "--temperature", "2", *FAST, *splits]
+    assert main(["distill", "--teacher", "teacher.keras", *line]) == 0
+    found = record()
+    (note,) = (note for note in found["notes"] if "was trained on is not known" in note)
+    assert run_the_command_after("training split alone: ", note) == 0
+    again = record("again.json")
+    assert again["data"]["fingerprint"] == found["data"]["fingerprint"]
+    assert again["settings"]["model"] == "teacher.keras"
 
 
 def test_one_of_an_ensemble_at_chance_is_named_and_may_be_let_pass(folder, capsys):
@@ -104,8 +161,7 @@ def test_one_of_an_ensemble_at_chance_is_named_and_may_be_let_pass(folder, capsy
     assert main(line) == 2
     error = capsys.readouterr().err
     assert "The teacher blank.keras is at chance level" in error
-    assert "--weak-teacher goes on" in error
-    assert main([*line, "--weak-teacher"]) == 0
+    assert run_the_command_after("to go on with it: ", error) == 0
     assert any("blank.keras is at chance level" in note for note in record()["notes"])
 
 
@@ -121,6 +177,61 @@ def test_the_range_goes_on_into_export(folder, capsys):
     assert contract["input"]["range"] == [0, 255]
     assert contract["input"]["scale"] == pytest.approx(1, abs=0.15)  # its values are pixels
     assert contract["output"]["class_names"] == list(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("before", "classes", "bgr", "said"),
+    [
+        ([layers.Rescaling(0.5, offset=0.5)], CLASSES, False, "With --pixel-range=-1,1"),
+        ([], ("dark", "mid", "bright"), True, "With --colour-order bgr --model-classes dark,mid,bright"),
+    ],
+)
+def test_an_export_names_a_model_at_chance_and_the_options_that_its_contract_needs(
+    folder, capsys, before, classes, bgr, said
+):
+    model = teacher("mine.keras", *before, classes=classes)
+    if bgr:
+        adapt(model, Inputs(bgr=True)).save("mine.keras")
+    assert main(["export", "mine.keras", "--data", "images", "--to", "tflite", "--out", "mine.tflite"]) == 0
+    (note,) = (note for note in record("mine.tflite.json")["notes"] if "chance" in note)
+    assert note.startswith("The model mine.keras is at chance level: balanced accuracy ")
+    assert f". {said} it would be right about 100 %: kdlab export mine.keras " in note
+    assert note in capsys.readouterr().out
+    assert run_the_command_after("about 100 %: ", note) == 0
+    found = record("mine.tflite.json")
+    assert not any("chance" in note for note in found["notes"])
+    row = next(row for row in found["table"][1:] if row[0].startswith("test accuracy"))
+    assert [cell[:9] for cell in row[1:]] == ["100.00 % "] * 2
+    assert found["output"]["class_names"] == list(classes)
+    assert found["input"]["channels"] == ("blue, green, red" if bgr else "red, green, blue")
+    assert found["input"]["range"] == ([0, 1] if bgr else [-1, 1])
+    # The example is the first test sample, whose class is the first.
+    first = np.array(found["example"]["input"]).reshape(6, 6, 3).mean(axis=(0, 1))
+    assert (first[0] < first[2]) == bgr
+    assert found["example"]["class"] == "bright"
+    assert np.argmax(found["example"]["output"]) == classes.index("bright")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--model-classes", "a,b,c", "--data", "images"], "--model-classes must be bright, dark, mid in some order"),
+        (["--model-classes", "a,b"], "--model-classes must name 3 classes, one for each output, got 2"),
+        (["--colour-order", "bgr", "grey.keras"], "--colour-order is of colour images; the model takes (6, 6, 1)"),
+        (
+            ["--data", "images", "--image-size", "9"],
+            "(9, 9, 3); read them with image_size=6 (--image-size 6): kdlab export mine.keras --to tflite --out mine.tflite "
+            "--data images --image-size 6\n",
+        ),
+    ],
+)
+def test_what_an_export_cannot_be_told(folder, capsys, given, said):
+    teacher("mine.keras")
+    keras.Sequential([keras.Input((6, 6, 1)), layers.Flatten(), layers.Dense(3)]).save("grey.keras")
+    file = "grey.keras" if "grey.keras" in given else "mine.keras"
+    given = [word for word in given if word != file]
+    assert main(["export", file, "--to", "tflite", "--out", "mine.tflite", *given]) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from kdlab.commands.command_line import main
-from kdlab.commands.run_command import _again
+from kdlab.commands.run_command import again
 
 layers = keras.layers
 
@@ -66,12 +66,33 @@ def test_pairs_over_seeds_give_one_verdict_and_the_report_names_classes_and_imag
 def test_a_student_at_chance_is_named_with_a_command_that_goes_further(folder, capsys):
     line = ["train", "--data", "images", "--model", "mlp", "--epochs", "1", "--learning-rate", "1e-9"]
     assert main([*line, "--out", "model.keras", "--quiet"]) == 0
-    (note,) = (note for note in json.loads((folder / "model.json").read_text("utf-8"))["notes"] if "chance" in note)
-    assert note.startswith("The model is at chance level (")
-    again = shlex.split(note.partition("may help: ")[2])
-    assert again[0] == "kdlab"
-    again[again.index("--epochs") + 1] = "1"
-    assert main(again[1:]) == 0
+    (note,) = (note for note in json.loads((folder / "model.json").read_text("utf-8"))["notes"] if "guessing" in note)
+    assert re.match(r"The model cannot be told from guessing on 12 test samples \([\d.]+ % right\)\. More", note)
+    further = shlex.split(note.partition("may help: ")[2])
+    assert further[0] == "kdlab"
+    further[further.index("--epochs") + 1] = "1"
+    assert main(further[1:]) == 0
+
+
+def test_students_of_all_seeds_and_of_a_sweep_that_guess_are_named_first(folder):
+    line = ["--data", "images", "--teacher", "teacher.keras", "--student", "mlp", "--epochs", "1", "--quiet"]
+    still = ["--learning-rate", "1e-9"]
+    assert main(["distill", *line, *still, "--seeds", "2", "--out", "student.keras"]) == 0
+    found = json.loads((folder / "student.json").read_text("utf-8"))
+    assert found["sentence"].startswith("No student can be told from guessing, so comparing them says nothing: ")
+    notes = " ".join(found["notes"])
+    for name in ("alone", "distilled"):
+        assert f"The student {name} of 2 of 2 seeds cannot be told from guessing on 12 test samples (" in notes
+
+    grid = ["--temperatures", "2", "--alphas", "0.5", "--seeds", "1", "--out", "sweep.csv"]
+    assert main(["sweep", *line, *still, *grid]) == 0
+    found = json.loads((folder / "sweep.json").read_text("utf-8"))
+    assert found["sentence"].startswith("No student can be told from guessing, so comparing them says nothing: ")
+    notes = " ".join(found["notes"])
+    for name in ("alone", "distilled"):
+        assert f"The student {name} cannot be told from guessing on 12 test samples (" in notes
+    more = shlex.join(["kdlab", "sweep", *line, *still, *grid[:4], *grid[6:], "--seeds", "3"])
+    assert f"To judge by three seeds, the first of which is kept: {more}" in found["notes"]
 
 
 @pytest.mark.parametrize(
@@ -87,13 +108,19 @@ def test_a_student_at_chance_is_named_with_a_command_that_goes_further(folder, c
         (
             "kdlab train --batch-size 8 --force --data d",
             (),
-            {"batch_size": 4, "force": None},
+            {"batch_size": 4, "force": True},
             "kdlab train --data d --batch-size 4 --force",
+        ),
+        (
+            "kdlab export --force m.keras --pixel-range 0,255 --data d",
+            ("force",),
+            {"pixel_range": "-1,1", "colour_order": None},
+            "kdlab export m.keras --data d --pixel-range=-1,1",
         ),
     ],
 )
 def test_a_command_again_with_other_options(line, dropped, changed, wanted):
-    assert _again(line, *dropped, **changed) == wanted
+    assert again(line, *dropped, **changed) == wanted
 
 
 def test_the_width_of_a_small_cnn(folder):

@@ -53,6 +53,10 @@ def test_features_are_standardised_by_the_training_rows():
     standard = 8 * (data.train.x.astype(float) - 0.5)
     np.testing.assert_allclose(standard.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(standard.std(axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(data.scaling.mean, X.mean(axis=0), atol=0.5)
+    x, _ = rows_of(data)
+    undone = (x.astype(float) - 0.5) * 2 * data.scaling.reach * data.scaling.deviation + data.scaling.mean
+    np.testing.assert_allclose(undone[np.lexsort(undone.round(3).T)], X[np.lexsort(X.T)], atol=1e-4)
     # Every row is there once, under its label: undo the scale by two rows that are known.
     x, y = rows_of(data)
     order, found = np.lexsort(X.T), np.lexsort(x.T)
@@ -67,6 +71,7 @@ def test_what_is_far_from_the_mean_is_at_the_end_of_the_range_and_what_is_consta
     everything = np.concatenate([getattr(data, part).x for part in PARTS])
     assert everything[:, 0].max() == 1.0
     np.testing.assert_array_equal(everything[:, 1], 0.5)
+    assert (data.scaling.mean[1], data.scaling.deviation[1]) == (7, 1)
 
 
 FILES = {

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+import kdlab
 from kdlab.commands.command_line import main
 from kdlab.export import contract, convert
 
@@ -107,6 +108,47 @@ def test_a_c_program_gets_from_the_file_what_litert_computes(
     assert int(arena) % 16 == 0
 
 
+TABLE_PROGRAM = """
+#include <stdio.h>
+#include "t.h"
+static const float rows[][T_INPUT_SIZE] = {{{rows}}};
+int main(void) {{
+    for (unsigned row = 0; row < sizeof rows / sizeof rows[0]; row++)
+        for (int k = 0; k < T_INPUT_SIZE; k++)
+            printf("%.9g ", 0.5 + (rows[row][k] - t_feature_mean[k]) / (2 * 4 * t_feature_deviation[k]));
+    return 0;
+}}
+"""
+
+
+def test_a_c_program_scales_a_table_s_features_as_the_model_got_them(tmp_path, monkeypatch):
+    if not shutil.which("gcc"):
+        pytest.skip("there is no gcc")
+    monkeypatch.chdir(tmp_path)
+    x, y = RNG.normal([5, -300, 0.01], [2, 90, 0.004], (60, 3)).astype(np.float32), np.arange(60) % 2
+    np.savez("table.npz", x=x, y=y)
+    keras.Sequential([keras.Input((3,)), layers.Dense(2)]).save("t.keras")
+    assert main(["export", "t.keras", "--to", "c-array", "--data", "table.npz", "--out", "t.c", "--quiet"]) == 0
+    taken = json.loads((tmp_path / "t.c.json").read_text("utf-8"))["input"]
+    assert taken["scaling"]["formula"] == "value = clip(0.5 + (feature - mean) / (2 * 4 * deviation), 0, 1)"
+    for text in ((tmp_path / "t.c.md").read_text("utf-8"), (tmp_path / "t.h").read_text("utf-8")):
+        assert taken["scaling"]["formula"] in text
+    assert (
+        f"{taken['scaling']['mean'][1]:.6g} ({taken['scaling']['deviation'][1]:.6g})"
+        in (tmp_path / "t.c.md").read_text()
+    )
+
+    rows = ", ".join("{" + ", ".join(f"{value:.9e}f" for value in row) + "}" for row in x)
+    (tmp_path / "main.c").write_text(TABLE_PROGRAM.format(rows=rows))
+    line = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "main.c", "t.c", "-o", "main"]
+    subprocess.run(line, check=True, timeout=60)
+    said = subprocess.run(["./main"], capture_output=True, check=True, timeout=60).stdout.split()
+    scaled = np.array(said, np.float64).reshape(x.shape).clip(0, 1)
+    data = kdlab.load("table.npz")
+    everything = np.concatenate([getattr(data, part).x for part in ("train", "validation", "test")])
+    np.testing.assert_allclose(scaled[np.lexsort(scaled.T)], everything[np.lexsort(everything.T)], atol=1e-5)
+
+
 def test_the_operators_are_those_of_the_file():
     samples = RNG.random((10, 8, 8, 3), np.float32)
     found = contract.describe(convert.to_tflite_int8(image_model(), samples), "abc", (0.0, 1.0), samples[:1])
@@ -114,6 +156,7 @@ def test_the_operators_are_those_of_the_file():
     assert found["input"]["channels"] == "red, green, blue"
     floats = contract.describe(convert.to_tflite(dense_model()), ["a", "b"], (0.0, 1.0), samples.reshape(-1, 8)[:1])
     assert floats["operators"] == ["AddFullyConnected"]
+    assert floats["input"]["scaling"] is None
     assert (floats["input"]["type"], floats["input"]["scale"], floats["input"]["channels"]) == ("float32", None, None)
 
 

@@ -42,7 +42,7 @@ def test_accuracy_and_interval_are_those_of_scipy(pairs):
     oracle = binomtest(sum(correct), len(correct)).proportion_ci(0.95, method="wilson")
     assert (found["test_correct"], found["test_samples"]) == (sum(correct), len(correct))
     assert found["test_accuracy"] == sum(correct) / len(correct)
-    assert found["test_accuracy_95_percent"] == pytest.approx([oracle.low, oracle.high], abs=1e-12)
+    assert found["test_accuracy_95_percent"] == pytest.approx({"low": oracle.low, "high": oracle.high}, abs=1e-12)
 
 
 @settings(deadline=None)
@@ -215,7 +215,8 @@ def test_the_samples_that_would_tell_are_told_four_times_out_of_five(first_only,
 
 def test_students_at_chance_are_not_compared():
     one, knowing = model(np.arange(40) % 2 == 0), model([True] * 40)
-    assert compare(one, one)[1].startswith("Nothing was learned: both students are at chance level")
+    said = "Neither student can be told from guessing on 40 test samples, so comparing them says nothing: 50.00 % distilled"
+    assert compare(one, one)[1].startswith(said)
     assert compare(knowing, one)[1].startswith("Distillation helps here")
     assert (one.to_json()["at_chance"], knowing.to_json()["at_chance"]) == (True, False)
 
@@ -223,5 +224,37 @@ def test_students_at_chance_are_not_compared():
 def test_a_record_of_before_is_still_read():
     old = {**model([1, 0]).to_json(), "clinical": {"AUC": [0.9, 0.8, 0.95]}}
     del old["accuracies"]
+    old["test_accuracy_95_percent"] = list(old["test_accuracy_95_percent"].values())
+    old["seconds_per_example"] = {
+        batch: {**time, "quartiles": list(time["quartiles"].values())}
+        for batch, time in old["seconds_per_example"].items()
+    }
     header, rows = table([old])
     assert rows[0][header.index("AUC")] == "0.900 (0.800 to 0.950)"
+    assert rows[0][:4] + rows[0][5:] == table([model([1, 0]).to_json()])[1][0]
+
+
+def test_pairs_say_how_many_samples_one_of_them_would_take_and_nothing_where_all_guess():
+    labels, rng = np.arange(400) % 4, np.random.default_rng(0)
+
+    def students(share):
+        return [np.where(rng.random(400) < share, labels, (labels + 1) % 4) for _ in range(3)]
+
+    distilled, alone = students(0.71), students(0.7)
+    found, sentence = results.compare_pairs(distilled, alone, labels)
+    assert found["distilled"] == [(one == labels).mean() for one in distilled]
+    assert found["alone"] == [(one == labels).mean() for one in alone]
+    assert found["difference"]["mean"] == pytest.approx(np.subtract(found["distilled"], found["alone"]).mean())
+    both = [(np.array(some) == labels).sum() for some in (distilled, alone)]
+    only = [
+        ((np.array(x) == labels) & (np.array(y) != labels)).sum() / 3
+        for x, y in ((distilled, alone), (alone, distilled))
+    ]
+    assert only[0] - only[1] == pytest.approx((both[0] - both[1]) / 3)
+    needed = results.samples_to_tell(*only, 400)
+    assert sentence.endswith(f"Detecting such a difference in a single pair would take about {needed:,} test samples.")
+    _, sentence = results.compare_pairs(students(0.0), [np.zeros(400, int)] * 3, labels)
+    assert sentence.startswith(
+        "No student can be told from guessing, so comparing them says nothing: test accuracy 0.00 %"
+    )
+    assert "would take" not in sentence

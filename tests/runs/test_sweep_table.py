@@ -1,6 +1,7 @@
 """A sweep's table: every digit survives the file, and the choice looks at validation data alone."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,21 @@ def test_one_seed_is_never_a_verdict(accuracies):
     assert "one seed has no spread to judge by" in summary["sentence"]
 
 
+def test_students_that_all_guess_are_not_compared(accuracies):
+    accuracies["test"][:] = accuracies["test alone"] + np.array([0.05, 0.06, 0.05])
+    known = table(accuracies)
+    assert known.summary()["sentence"].startswith("Distillation helps here")
+    guessing = SweepTable(TEMPERATURES, ALPHAS, SEEDS, tuple(replace(one, at_chance=True) for one in known.points))
+    assert guessing.guesses() == guessing.guesses(4.0, 0.9) == [True] * 3
+    assert guessing.summary()["sentence"].startswith(
+        "No student can be told from guessing, so comparing them says nothing"
+    )
+    one_knows = tuple(replace(one, at_chance=one.seed != 4) for one in known.points)
+    mixed = SweepTable(TEMPERATURES, ALPHAS, SEEDS, one_knows)
+    assert mixed.guesses(1.0, 0.1) == [True, False, True]
+    assert mixed.summary()["sentence"].startswith("Distillation helps here")
+
+
 @pytest.mark.parametrize("gain", [0.01, -0.01])
 def test_seeds_that_all_differ_by_the_same_are_no_verdict(accuracies, gain):
     """Of 100 test samples, say, one more is right with every seed: no spread is not certainty."""
@@ -130,12 +146,19 @@ points = st.builds(
     best_epoch=st.integers(1, 1000),
     seconds=st.floats(0, 1e6),
     run=st.text("0123456789abcdef", min_size=1, max_size=16),
+    at_chance=st.none() | st.booleans(),
 )
 
 
 @given(st.lists(points, max_size=5))
 def test_every_digit_survives_the_file(some):
     assert read_points(write_points(some)) == some
+
+
+def test_a_table_of_before_is_still_read_and_does_not_say_who_guesses():
+    text = write_points([point(1.0, 0.5, 0, 0.75, 0.5)])
+    old = "\n".join(line.rpartition(",")[0] for line in text.splitlines())
+    assert read_points(old) == [point(1.0, 0.5, 0, 0.75, 0.5)]
 
 
 @pytest.mark.parametrize(

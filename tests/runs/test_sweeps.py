@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kdlab.evaluation import at_chance
 from kdlab.models import mlp
 from kdlab.runs import runs
 from kdlab.runs.runs import Settings
@@ -62,6 +63,8 @@ def test_every_point_is_what_runs_trains(done, data, logits, tmp_path):
         point = points[place]
         assert point.validation_accuracy == pytest.approx(accuracy(trained.model, data.validation))
         assert point.test_accuracy == pytest.approx(accuracy(trained.model, data.test))
+        named = trained.model.predict(data.test.x, verbose=0).argmax(axis=1)
+        assert point.at_chance == at_chance(named, data.test.y)
         assert (point.epochs, point.best_epoch) == (2, trained.best_epoch)
         assert point.run == "abc"
 
