@@ -1,5 +1,6 @@
 """The pictures: values read back from the artists, what is said in words, both widths, and figures that are kept."""
 
+import io
 import itertools
 import re
 from functools import cache
@@ -10,14 +11,17 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from PIL import Image
 from scipy import stats
 
 from kdlab import figures
 from kdlab.evaluation import expected_calibration_error
+from kdlab.export import BOARDS
 from kdlab.figures import keeping, pixels
 from kdlab.softening import softmax
 
-WIDTHS = {"wide": (900, False), "column": (640, False), "narrow": (358, True)}
+# What a column comes to on a screen of 1280, and of 390 pixels; "saved" is what a script has of savefig.
+WIDTHS = {"wide": (900, False), "column": (640, False), "narrow": (348, True), "saved": (640, False)}
 
 
 def student(seed, epochs=6, seeds=5, level=0.8):
@@ -53,6 +57,10 @@ TABLES = {
 }
 ROWS, POINTS = ["hidden 1", "hidden 2", "logits"], np.random.default_rng(1).normal(size=(30, 2))
 TISSUE = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+WEIGHTS = np.random.default_rng(2).normal(0, 0.3, 64)
+HAVE = {board.name: (board.flash, board.ram) for board in BOARDS}
+NEED = {"student, float32": (25_000, 40_000), "student, int8": (12_000, 10_000), "teacher, int8": (400_000, 300_000)}
+NEED |= {"EfficientNetB0, a byte a weight": (4_052_133, None), "tutorial's student, a byte a weight": (295_690, None)}
 CLASSES = np.repeat(np.arange(4, dtype=np.uint8), 8)[:, None].repeat(32, axis=1)
 ONCE = {
     "bars": lambda: figures.bars({"hard label": [0, 1, 0], "T = 1": [0.1, 0.7, 0.2]}, title="A digit"),
@@ -76,6 +84,9 @@ ONCE = {
     "roc": lambda: figures.roc({"teacher, AUC 0.9": ([0, 0.2, 1], [0, 0.8, 1])}, {"teacher, AUC 0.9": (0.2, 0.8)}, "One class"),
     "overlays": lambda: figures.overlays([TISSUE] * 3, [None, disc(0.3), disc(0.2)], ["nucleus", "teacher:\na", "student:\nb"]),
     "masks": lambda: figures.masks(TISSUE, {"labels": CLASSES, "teacher": CLASSES.T}, ["inflammatory", "connective", "other"]),
+    "rounding": lambda: figures.rounding(WEIGHTS, 0.1 * np.rint(10 * WEIGHTS), 8),
+    "ranges": lambda: figures.ranges(8 * POINTS, -9, 12, "Logits of the test digits, and the range measured", "logit"),
+    "memory": lambda: figures.memory(HAVE, NEED),
 }  # fmt: skip
 
 
@@ -83,7 +94,11 @@ def drawn(make, size):
     width, narrow = WIDTHS[size]
     with keeping({}, narrow):
         figure = make()
-    return figure, pixels(figure, width)
+    if size != "saved":
+        return figure, pixels(figure, width)
+    file = io.BytesIO()
+    figure.savefig(file)
+    return figure, np.asarray(Image.open(file))[..., :3]
 
 
 @cache
@@ -114,6 +129,9 @@ def test_every_text_can_be_read_and_none_is_cut_off(name, size):
     assert picture.std() > 5
     small = {t.get_text(): t.get_fontsize() * 100 / 72 for t in texts(figure) if t.get_fontsize() * 100 / 72 < 11}
     assert small == {}
+    assert [
+        t.get_text() for t in texts(figure) if re.search(r"\$.*[_^].*\$", t.get_text())
+    ] == []  # of two thirds the size
     boxes = {t.get_text(): t.get_window_extent() for t in texts(figure)}
     page = figure.bbox.padded(1)
     cut = [name for name, box in boxes.items() if not (page.contains(*box.min) and page.contains(*box.max))]
@@ -631,6 +649,42 @@ def test_narrow_pictures_of_two_axes_have_them_below_each_other():
 def test_every_picture_has_words(name):
     figure, _ = once(name, "column")
     assert re.fullmatch(r".{20,}[.]", figure.get_label(), re.DOTALL)
+
+
+def test_weights_and_what_few_bits_leave_of_them_are_joined():
+    weights, rounded = np.array([-1, -0.4, 0.1, 0.9]), np.array([-1, -1 / 3, 0, 1])
+    figure = figures.rounding(weights, rounded, 3)
+    (axes,) = figure.axes
+    levels, between = axes.collections
+    assert np.allclose([line[0, 0] for line in levels.get_segments()], np.arange(-3, 4) / 3)
+    assert np.allclose([line[:, 0] for line in between.get_segments()], np.stack([weights, rounded], axis=1))
+    assert [line.get_xdata().tolist() for line in axes.lines] == [weights.tolist(), rounded.tolist()]
+    size = 100 * np.linalg.norm(weights - rounded) / np.linalg.norm(weights)
+    assert f"7 levels, leave of them: 4 different values, rounding errors of {size:.2g} per cent" in figure.get_label()
+
+
+def test_values_outside_the_range_are_marked_and_said():
+    values = np.array([-30.0, *np.linspace(-9, 9, 97), 25, 30])
+    figure = figures.ranges(values, -10, 10, "Logits")
+    (axes,) = figure.axes
+    bars = [patch for patch in axes.patches if patch.get_height() in (1, 2) and patch.get_hatch()]
+    assert sum(bar.get_height() for bar in bars) == 3
+    assert all(bar.get_x() + bar.get_width() < -10 or bar.get_x() > 10 for bar in bars)
+    assert [line.get_xdata()[0] for line in axes.lines] == [-10, 10]
+    assert figure.get_label().startswith("Logits: from -30 to 30; int8 holds -10 to 10, 3 per cent of the values")
+
+
+def test_a_board_has_bars_of_what_it_has_and_lines_of_what_models_need():
+    figure, _ = once("memory", "column")
+    for place, axes in enumerate(figure.axes):
+        low = axes.get_xlim()[0]
+        have = [low + bar.get_width() for bar in axes.patches]
+        assert np.allclose(have, [sizes[place] / 1024 for sizes in HAVE.values()])
+        for sizes, lines in zip(NEED.values(), axes.collections, strict=True):
+            wanted = np.nan if sizes[place] is None else sizes[place] / 1024
+            drawn_at = [path.vertices[:, 0] for path in lines.get_paths()]
+            assert np.allclose(drawn_at, np.full((len(HAVE), 2), wanted), equal_nan=True)
+    assert "EfficientNetB0, a byte a weight: file 3,957 KiB; tutorial's student" in figure.get_label()
 
 
 def test_a_roc_has_its_curves_and_marks_and_loses_marks_that_are_not_given():

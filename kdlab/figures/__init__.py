@@ -1,4 +1,5 @@
-"""The pictures: results in, ``matplotlib.figure.Figure`` out. No widget in here, and no pyplot.
+"""The pictures: results in, ``matplotlib.figure.Figure`` out. No widget in here, and no pyplot;
+a script saves one by ``figure.savefig(file)`` or, at the width of a column, as ``png(figure)``.
 
 A figure's label (``figure.get_label()``) says in words what it shows. In a panel of the lab, ``keeping`` makes a
 function return the figure of the time before with its artists moved, which takes a fraction of the time; what moves

@@ -25,8 +25,9 @@ def diagram():
     axes.axis("off")
     for name, (step, across, words, colour) in boxes.items():
         middle = (100 - across, 92 - 28 * step) if down else (10 + 26.5 * step, across)
+        words = words.replace(" = ", " =\n").replace(" with", "\nwith") if down else words
         boxes[name] = axes.text(
-            *middle, words.replace(" = ", " =\n") if down else words, ha="center", va="center", fontsize=8 if down else 8.8,
+            *middle, words, ha="center", va="center", fontsize=8 if down else 8.8,
             bbox={"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": "#54606d"}, in_layout=False,
         )  # fmt: skip
     for start, end in map(str.split, arrows):

@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.collections import LineCollection
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ..export.boards import KIB, kib
 from .drawing import BLUE, COLOURS, DASHES, GREEN, HEADING, ORANGE, VERMILLION, is_narrow, new_figure, styled
@@ -43,7 +44,8 @@ def ranges(values, low, high, title="", xlabel="value"):
     outside = np.mean((values < low) | (values > high))
     figure, (axes,) = new_figure(2.6)
     figure.suptitle(title, **HEADING)
-    _, edges, bars = axes.hist(values, 60, (min(values.min(), low), max(values.max(), high)), color=BLUE)
+    both = min(values.min(), low), max(values.max(), high)
+    _, edges, bars = axes.hist(values, 60, range=both, color=BLUE)
     for edge, bar in zip(edges, bars, strict=False):
         if edge + bar.get_width() < low or edge > high:
             bar.set(facecolor=VERMILLION, hatch="xx")
@@ -53,6 +55,8 @@ def ranges(values, low, high, title="", xlabel="value"):
         axes.axvline(end, color=GREEN, linewidth=2)
         axes.text(end, 1.0, f" {where} ", ha=side, **place)
     axes.set(yscale="log", xlabel=xlabel, ylabel="count")
+    axes.yaxis.set(major_locator=LogLocator(subs=(1, 3)), minor_formatter=NullFormatter())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")  # exponents would be too small to read
     figure.set_label(
         f"{title or 'Values'}: from {values.min():.3g} to {values.max():.3g}; int8 holds {low:.3g} to {high:.3g}, "
         f"{100 * outside:.2g} per cent of the values lie outside and are clipped."
@@ -82,7 +86,7 @@ def memory(boards, models, titles=("Flash, and the files", "RAM in one piece, an
         axes.set(xscale="log", xlim=(low, high), ylim=(len(boards) - 0.45, -0.6), yticks=(), xlabel="KiB", title=title)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
         axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside lower left", ncols=1 if is_narrow() else 3, handlelength=3)
+    figure.legend(loc="outside lower left", ncols=1 if is_narrow() else 2, handlelength=3)
     words = [f"{n}: file {kib(f)}" + (f", arena {kib(a)}" if a is not None else "") for n, (f, a) in models.items()]
     have = [f"{n}: flash {kib(f)}, RAM {kib(r)}" for n, (f, r) in boards.items()]
     figure.set_label(f"What models need against what boards have. {'; '.join(words)}. Boards: {'; '.join(have)}.")
