@@ -82,7 +82,7 @@ ONCE = {
     "plane": lambda: figures.plane({name: POINTS + k for k, name in enumerate(TABLES)}, np.arange(30) % 10),
     "field": lambda: figures.field(TISSUE, [(0, 20, "train"), (20, 60, "test")], "Tissue"),
     "roc": lambda: figures.roc({"teacher, AUC 0.9": ([0, 0.2, 1], [0, 0.8, 1])}, {"teacher, AUC 0.9": (0.2, 0.8)}, "One class"),
-    "overlays": lambda: figures.overlays([TISSUE] * 3, [None, disc(0.3), disc(0.2)], ["nucleus", "teacher:\na", "student:\nb"]),
+    "overlays": lambda: figures.overlays([TISSUE] * 3, [None, disc(0.3), disc(0.2)], ["nucleus:\nb", "teacher:\na 92%\nfor a", "b"]),
     "masks": lambda: figures.masks(TISSUE, {"labels": CLASSES, "teacher": CLASSES.T}, ["inflammatory", "connective", "other"]),
     "rounding": lambda: figures.rounding(WEIGHTS, 0.1 * np.rint(10 * WEIGHTS), 8),
     "ranges": lambda: figures.ranges(8 * POINTS, -9, 12, "Logits of the test digits, and the range measured", "logit"),

@@ -179,8 +179,8 @@ def fit(axes, figure, low, high, step, which="x"):
 
 
 def bare(axes):
-    """Leave of axes what is drawn on them."""
-    axes.set(xticks=(), yticks=())
+    """Leave of axes what is drawn on them; a picture stands upon the words below it, which have the room they are given."""
+    axes.set(xticks=(), yticks=(), anchor="S")
     axes.spines[:].set_visible(False)
 
 

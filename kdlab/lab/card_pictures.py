@@ -17,27 +17,32 @@ from .memo import once
 from .pages import notebooks_folder
 from .tinyml import prepared
 
-__all__ = ["draw", "write"]
+__all__ = ["draw", "pictures", "write"]
 
-WIDTH, NARROW = 480, 360  # CSS pixels
+# The widths that they are shown at, in CSS pixels, or the least of them: letters must be read there.
+WIDE, NARROW, CARD = 900, 346, (262, 180)
 
 
-def draw():
-    """Return {name: PNG file's bytes}: a picture for each chapter's card, the diagram in two widths, and a 3."""
+def pictures():
+    """Return {name: (figure, width)}: a picture for each chapter's card, and a 3 and the diagram in two widths each."""
     with figures.keeping({}, narrow=True):
-        narrow = {"diagram_narrow": figures.diagram(), "04_medical_imaging": _nuclei()}
-    wide = {
-        "diagram": figures.diagram(),
-        "three": _three(),
+        narrow, nuclei = {"diagram_narrow": figures.diagram(), "three_narrow": _three()}, _nuclei()
+    cards = {
         "01_temperature_softening": _softened(),
         "02_response_based_kd": _pairs(),
         "03_feature_based_kd": _layers(),
+        "04_medical_imaging": nuclei,
         "05_tinyml_export": _rounded(),
     }
-    return {
-        name: _file(figure, 900 if name == "diagram" else NARROW if name == "diagram_narrow" else WIDTH)
-        for name, figure in (wide | narrow).items()
-    }
+    for figure in cards.values():
+        figure.set_figheight(CARD[1] / 100)
+    wide = {"diagram": (figures.diagram(), WIDE), "three": (_three(), 480)}
+    return wide | {name: (f, NARROW) for name, f in narrow.items()} | {name: (f, CARD[0]) for name, f in cards.items()}
+
+
+def draw():
+    """Return {name: PNG file's bytes} of ``pictures``."""
+    return {name: _file(*picture) for name, picture in pictures().items()}
 
 
 def _file(figure, width):
@@ -63,7 +68,7 @@ def _three():
 def _softened():
     teacher = digits_logits()["teacher"]
     unsure = np.ptp(np.sort(softmax(teacher))[:, -2:], axis=1).argmin()
-    return figures.bars({f"T = {T}": softmax(teacher[unsure], T) for T in (1, 4, 16)})
+    return figures.bars({f"T = {T}": softmax(teacher[unsure], T) for T in (1, 16)})
 
 
 @once
@@ -95,9 +100,9 @@ def _layers():
         _, outputs = tap(model, layers, name)(x)
         found.append({layer: np.asarray(outputs[layer]) for layer in layers})
     values = [[linear_cka(a, b) for b in found[1].values()] for a in found[0].values()]
-    return figures.matrix(
-        values, list(found[0]), list(found[1]), ylabel="layer of the teacher", xlabel="of the student"
-    )
+    figure = figures.matrix(values, list(found[0]), list(found[1]), ylabel="teacher")
+    figure.axes[0].set_xlabel("student")  # there is no room for more
+    return figure
 
 
 def _nuclei():

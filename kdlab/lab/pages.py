@@ -33,7 +33,7 @@ CHAPTERS = (
         "Temperature softening",
         "Soften a teacher's answer yourself and see what a hard label hides: which 3 looks like an 8.",
         30,
-        "One digit's probabilities at the temperatures 1, 4 and 16.",
+        "One digit's probabilities at the temperatures 1 and 16.",
     ),
     Page(
         "02_response_based_kd",
@@ -97,17 +97,18 @@ def picture(name, alt, narrow=None):
 
 
 def cards():
-    """Return the home page's cards: one per chapter, with a picture, a sentence and minutes, and one per page of ``OWN``."""
+    """Return the home page's cards: one per chapter, with a picture, a sentence and minutes, and one per page that was added."""
     return _html(f'<div class="kd-cards">{"".join(_card(page) for page in (*CHAPTERS, *_own_pages()))}</div>')
 
 
 def _own_pages():
-    """Yield the pages of the lecturer's folder, but for those that take the place of a shipped one."""
+    """Return the pages beside the shipped ones and in the folder ``OWN``, but for those that take the place of a shipped one."""
     shipped = {HOME, *(page.name for page in CHAPTERS)}
-    folder = os.environ.get(OWN)
-    for file in sorted(Path(folder).glob("*.ipynb")) if folder else ():
-        if file.stem not in shipped:
-            yield Page(file.stem, _title(file))
+    folders = [Path(folder) for folder in (notebooks_folder(), os.environ.get(OWN)) if folder]
+    files = {
+        file.stem: file for folder in folders for file in sorted(folder.glob("*.ipynb"))
+    }  # the lecturer's comes first
+    return [Page(name, _title(file)) for name, file in files.items() if name not in shipped]
 
 
 def _title(file):

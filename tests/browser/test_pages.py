@@ -27,7 +27,17 @@ def home(server, open_module_page):
     return page
 
 
+# Images hold one and a half pixels for each that they need to be shown at, for their letters to be read.
+SHRUNK = """[...document.querySelectorAll(".kd-picture")]
+    .filter(e => e.clientWidth + 1 < e.naturalWidth / 1.5).map(e => e.alt)"""
+
+
 def test_home_is_clean_fits_and_is_accessible(home, keeps_the_promises_of_every_page):
+    for width in (1280, 390):
+        home.set_viewport_size({"width": width, "height": 900})
+        home.wait_for_timeout(300)
+        assert home.locator(".kd-picture").count() == len(CHAPTERS) + 2
+        assert home.evaluate(SHRUNK) == [], width
     keeps_the_promises_of_every_page(home)
 
 

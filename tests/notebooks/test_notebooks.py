@@ -86,8 +86,8 @@ def executed(book, extra=""):
     return book
 
 
-def test_every_page_has_its_notebook_and_every_notebook_its_page():
-    assert sorted(f"{name}.ipynb" for name in (HOME, *(page.name for page in CHAPTERS))) == list(BOOKS)
+def test_every_page_has_its_notebook():
+    assert {f"{name}.ipynb" for name in (HOME, *(page.name for page in CHAPTERS))} <= set(BOOKS)
 
 
 @pytest.mark.parametrize("name", BOOKS)
