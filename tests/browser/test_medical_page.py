@@ -1,6 +1,7 @@
 """Chapter 4 as a person uses it: a threshold, maps, an upload good and bad, a folder of scans, a training that is stopped."""
 
 import io
+import math
 import re
 
 import numpy as np
@@ -36,6 +37,29 @@ def test_the_threshold_moves_sensitivity_specificity_and_the_mark(lab_page, scor
         assert [row[1:5] for row in cells(lab_page, "decide") if row[0] == "teacher"] == [wanted]
         at = f"marked at sensitivity {tp / (tp + fn):.3f}, specificity {tn / (tn + fp):.3f}"
         assert lab_page.says("curve", at)
+
+
+def test_a_button_sets_the_threshold_that_is_best_on_validation_nuclei(lab_page):
+    (best,) = [row[2] for row in cells(lab_page, "chosen") if row[:2] == ["teacher", "validation"]]
+    lab_page.panel("chosen").get_by_role("button", name="Set the threshold by the teacher on validation").click()
+    wanted = f"threshold={math.floor(100 * float(best)) / 100:g}"
+    lab_page.page.wait_for_function("wanted => location.search.includes(wanted)", arg=wanted)
+
+
+def test_sizes_shares_and_what_segments_are_in_the_address(lab_page):
+    for panel, name, value in (
+        ("chance", "test images", "100"),
+        ("chance", "first", "0.9123"),
+        ("chance", "second", "0.5"),
+    ):
+        box = lab_page.settled(panel).get_by_label(name, exact=True)
+        box.fill(value)
+        box.press("Enter")
+    lab_page.press("train_unets", "T", *["ArrowRight"] * 8)
+    lab_page.press("train_unets", "α", "End")
+    lab_page.panel("train_unets").get_by_label("labelled tiles").select_option("all")
+    for kept in ("n=100", "first=0.9123", "second=0.5", "unet_T=2", "unet_alpha=1", "unet_labelled=all"):
+        lab_page.page.wait_for_function("kept => location.search.split(/[?&]/).includes(kept)", arg=kept)
 
 
 def test_maps_are_of_the_chosen_class_and_random_weights_change_them(lab_page):
@@ -83,14 +107,23 @@ def test_a_folder_of_scans_is_read_or_said_to_be_none(lab_page, tmp_path):
     assert "There are no scans yet" in lab_page.words("copies")
     for name in ("no", "yes"):
         (tmp_path / name).mkdir()
-        for k in range(4):
-            (tmp_path / name / f"{k}.png").write_bytes(png(20 + (name == "yes") * 10 + k))
+        for k in range(12):
+            (tmp_path / name / f"{k}.png").write_bytes(png(20 + (name == "yes") * 15 + k))
     (tmp_path / "no" / "copy.png").write_bytes(png(20))
     box = panel.get_by_label("folder")
     box.fill(str(tmp_path))
     box.press("Enter")
-    assert lab_page.says("copies", "9 files, 1 exact copies, in 1 groups.")
+    assert lab_page.says("copies", "25 files, 1 exact copies, in 1 groups.")
     assert lab_page.says("shown_scans", "Exact duplicates (the same pixels): 1, in groups: 1.")
+    brain = lab_page.settled("brain")
+    brain.get_by_label("image size").select_option("32")
+    brain.get_by_role("button", name="Train a teacher and six students").click()
+    said = "labPanel('brain').querySelector('[data-kdlab=state] p').innerText"
+    lab_page.page.wait_for_function(f"/[1-9]\\d* of 140/.test({said})", timeout=60_000)
+    brain.get_by_role("button", name="Stop").click()
+    lab_page.page.wait_for_function(f"/Stopped at \\d+ of 140/.test({said})", timeout=60_000)
+    assert "teacher: mean" in lab_page.words("brain")
+    assert "There is no verdict on half-trained students." in lab_page.words("brain")
     box = lab_page.panel("copies").get_by_label("folder")
     box.fill("/nowhere")
     box.press("Enter")
