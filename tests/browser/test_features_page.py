@@ -96,6 +96,18 @@ def test_students_of_nuclei_are_watched_and_stopped(lab_page):
     assert "nucleus; teacher: " in lab_page.words("look")
 
 
+def test_another_view_is_learned_step_by_step_and_a_stop_keeps_what_is_finished(lab_page):
+    panel = lab_page.panel("other_view")
+    panel.get_by_role("button", name="Train a second teacher").click()
+    lab_page.page.wait_for_function(
+        "labPanel('other_view').querySelector('[data-kdlab=state] p').innerText.includes('1 of 3')", polling=20
+    )
+    panel.get_by_role("button", name="Stop").click()
+    assert lab_page.says("other_view", "On validation: 50 labels, no teacher")
+    assert re.match(r"Stopped at [12] of 3", lab_page.said("other_view"))
+    assert "a teacher that sees the whole" not in lab_page.words("other_view")
+
+
 def test_values_of_the_url_and_garbage_in_it(server, open_lab_page):
     opened = open_lab_page(server.page(NAME, "?ours=hidden 1&alpha_f=0.99&method=hints&unit=300&T=2"))
     said = opened.page.locator("[data-kdlab=page] [role=status]")
