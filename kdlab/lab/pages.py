@@ -123,8 +123,7 @@ def _title(file):
 
 
 def _style():
-    css = "".join((Path(__file__).parent / "static" / file).read_text("utf-8") for file in ("page.css", "lab.css"))
-    return f"<style>{css}</style>"
+    return f"<style>{(Path(__file__).parent / 'static' / 'lab.css').read_text('utf-8')}</style>"
 
 
 def _html(text):
