@@ -75,14 +75,19 @@ class Compressed:
         """Return the path of the compressed copy where one is asked for and the file is text, else the file's own."""
         path = super().validate_absolute_path(root, absolute_path)
         kind = mimetypes.guess_type(path or "")[0] or ""
-        if not kind.startswith("text/") or "gzip" not in self.request.headers.get("Accept-Encoding", ""):
+        text = kind.startswith("text/") or kind in GZipContentEncoding.CONTENT_TYPES
+        if not text or "gzip" not in self.request.headers.get("Accept-Encoding", ""):
             return path
-        self._type = kind
         name = hashlib.sha256(f"{path} {os.stat(path).st_mtime_ns}".encode()).hexdigest()
         copy = Path(self.settings["compressed_copies"], name)
-        if not copy.exists():
-            copy.parent.mkdir(exist_ok=True)
-            copy.write_bytes(gzip.compress(Path(path).read_bytes(), 6))
+        try:
+            if not copy.exists():
+                copy.parent.mkdir(exist_ok=True)
+                copy.with_suffix(".part").write_bytes(gzip.compress(Path(path).read_bytes(), 6))
+                copy.with_suffix(".part").replace(copy)
+        except OSError:  # as of a full disk
+            return path
+        self._type = kind
         return str(copy)
 
     def get_content_type(self):

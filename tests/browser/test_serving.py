@@ -129,6 +129,34 @@ def test_text_travels_compressed_to_who_takes_it_and_not_again_to_who_has_it(ser
             assert b"kd-card" in gzip.decompress(sent)
 
 
+class Files:
+    """What ``Compressed`` is put before."""
+
+    def __init__(self, copies):
+        self.request, self.settings = (
+            SimpleNamespace(headers={"Accept-Encoding": "gzip"}),
+            {"compressed_copies": copies},
+        )
+
+    def validate_absolute_path(self, root, absolute_path):
+        return absolute_path
+
+    def get_content_type(self):
+        return "its own"
+
+
+def test_where_there_is_no_place_for_a_copy_the_file_itself_is_sent(tmp_path):
+    file, compressed = tmp_path / "a.css", type("Compressed", (serving.Compressed, Files), {})
+    file.write_text("p { color: red }")
+    without = compressed(str(file))  # a file, in which there can be no folder
+    assert without.validate_absolute_path("", str(file)) == str(file)
+    assert without.get_content_type() == "its own"
+    having = compressed(str(tmp_path / "copies"))
+    copy = having.validate_absolute_path("", str(file))
+    assert gzip.decompress(Path(copy).read_bytes()) == file.read_bytes()
+    assert having.get_content_type() == "text/css"
+
+
 def pids(server):
     return {process.pid for process in server.kernel_processes()}
 
