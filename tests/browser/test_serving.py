@@ -125,6 +125,7 @@ def test_text_travels_compressed_to_who_takes_it_and_not_again_to_who_has_it(ser
             with pytest.raises(urllib.error.HTTPError) as unchanged:
                 ask(**{"Accept-Encoding": "gzip", "If-None-Match": tags[1]})
             assert unchanged.value.code == 304
+            unchanged.value.close()
         else:
             assert b"kd-card" in gzip.decompress(sent)
 
