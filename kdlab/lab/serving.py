@@ -147,8 +147,22 @@ class ShutdownHandler(VoilaShutdownKernelHandler):
 class ChannelsHandler(VoilaKernelWebsocketHandler):
     """Speaks with a page's widgets in the one protocol that Voila can read.
 
-    Voila takes every binary message for one of that protocol, and counts through one of the older for hours meanwhile.
+    Voila takes every binary message for one of that protocol, and counts through one of the older for hours, in which the
+    server answers nobody. Jupyter falls back on the older while a connection closes.
     """
+
+    @property
+    def ping_timeout(self):
+        """Milliseconds without a pong until a page counts as gone, as Jupyter takes it.
+
+        Tornado reads it for seconds when the page connects, and would print that they are too many.
+        """
+        return super().ping_timeout if self.ws_connection else 0
+
+    def write_message(self, message, binary=False):
+        """Send a message, unless the connection closes."""
+        if self.ws_connection:
+            return super().write_message(message, binary)
 
     async def get(self, *arguments, **options):
         """Connect, or answer that this protocol is spoken here."""
@@ -471,7 +485,6 @@ def serve(
                         "allow_remote_access": not loopback or bool(token) or allow_anonymous,
                         "local_hostnames": ["localhost"],
                         "compressed_copies": str(Path(private, "compressed")),
-                        "ws_ping_timeout": 30_000,  # Jupyter's own is longer than Tornado takes, which it would print
                     },
                 },
                 PasswordIdentityProvider={"allow_password_change": False},

@@ -1,10 +1,12 @@
 """The server: what it refuses, what it says, and that it leaves nothing behind."""
 
+import asyncio
 import contextlib
 import gzip
 import io
 import ipaddress
 import json
+import logging
 import os
 import re
 import shutil
@@ -28,8 +30,11 @@ import psutil
 import pytest
 import segno
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
+from tornado.ioloop import IOLoop
+from tornado.websocket import websocket_connect
 from voila import notebook_renderer
 from voila.exporter import VoilaExporter
+from voila.tornado import kernel_websocket_handler
 
 from kdlab.commands.command_line import main
 from kdlab.lab import serving
@@ -128,6 +133,66 @@ def test_text_travels_compressed_to_who_takes_it_and_not_again_to_who_has_it(ser
             unchanged.value.close()
         else:
             assert b"kd-card" in gzip.decompress(sent)
+
+
+class Connection(serving.ChannelsHandler):
+    """A page's connection, without a network: it remembers what becomes of it."""
+
+    settings, log = {}, logging.getLogger("test")
+    client_terminated = False
+
+    def __init__(self, silent=0.0, connected=True):
+        self.ws_connection = self if connected else None
+        self.last_pong, self.became = IOLoop.current().time() - silent, []
+        self.last_ping = IOLoop.current().time() - 30
+
+    def ping(self, data):
+        self.became.append("asked")
+
+    def close(self):
+        self.became.append("closed")
+
+
+@pytest.mark.parametrize(("silent", "became"), [(0, "asked"), (30.01, "asked"), (61, "asked"), (91, "closed")])
+def test_a_page_that_answers_a_little_late_stays_connected(silent, became):
+    async def ping():
+        page = Connection(silent)
+        page.send_ping()  # every thirty seconds
+        return page.became
+
+    assert asyncio.run(ping()) == [became]
+
+
+def test_a_page_is_still_connected_after_the_first_ping(server):
+    async def listen():
+        (kernel,) = set(re.findall(r'"kernelId": "([^"]+)"', get(server.page(HOME))[1]))
+        url = f"ws{server.url[4:]}api/kernels/{kernel}/channels?session_id=a"
+        socket = await websocket_connect(url, subprotocols=[serving.PROTOCOL])
+        end = IOLoop.current().time() + 31  # the first comes after thirty seconds
+        try:
+            while (left := end - IOLoop.current().time()) > 0:
+                assert await asyncio.wait_for(socket.read_message(), left) is not None
+        except TimeoutError:
+            pass
+        assert socket.protocol.is_closing() is False
+        socket.close()
+        assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
+
+    asyncio.run(listen())
+
+
+def test_a_connection_that_closes_is_sent_nothing_and_pings_are_not_tornados(monkeypatch):
+    def counted(message):
+        raise AssertionError("Voila counts through a message of the older protocol")
+
+    monkeypatch.setattr(kernel_websocket_handler, "read_header_from_binary_message", counted)
+
+    async def closing():
+        page = Connection(connected=False)
+        page.write_message(b"\x00\x00\x00\x03" + bytes(100), binary=True)
+        return page.ping_timeout
+
+    assert asyncio.run(closing()) == 0
 
 
 class Files:
