@@ -160,9 +160,11 @@ class ChannelsHandler(VoilaKernelWebsocketHandler):
         return super().ping_timeout if self.ws_connection else 0
 
     def write_message(self, message, binary=False):
-        """Send a message, unless the connection closes."""
-        if self.ws_connection:
-            return super().write_message(message, binary)
+        """Send a message, unless the connection closes; a page that has gone before it came is no error."""
+        sent = super().write_message(message, binary) if self.ws_connection else None
+        if sent is not None:
+            sent.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return sent
 
     async def get(self, *arguments, **options):
         """Connect, or answer that this protocol is spoken here."""

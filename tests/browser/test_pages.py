@@ -147,4 +147,6 @@ def test_navigation_leads_through_all_pages_and_home_whose_widgets_come_late_and
     with page.expect_event("close"):
         page.close(run_before_unload=True)
     assert server.wait(lambda: server.kernels() == 0, 10)
-    assert "websocket" not in "".join(server.output)  # the terminal of a lecturer who projects it stays as it was
+    assert "websocket" not in "".join(server.output), (
+        server.output
+    )  # the terminal of a lecturer who projects it stays as it was

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import io
 import ipaddress
@@ -31,7 +32,7 @@ import pytest
 import segno
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from tornado.ioloop import IOLoop
-from tornado.websocket import websocket_connect
+from tornado.websocket import WebSocketClosedError, websocket_connect
 from voila import notebook_renderer
 from voila.exporter import VoilaExporter
 from voila.tornado import kernel_websocket_handler
@@ -193,6 +194,24 @@ def test_a_connection_that_closes_is_sent_nothing_and_pings_are_not_tornados(mon
         return page.ping_timeout
 
     assert asyncio.run(closing()) == 0
+
+
+def test_a_page_that_goes_while_it_is_written_to_is_no_error(monkeypatch):
+    async def gone():
+        raise WebSocketClosedError
+
+    complaints, writes = [], lambda page, message, binary: asyncio.ensure_future(gone())
+    monkeypatch.setattr(kernel_websocket_handler.VoilaKernelWebsocketHandler, "write_message", writes)
+
+    async def write():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context["message"]))
+        Connection().write_message("{}")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gc.collect()
+
+    asyncio.run(write())
+    assert complaints == []
 
 
 class Files:
