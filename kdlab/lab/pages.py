@@ -105,9 +105,8 @@ def _own_pages():
     """Return the pages beside the shipped ones and in the folder ``OWN``, but for those that take the place of a shipped one."""
     shipped = {HOME, *(page.name for page in CHAPTERS)}
     folders = [Path(folder) for folder in (notebooks_folder(), os.environ.get(OWN)) if folder]
-    files = {
-        file.stem: file for folder in folders for file in sorted(folder.glob("*.ipynb"))
-    }  # the lecturer's comes first
+    # Of two files of one name the later is shown, the lecturer's.
+    files = {file.stem: file for folder in folders for file in sorted(folder.glob("*.ipynb"))}
     return [Page(name, _title(file)) for name, file in files.items() if name not in shipped]
 
 

@@ -519,13 +519,19 @@ def test_a_button_computes_and_shows_how_far_it_is(queue):
     assert panel.values == {"x": 3.0}
 
 
-def test_stop_ends_it_and_keeps_what_was_finished(queue):
-    run = Run()
+def begun(queue, run, steps):
+    """A panel whose run has come so far."""
     panel, _ = manual(queue, run)
     button(panel).click()
-    for _ in range(2):
+    for _ in range(steps):
         run.steps.release()
         assert run.done.acquire(timeout=WAIT)
+    return panel
+
+
+def test_stop_ends_it_and_keeps_what_was_finished(queue):
+    run = Run()
+    panel = begun(queue, run, 2)
     button(panel).click()
     assert button(panel).description == "Stopping …"
     run.steps.release()
@@ -557,11 +563,7 @@ def test_what_takes_no_progress_cannot_be_stopped_and_shows_no_bar(queue):
 
 def test_who_stops_it_at_the_last_step_is_not_told_that_it_was_stopped(queue):
     run = Run()
-    panel, _ = manual(queue, run)
-    button(panel).click()
-    for _ in range(3):
-        run.steps.release()
-        assert run.done.acquire(timeout=WAIT)
+    panel = begun(queue, run, 3)
     panel._progress(4, 4)
     button(panel).click()
     run.steps.release()
