@@ -711,6 +711,15 @@ def test_words_of_maps_and_masks_are_their_values():
     assert {text.get_text(): text.get_position()[1] for text in bands.axes[0].texts} == {"train": 10, "test": 40}
 
 
+@pytest.mark.parametrize(("narrow", "width"), [(True, 348), (False, 640)])
+def test_a_field_of_view_leaves_no_hole_above_it(narrow, width):
+    with figures.keeping({}, narrow):
+        figure = figures.field(np.zeros((100, 100, 3), np.uint8), [(0, 100, "train")], "Tissue")
+    figures.pixels(figure, width)
+    (picture,) = figure.axes[0].images
+    assert picture.get_window_extent().height > 0.85 * figure.bbox.height
+
+
 # ---- what cannot be drawn
 
 

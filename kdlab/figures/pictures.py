@@ -35,7 +35,7 @@ def images(pictures, titles, title=""):
 def field(image, bands, title=""):
     """Draw a field of view (H, W, 3), uint8, with its ``bands``, (first row, end, what for), named on the picture."""
     tall, wide = image.shape[:2]
-    figure, (axes,) = new_figure(5.2)
+    figure, (axes,) = new_figure(3.7 if is_narrow() else 5.2)
     axes.imshow(image[:: max(tall // 750, 1), :: max(wide // 750, 1)], extent=(0, wide, tall, 0))
     for top, end, name in bands:
         box = {"facecolor": {"train": BLUE, "validation": "#8a5a00"}.get(name, BLACK), "edgecolor": "white"}
