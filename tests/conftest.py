@@ -1,11 +1,13 @@
 """What tests share: few digits, a cache of their own, a web server on this machine, a disk that is full."""
 
+import asyncio
 import gc
 import multiprocessing
 import os
 import runpy
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +27,17 @@ def pytest_collection_finish():
     """Spare garbage collection, which Keras asks for often, the modules that are there to stay."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def run_async():
+    """Run a coroutine in a thread of its own: Playwright leaves a running loop in that of the tests."""
+
+    def run(coroutine):
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, coroutine).result()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -155,16 +155,16 @@ class Connection(serving.ChannelsHandler):
 
 
 @pytest.mark.parametrize(("silent", "became"), [(0, "asked"), (30.01, "asked"), (61, "asked"), (91, "closed")])
-def test_a_page_that_answers_a_little_late_stays_connected(silent, became):
+def test_a_page_that_answers_a_little_late_stays_connected(silent, became, run_async):
     async def ping():
         page = Connection(silent)
         page.send_ping()  # every thirty seconds
         return page.became
 
-    assert asyncio.run(ping()) == [became]
+    assert run_async(ping()) == [became]
 
 
-def test_a_page_is_still_connected_after_the_first_ping(server):
+def test_a_page_is_still_connected_after_the_first_ping(server, run_async):
     async def listen():
         (kernel,) = set(re.findall(r'"kernelId": "([^"]+)"', get(server.page(HOME))[1]))
         url = f"ws{server.url[4:]}api/kernels/{kernel}/channels?session_id=a"
@@ -179,10 +179,10 @@ def test_a_page_is_still_connected_after_the_first_ping(server):
         socket.close()
         assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
 
-    asyncio.run(listen())
+    run_async(listen())
 
 
-def test_a_connection_that_closes_is_sent_nothing_and_pings_are_not_tornados(monkeypatch):
+def test_a_connection_that_closes_is_sent_nothing_and_pings_are_not_tornados(monkeypatch, run_async):
     def counted(message):
         raise AssertionError("Voila counts through a message of the older protocol")
 
@@ -193,10 +193,10 @@ def test_a_connection_that_closes_is_sent_nothing_and_pings_are_not_tornados(mon
         page.write_message(b"\x00\x00\x00\x03" + bytes(100), binary=True)
         return page.ping_timeout
 
-    assert asyncio.run(closing()) == 0
+    assert run_async(closing()) == 0
 
 
-def test_a_page_that_goes_while_it_is_written_to_is_no_error(monkeypatch):
+def test_a_page_that_goes_while_it_is_written_to_is_no_error(monkeypatch, run_async):
     async def gone():
         raise WebSocketClosedError
 
@@ -210,7 +210,7 @@ def test_a_page_that_goes_while_it_is_written_to_is_no_error(monkeypatch):
         await asyncio.sleep(0)
         gc.collect()
 
-    asyncio.run(write())
+    run_async(write())
     assert complaints == []
 
 

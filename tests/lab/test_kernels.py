@@ -38,9 +38,8 @@ async def _answers(code, count, **options):
 
 def answers(code, count=1, **options):
     """What ``answer`` is after ``code`` in each of so many new kernels."""
-    # In a thread of its own: Playwright leaves a running loop in the one of the tests.
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(_answers(code, count, **options))).result()
+    with ThreadPoolExecutor(1) as thread:  # as run_async, which a script has not
+        return thread.submit(asyncio.run, _answers(code, count, **options)).result()
 
 
 def test_a_kernel_trains_in_its_folder_with_its_arguments(tmp_path):
@@ -119,7 +118,7 @@ PAGE_COMES = "as the page does, ask for all widgets"
 
 @forked
 @pytest.mark.parametrize("software", ["voila/0.5", "jupyter"])
-def test_widgets_of_a_page_that_is_not_there_yet_are_silent_but_what_a_cell_prints_is_not(software):
+def test_widgets_of_a_page_that_is_not_there_yet_are_silent_but_what_a_cell_prints_is_not(software, run_async):
     make = """
 import sys, comm, ipywidgets
 print("before")
@@ -130,9 +129,7 @@ print("after")
 """
     capture = "output = ipywidgets.Output()\nother = comm.create_comm(target_name='mine', data={})"
     later = "slider.value = 8; late = ipywidgets.IntText(layout=slider.layout, style=slider.style)"
-    with ThreadPoolExecutor(1) as thread:
-        run = _published(software, make, capture, PAGE_COMES, later)
-        first, second, states, last = thread.submit(lambda: asyncio.run(run)).result()
+    first, second, states, last = run_async(_published(software, make, capture, PAGE_COMES, later))
     of_widgets = ["LayoutModel", "SliderStyleModel", "IntSliderModel", {"value": 7}]
     of_widgets = [] if software.startswith("voila") else of_widgets
     assert [said for said in first if "Model" in said or "value" in said] == of_widgets
