@@ -171,18 +171,19 @@ def compare_pairs(distilled, alone, labels):
     first, second = (np.asarray(named) == labels for named in (distilled, alone))
     only = ((first & ~second).sum(), (second & ~first).sum())
     needed = samples_to_tell(*(count / len(first) for count in only), len(labels))
+    needed = needed and f"about {needed:,}"
     guessing = all(at_chance(named, labels) for named in (*distilled, *alone))
     accuracies = {"distilled": first.mean(axis=1).tolist(), "alone": second.mean(axis=1).tolist()}
     difference, verdict, sentence = compare_seeds(*accuracies.values(), needed=needed, guessing=guessing)
     return {**accuracies, "difference": difference, "verdict": verdict}, sentence
 
 
-def compare_seeds(distilled, alone, where="", needed=0, guessing=False):
+def compare_seeds(distilled, alone, where="", needed="", guessing=False):
     """Return the difference of test accuracies, a pair per seed, as plain values, its verdict and one honest sentence.
 
     Student's t over the pairs. The difference is None for one seed; "no detectable difference" is the verdict there,
-    and where the seeds leave no spread to judge by. ``where`` begins the sentence's second part, ``needed`` are the test
-    samples that one pair would take (0: not known), ``guessing`` says that no student can be told from guessing.
+    and where the seeds leave no spread to judge by. ``where`` begins the sentence's second part, ``needed`` is how many test
+    samples one pair would take, in words, ``guessing`` says that no student can be told from guessing.
     """
     means = f"{where}test accuracy {percent(np.mean(distilled))} distilled, {percent(np.mean(alone))} alone"
     verdict, found = "no detectable difference", None
@@ -199,7 +200,7 @@ def compare_seeds(distilled, alone, where="", needed=0, guessing=False):
     begin = "No student can be told from guessing, so comparing them says nothing" if guessing else _begin(verdict)
     more = ""
     if needed and not guessing and verdict.startswith("no "):
-        more = f" Detecting such a difference in a single pair would take about {needed:,} test samples."
+        more = f" Detecting such a difference in a single pair would take {needed} test samples."
     return found and asdict(found), verdict, f"{begin}: {means}.{more}"
 
 

@@ -123,6 +123,16 @@ def test_seeds_that_all_differ_by_the_same_are_no_verdict(accuracies, gain):
     summary = table(accuracies).summary()
     assert summary["verdict"] == "no detectable difference"
     assert f"{100 * gain:+.2f} points on average over 3 seeds (all equal: no spread to judge by)" in summary["sentence"]
+    # Two sets of 0.5 and 0.51 or 0.49: (1.960 + 0.842)² · (0.25 + 0.2499) / 0.01² samples.
+    told = "Detecting such a difference in a single pair would take about 39,000 or fewer test samples."
+    assert summary["sentence"].endswith(told)
+
+
+def test_of_equal_means_nothing_is_said_to_be_found_by_more_samples(accuracies):
+    accuracies["validation"][0, 0] = 0.99
+    accuracies["test alone"][:] = [0.1, 0.2, 0.3]
+    accuracies["test"][0, 0] = [0.3, 0.2, 0.1]  # the sums differ by rounding
+    assert "would take" not in table(accuracies).summary()["sentence"]
 
 
 def test_places_are_every_student_once_and_those_alone_first():
