@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 
 from kdlab.commands.command_line import main
 from kdlab.commands.run_command import again
@@ -129,3 +131,22 @@ def test_the_width_of_a_small_cnn(folder):
     model = keras.saving.load_model("w.keras")
     assert [layer.filters for layer in model.layers if isinstance(layer, layers.Conv2D)] == [3, 4, 8, 16]
     assert main([*line, "--model", "mlp", "--width", "0.5", "--out", "m.keras"]) == 2
+
+
+@pytest.mark.parametrize("images", [60, 180, 1000])
+def test_the_defaults_learn_from_a_folder_of_any_size(images, tmp_path, monkeypatch):
+    """They come within five points of logistic regression on the same images, by the digits that are not in the folder."""
+    monkeypatch.chdir(tmp_path)
+    pixels, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(1).permutation(np.flatnonzero(labels < 6))
+    rows, others = order[:images], order[images:]
+    for row in rows:
+        (tmp_path / "images" / str(labels[row])).mkdir(parents=True, exist_ok=True)
+        picture = (pixels[row].reshape(8, 8) * 15.9).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / "images" / str(labels[row]) / f"{row}.png")
+    line = ["train", "--data", "images", "--model", "mlp", "--image-size", "8"]
+    assert main([*line, "--quiet", "--out", "model.keras"]) == 0
+    named = keras.saving.load_model("model.keras").predict(pixels[others].reshape(-1, 8, 8, 1) * 15.9 / 255, verbose=0)
+    rival = LogisticRegression(max_iter=1000).fit(pixels[rows] / 16, labels[rows])
+    accuracy = (named.argmax(axis=1) == labels[others]).mean()
+    assert accuracy >= rival.score(pixels[others] / 16, labels[others]) - 0.05
