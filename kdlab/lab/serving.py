@@ -8,6 +8,7 @@ import hashlib
 import ipaddress
 import mimetypes
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -66,28 +67,57 @@ every {AGAIN_AFTER} seconds and opens as soon as somebody leaves; pages that you
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
 
 
-class Compressed:
-    """Of a handler of files: sends text compressed, from a copy that is made once for all visitors (six megabytes each)."""
+class Files:
+    """Of a handler of files: fewer and smaller ones, from copies that are made once for all visitors.
+
+    Text goes compressed. Voila's program asks for eighty files, its parts: those that pages have asked for so far go with it.
+    """
+
+    PROGRAM = "voila.js"
+    # Webpack's and Rspack's parts add themselves to a list, before or after the program is there.
+    PART = re.compile(rb"""(/\*.*?\*/\s*)?("use strict";\s*)?\(self(\.|\[")(webpack|rspack)Chunk""", re.DOTALL)
 
     _type = None
 
     def validate_absolute_path(self, root, absolute_path):
-        """Return the path of the compressed copy where one is asked for and the file is text, else the file's own."""
+        """Return the path of the copy to send, where there is one, else the file's own."""
         path = super().validate_absolute_path(root, absolute_path)
         kind = mimetypes.guess_type(path or "")[0] or ""
         text = kind.startswith("text/") or kind in GZipContentEncoding.CONTENT_TYPES
-        if not text or "gzip" not in self.request.headers.get("Accept-Encoding", ""):
-            return path
-        name = hashlib.sha256(f"{path} {os.stat(path).st_mtime_ns}".encode()).hexdigest()
-        copy = Path(self.settings["compressed_copies"], name)
         try:
-            if not copy.exists():
-                copy.parent.mkdir(exist_ok=True)
-                copy.with_suffix(".part").write_bytes(gzip.compress(Path(path).read_bytes(), 6))
-                copy.with_suffix(".part").replace(copy)
+            if path and Path(path).name == self.PROGRAM:
+                path = self._with_parts(path)
+            elif path and path.endswith(".js") and path not in self.settings["parts"]:
+                with open(path, "rb") as file:
+                    if self.PART.match(file.read(300)):
+                        self.settings["parts"][path] = None  # a set in order
+            if text and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+                path = self._copy([path], "", lambda: gzip.compress(Path(path).read_bytes(), 6))
+                self._type = kind
         except OSError:  # as of a full disk
-            return path
-        self._type = kind
+            pass
+        return path
+
+    def _with_parts(self, program):
+        parts = list(self.settings["parts"])
+        if not parts:
+            return program
+
+        def together():
+            # In functions of their own, as what they say of themselves ("use strict") holds for a function.
+            every = (b"(() => {%b\n})();\n" % Path(part).read_bytes() for part in parts)
+            return b"".join([*every, Path(program).read_bytes()])
+
+        return self._copy([*parts, program], ".js", together)
+
+    def _copy(self, files, suffix, make):
+        """Return the path of what ``make`` returns of these files, kept until one of them changes."""
+        states = "".join(f"{path} {os.stat(path).st_mtime_ns}\n" for path in files)
+        copy = Path(self.settings["copies"], hashlib.sha256(states.encode()).hexdigest() + suffix)
+        if not copy.exists():
+            copy.parent.mkdir(exist_ok=True)
+            copy.with_suffix(".part").write_bytes(make())
+            copy.with_suffix(".part").replace(copy)
         return str(copy)
 
     def get_content_type(self):
@@ -276,7 +306,7 @@ class Dashboards(Voila):
                 pattern = pattern.replace("(.*)", r"([^/]+/static/(?!.*(?:\.\.|%)).+)")
             handler = ours.get(path, ChannelsHandler if path.endswith("/channels") else handler)
             if issubclass(handler, StaticFileHandler):
-                handler = type(f"Compressed{handler.__name__}", (Compressed, handler), {})
+                handler = type(handler.__name__, (Files, handler), {})
             handlers.append((pattern, handler, *options))
         return handlers
 
@@ -486,7 +516,8 @@ def serve(
                     "tornado_settings": {
                         "allow_remote_access": not loopback or bool(token) or allow_anonymous,
                         "local_hostnames": ["localhost"],
-                        "compressed_copies": str(Path(private, "compressed")),
+                        "copies": str(Path(private, "copies")),
+                        "parts": {},
                     },
                 },
                 PasswordIdentityProvider={"allow_password_change": False},

@@ -214,14 +214,12 @@ def test_a_page_that_goes_while_it_is_written_to_is_no_error(monkeypatch, run_as
     assert complaints == []
 
 
-class Files:
-    """What ``Compressed`` is put before."""
+class Handler:
+    """What ``Files`` is put before: a handler of files."""
 
-    def __init__(self, copies):
-        self.request, self.settings = (
-            SimpleNamespace(headers={"Accept-Encoding": "gzip"}),
-            {"compressed_copies": copies},
-        )
+    def __init__(self, copies, parts=None, accepted="gzip"):
+        self.request = SimpleNamespace(headers={"Accept-Encoding": accepted})
+        self.settings = {"copies": str(copies), "parts": {} if parts is None else parts}
 
     def validate_absolute_path(self, root, absolute_path):
         return absolute_path
@@ -230,16 +228,65 @@ class Files:
         return "its own"
 
 
+handler_of_files = type("Files", (serving.Files, Handler), {})
+
+
 def test_where_there_is_no_place_for_a_copy_the_file_itself_is_sent(tmp_path):
-    file, compressed = tmp_path / "a.css", type("Compressed", (serving.Compressed, Files), {})
+    file = tmp_path / "a.css"
     file.write_text("p { color: red }")
-    without = compressed(str(file))  # a file, in which there can be no folder
+    without = handler_of_files(file)  # a file, in which there can be no folder
     assert without.validate_absolute_path("", str(file)) == str(file)
     assert without.get_content_type() == "its own"
-    having = compressed(str(tmp_path / "copies"))
+    having = handler_of_files(tmp_path / "copies")
     copy = having.validate_absolute_path("", str(file))
     assert gzip.decompress(Path(copy).read_bytes()) == file.read_bytes()
     assert having.get_content_type() == "text/css"
+    program = tmp_path / "voila.js"
+    program.write_text("run()")
+    assert handler_of_files(file, {str(file): None}).validate_absolute_path("", str(program)) == str(program)
+
+
+PARTS = {
+    "1.voila.js": '"use strict";(self.webpackChunk_A=self.webpackChunk_A||[]).push([[1],{}])',
+    "2.js": '/*! For its\nlicense see */\n(self["rspackChunk_b"] = self["rspackChunk_b"] || []).push([[2],{}])',
+}
+
+
+def test_the_program_goes_with_the_parts_that_were_asked_for_and_with_nothing_else(tmp_path):
+    others = {"a.css": PARTS["2.js"], "c.js": "(() => self.webpackChunk_A)()", "remoteEntry.js": "var a; (self.a)"}
+    for name, text in {**PARTS, **others, "voila.js": "run()"}.items():
+        (tmp_path / name).write_text(text)
+    parts = {}
+
+    def sent(name, accepted=""):
+        handler = handler_of_files(tmp_path / "copies", parts, accepted)
+        return Path(handler.validate_absolute_path("", str(tmp_path / name))).read_bytes()
+
+    assert sent("voila.js") == b"run()"
+    for name, text in {**others, **PARTS}.items():
+        assert sent(name) == text.encode()
+    wanted = "".join(f"(() => {{{text}\n}})();\n" for text in PARTS.values()) + "run()"
+    assert sent("voila.js").decode() == wanted
+    assert gzip.decompress(sent("voila.js", "gzip")).decode() == wanted
+    (tmp_path / "2.js").unlink()  # as by an update while the server runs
+    assert sent("voila.js") == b"run()"
+
+
+def test_a_page_asks_for_no_part_of_the_program_that_another_has_asked_for(server, browser):
+    def asked():
+        context, scripts = browser.new_context(), []
+        try:
+            page = context.new_page()
+            page.on("request", lambda request: scripts.append(urlsplit(request.url).path.split("/")[-1]))
+            page.goto(server.page(PAGE))
+            page.wait_for_selector(".noUi-handle", timeout=60_000)
+            page.goto("about:blank")
+        finally:
+            context.close()
+        return [name for name in scripts if name.endswith(".js") and not name.startswith("remoteEntry")]
+
+    asked()
+    assert asked() == ["voila-style.js", "voila.js"]
 
 
 def pids(server):
