@@ -126,7 +126,7 @@ class Files:
 
     def get_content_size(self):
         """Return the size of what is sent, in bytes."""
-        return os.stat(self.absolute_path).st_size if self._type else super().get_content_size()
+        return os.stat(self.absolute_path).st_size  # Tornado has kept that of the file itself
 
     def set_extra_headers(self, path):
         """Say what was done to the file."""

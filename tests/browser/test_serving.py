@@ -287,6 +287,8 @@ def test_a_page_asks_for_no_part_of_the_program_that_another_has_asked_for(serve
 
     asked()
     assert asked() == ["voila-style.js", "voila.js"]
+    status, program = get(f"{server.url}voila/static/voila.js")  # not compressed
+    assert (status, program.count("\n})();\n") > 40) == (200, True)
 
 
 def pids(server):
