@@ -280,6 +280,7 @@ def test_a_page_asks_for_no_part_of_the_program_that_another_has_asked_for(serve
             page.on("request", lambda request: scripts.append(urlsplit(request.url).path.split("/")[-1]))
             page.goto(server.page(PAGE))
             page.wait_for_selector(".noUi-handle", timeout=60_000)
+            page.wait_for_load_state("networkidle")
             page.goto("about:blank")
         finally:
             context.close()
