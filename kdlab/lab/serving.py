@@ -99,7 +99,8 @@ class Files:
         return path
 
     def _with_parts(self, program):
-        parts = list(self.settings["parts"])
+        """Return the path of the program with its parts before it, those that are still there."""
+        parts = [part for part in self.settings["parts"] if os.path.exists(part)]
         if not parts:
             return program
 
