@@ -3,9 +3,11 @@
 import contextlib
 import errno
 import functools
+import gc
 import gzip
 import hashlib
 import ipaddress
+import logging
 import mimetypes
 import os
 import re
@@ -330,11 +332,17 @@ class Dashboards(Voila):
         if self.open_browser:
             self.launch_browser()
         loop = IOLoop.current()
-        PeriodicCallback(lambda: loop.run_in_executor(None, self.programs.tidy), 1000 * CULL_EVERY).start()
+        PeriodicCallback(self.tidy, 1000 * CULL_EVERY).start()
+        gc.freeze()  # what is there now stays, and need not be looked through
         try:
             loop.start()
         finally:
             shutil.rmtree(self.connection_dir, ignore_errors=True)
+
+    def tidy(self):
+        """Let go of what visits left: their objects refer to each other, and keep memory and open files."""
+        gc.collect()
+        IOLoop.current().run_in_executor(None, self.programs.tidy)
 
     def launch_browser(self):
         """Open the home page in the browser, without keeping the server waiting."""
@@ -507,6 +515,8 @@ def serve(
         )
         app.sockets, app.programs = sockets, programs
         app.log_level = "INFO" if verbose else "ERROR"
+        if not verbose:  # of a page that is left while something comes for it, say
+            logging.getLogger("tornado.general").setLevel(logging.ERROR)
         places = max_kernels or room()
         app.update_config(
             Config(

@@ -142,9 +142,15 @@ def start_server():
 
 @pytest.fixture(scope="session")
 def server(start_server, worker_id):
-    """A server whose kernels start when a page is opened: none is started ahead of nobody."""
+    """A server whose kernels start when a page is opened: none is started ahead of nobody.
+
+    Whatever the tests do with its pages, it prints nothing.
+    """
     port = "8971" if worker_id == "master" else f"897{worker_id.removeprefix('gw')}"
-    return start_server("--port", port)
+    server = start_server("--port", port)
+    said = [*server.output]
+    yield server
+    assert server.output == said
 
 
 @pytest.fixture(scope="session")

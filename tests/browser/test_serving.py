@@ -31,6 +31,7 @@ import psutil
 import pytest
 import segno
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
+from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError, websocket_connect
 from voila import notebook_renderer
@@ -180,6 +181,29 @@ def test_a_page_is_still_connected_after_the_first_ping(server, run_async):
         assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
 
     run_async(listen())
+
+
+def test_pages_that_are_left_while_something_comes_for_them_are_no_news(server, run_async):
+    said = [*server.output]
+
+    async def leave():
+        (kernel,) = set(re.findall(r'"kernelId": "([^"]+)"', get(server.page(HOME))[1]))
+        url = f"ws{server.url[4:]}api/kernels/{kernel}/channels?session_id=a"
+        socket = await websocket_connect(url, subprotocols=[serving.PROTOCOL])
+        for k in range(50):
+            header = {"msg_id": str(k), "msg_type": "kernel_info_request", "session": "a", "username": ""}
+            message = {"header": header, "parent_header": {}, "metadata": {}, "content": {}}
+            await socket.write_message(
+                serialize_msg_to_ws_v1(message, "shell", lambda part: json.dumps(part).encode()), binary=True
+            )
+        socket.close()
+        assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
+        while await socket.read_message() is not None:
+            pass
+
+    for _ in range(3):
+        run_async(leave())
+    assert server.output == said
 
 
 def test_a_connection_that_closes_is_sent_nothing_and_pings_are_not_tornados(monkeypatch, run_async):
