@@ -68,18 +68,19 @@ def fields():
 
     "nest" has 1295 nuclei in and around a nest of tumour cells, "stroma" 423, nearly all of connective tissue.
     """
+    return {name: _field(name) for name in ("nest", "stroma")}
+
+
+def _field(name):
     from PIL import Image
 
     with np.load(FIELD_FILE, allow_pickle=False) as file:
-        return {
-            name: Field(
-                image=np.asarray(Image.open(BytesIO(file[f"{name}_jpeg"].tobytes()))),
-                nuclei=file[f"{name}_nuclei"],
-                centres=file[f"{name}_centres"],
-                y=file[f"{name}_classes"].astype(np.int32),
-            )
-            for name in ("nest", "stroma")
-        }
+        return Field(
+            image=np.asarray(Image.open(BytesIO(file[f"{name}_jpeg"].tobytes()))),
+            nuclei=file[f"{name}_nuclei"],
+            centres=file[f"{name}_centres"],
+            y=file[f"{name}_classes"].astype(np.int32),
+        )
 
 
 def crops(field, size=32):
@@ -146,7 +147,7 @@ def load_nuclei(*, size=32, split="region"):
     but drawn at random, so that crops of the test split overlap those of the training split; only to show the leak.
     Raises ValueError for another ``split`` and for a ``size`` as ``crops`` does.
     """
-    field = fields()["nest"]
+    field = _field("nest")
     where, x = split_nuclei(field, size, split), crops(field, size)
     leaks = ("The split is random: crops of the test split overlap those of the training split.",)
     return Dataset(

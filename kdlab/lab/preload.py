@@ -20,7 +20,11 @@ from ..quiet import without_standard_error
 _OTHERS = (
     "ipykernel.kernelapp",
     "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
     "IPython.core.logger",
+    "IPython.extensions.storemagic",
+    "tornado.platform.asyncio",
     "ipywidgets",
     "anywidget",
     "matplotlib.figure",

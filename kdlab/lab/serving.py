@@ -1,16 +1,13 @@
 """The server of the dashboards: Voila on our notebooks, with what a classroom needs set right."""
 
+import asyncio
 import contextlib
 import errno
 import functools
 import gc
-import gzip
-import hashlib
 import ipaddress
 import logging
-import mimetypes
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -48,6 +45,7 @@ from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from ..memory import free_memory
 from .kernels import EXTENSIONS, FORKED, KernelSpecs, end_kernels, start_forkserver
+from .page_files import PROGRAM, Copies, Files
 from .pages import HOME, OWN, notebooks_folder
 from .program_cache import ProgramCache
 
@@ -67,75 +65,6 @@ padding: 0 24px; }}</style></head>
 every {AGAIN_AFTER} seconds and opens as soon as somebody leaves; pages that you do not need can be closed.</p></main></body></html>
 """
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
-
-
-class Files:
-    """Of a handler of files: fewer and smaller ones, from copies that are made once for all visitors.
-
-    Text goes compressed. Voila's program asks for eighty files, its parts: those that pages have asked for so far go with it.
-    """
-
-    PROGRAM = "voila.js"
-    # Webpack's and Rspack's parts add themselves to a list, before or after the program is there.
-    PART = re.compile(rb"""(/\*.*?\*/\s*)?("use strict";\s*)?\(self(\.|\[")(webpack|rspack)Chunk""", re.DOTALL)
-
-    _type = None
-
-    def validate_absolute_path(self, root, absolute_path):
-        """Return the path of the copy to send, where there is one, else the file's own."""
-        path = super().validate_absolute_path(root, absolute_path)
-        kind = mimetypes.guess_type(path or "")[0] or ""
-        text = kind.startswith("text/") or kind in GZipContentEncoding.CONTENT_TYPES
-        try:
-            if path and Path(path).name == self.PROGRAM:
-                path = self._with_parts(path)
-            elif path and path.endswith(".js") and path not in self.settings["parts"]:
-                with open(path, "rb") as file:
-                    if self.PART.match(file.read(300)):
-                        self.settings["parts"][path] = None  # a set in order
-            if text and "gzip" in self.request.headers.get("Accept-Encoding", ""):
-                path = self._copy([path], "", lambda: gzip.compress(Path(path).read_bytes(), 6))
-                self._type = kind
-        except OSError:  # as of a full disk
-            pass
-        return path
-
-    def _with_parts(self, program):
-        """Return the path of the program with its parts before it, those that are still there."""
-        parts = [part for part in self.settings["parts"] if os.path.exists(part)]
-        if not parts:
-            return program
-
-        def together():
-            # In functions of their own, as what they say of themselves ("use strict") holds for a function.
-            every = (b"(() => {%b\n})();\n" % Path(part).read_bytes() for part in parts)
-            return b"".join([*every, Path(program).read_bytes()])
-
-        return self._copy([*parts, program], ".js", together)
-
-    def _copy(self, files, suffix, make):
-        """Return the path of what ``make`` returns of these files, kept until one of them changes."""
-        states = "".join(f"{path} {os.stat(path).st_mtime_ns}\n" for path in files)
-        copy = Path(self.settings["copies"], hashlib.sha256(states.encode()).hexdigest() + suffix)
-        if not copy.exists():
-            copy.parent.mkdir(exist_ok=True)
-            copy.with_suffix(".part").write_bytes(make())
-            copy.with_suffix(".part").replace(copy)
-        return str(copy)
-
-    def get_content_type(self):
-        """Return the type of the file that was asked for."""
-        return self._type or super().get_content_type()
-
-    def get_content_size(self):
-        """Return the size of what is sent, in bytes."""
-        return os.stat(self.absolute_path).st_size  # Tornado has kept that of the file itself
-
-    def set_extra_headers(self, path):
-        """Say what was done to the file."""
-        super().set_extra_headers(path)
-        if self._type:
-            self.set_header("Content-Encoding", "gzip")
 
 
 class PageHandler(TornadoVoilaHandler):
@@ -334,10 +263,50 @@ class Dashboards(Voila):
         loop = IOLoop.current()
         PeriodicCallback(self.tidy, 1000 * CULL_EVERY).start()
         gc.freeze()  # what is there now stays, and need not be looked through
+        beginning = loop.asyncio_loop.create_task(self.prepare())  # noqa: F841 - a task that is not kept can go
         try:
             loop.start()
         finally:
             shutil.rmtree(self.connection_dir, ignore_errors=True)
+
+    async def prepare(self):
+        """Make what the first visitor would wait for while what kernels are forked from is imported.
+
+        A page without its kernel, for the notebooks' format, the templates and the colours of code are compiled when they
+        are used first; and the copies of the pages' program.
+        """
+
+        async def no_kernel(notebook):
+            return ""
+
+        async def cells(notebook, kernel):
+            for cell in notebook.cells:
+                yield cell
+
+        page = {"frontend": "voila", "kernel_start": no_kernel, "cell_generator": cells}
+        renderer = notebook_renderer.NotebookRenderer(
+            voila_configuration=self.voila_configuration,
+            traitlet_config=self.config,
+            notebook_path=f"{HOME}.ipynb",
+            template_paths=self.template_paths,
+            contents_manager=OwnNotebooks(parent=self),
+            kernel_spec_manager=self.kernel_spec_manager,
+            base_url=self.base_url,
+            page_config={},
+        )
+        with contextlib.suppress(Exception):  # one that cannot be shown says so to its visitor
+            await renderer.initialize()
+            rendered = renderer.exporter.generate_from_notebook_node(renderer.notebook, renderer.resources, page, {})
+            async for _ in rendered:
+                pass
+            highlighted("import kdlab")
+        programs = [
+            path for folder in self.static_paths if os.path.isfile(path := os.path.abspath(f"{folder}/{PROGRAM}"))
+        ]
+        with contextlib.suppress(OSError):
+            for path in programs[:1]:
+                copies = self.tornado_settings["copies"]
+                await asyncio.to_thread(copies.of, path, compressed=True)
 
     def tidy(self):
         """Let go of what visits left: their objects refer to each other, and keep memory and open files."""
@@ -527,8 +496,7 @@ def serve(
                     "tornado_settings": {
                         "allow_remote_access": not loopback or bool(token) or allow_anonymous,
                         "local_hostnames": ["localhost"],
-                        "copies": str(Path(private, "copies")),
-                        "parts": {},
+                        "copies": Copies.of_this_python(Path(private, "copies")),
                     },
                 },
                 PasswordIdentityProvider={"allow_password_change": False},

@@ -142,15 +142,9 @@ def start_server():
 
 @pytest.fixture(scope="session")
 def server(start_server, worker_id):
-    """A server whose kernels start when a page is opened: none is started ahead of nobody.
-
-    Whatever the tests do with its pages, it prints nothing.
-    """
+    """A server whose kernels start when a page is opened: none is started ahead of nobody."""
     port = "8971" if worker_id == "master" else f"897{worker_id.removeprefix('gw')}"
-    server = start_server("--port", port)
-    said = [*server.output]
-    yield server
-    assert server.output == said
+    return start_server("--port", port)
 
 
 @pytest.fixture(scope="session")

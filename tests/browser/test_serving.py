@@ -25,6 +25,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import jinja2
 import nbformat
 import numpy as np
 import psutil
@@ -32,8 +33,10 @@ import pytest
 import segno
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
+from nbconvert.exporters import templateexporter
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError, websocket_connect
+from traitlets.config import Config
 from voila import notebook_renderer
 from voila.exporter import VoilaExporter
 from voila.tornado import kernel_websocket_handler
@@ -41,6 +44,7 @@ from voila.tornado import kernel_websocket_handler
 from kdlab.commands.command_line import main
 from kdlab.lab import serving
 from kdlab.lab.kernels import FORKED, KernelSpecs
+from kdlab.lab.page_files import Copies
 from kdlab.lab.pages import CHAPTERS, HOME, notebooks_folder
 
 PAGE = CHAPTERS[0].name
@@ -238,64 +242,6 @@ def test_a_page_that_goes_while_it_is_written_to_is_no_error(monkeypatch, run_as
     assert complaints == []
 
 
-class Handler:
-    """What ``Files`` is put before: a handler of files."""
-
-    def __init__(self, copies, parts=None, accepted="gzip"):
-        self.request = SimpleNamespace(headers={"Accept-Encoding": accepted})
-        self.settings = {"copies": str(copies), "parts": {} if parts is None else parts}
-
-    def validate_absolute_path(self, root, absolute_path):
-        return absolute_path
-
-    def get_content_type(self):
-        return "its own"
-
-
-handler_of_files = type("Files", (serving.Files, Handler), {})
-
-
-def test_where_there_is_no_place_for_a_copy_the_file_itself_is_sent(tmp_path):
-    file = tmp_path / "a.css"
-    file.write_text("p { color: red }")
-    without = handler_of_files(file)  # a file, in which there can be no folder
-    assert without.validate_absolute_path("", str(file)) == str(file)
-    assert without.get_content_type() == "its own"
-    having = handler_of_files(tmp_path / "copies")
-    copy = having.validate_absolute_path("", str(file))
-    assert gzip.decompress(Path(copy).read_bytes()) == file.read_bytes()
-    assert having.get_content_type() == "text/css"
-    program = tmp_path / "voila.js"
-    program.write_text("run()")
-    assert handler_of_files(file, {str(file): None}).validate_absolute_path("", str(program)) == str(program)
-
-
-PARTS = {
-    "1.voila.js": '"use strict";(self.webpackChunk_A=self.webpackChunk_A||[]).push([[1],{}])',
-    "2.js": '/*! For its\nlicense see */\n(self["rspackChunk_b"] = self["rspackChunk_b"] || []).push([[2],{}])',
-}
-
-
-def test_the_program_goes_with_the_parts_that_were_asked_for_and_with_nothing_else(tmp_path):
-    others = {"a.css": PARTS["2.js"], "c.js": "(() => self.webpackChunk_A)()", "remoteEntry.js": "var a; (self.a)"}
-    for name, text in {**PARTS, **others, "voila.js": "run()"}.items():
-        (tmp_path / name).write_text(text)
-    parts = {}
-
-    def sent(name, accepted=""):
-        handler = handler_of_files(tmp_path / "copies", parts, accepted)
-        return Path(handler.validate_absolute_path("", str(tmp_path / name))).read_bytes()
-
-    assert sent("voila.js") == b"run()"
-    for name, text in {**others, **PARTS}.items():
-        assert sent(name) == text.encode()
-    first, second = (f"(() => {{{text}\n}})();\n" for text in PARTS.values())
-    assert sent("voila.js").decode() == first + second + "run()"
-    assert gzip.decompress(sent("voila.js", "gzip")).decode() == first + second + "run()"
-    (tmp_path / "2.js").unlink()  # as by an update while the server runs
-    assert gzip.decompress(sent("voila.js", "gzip")).decode() == first + "run()"
-
-
 def test_a_page_asks_for_no_part_of_the_program_that_another_has_asked_for(server, browser):
     def asked():
         context, scripts = browser.new_context(), []
@@ -314,6 +260,27 @@ def test_a_page_asks_for_no_part_of_the_program_that_another_has_asked_for(serve
     assert asked() == ["voila-style.js", "voila.js"]
     status, program = get(f"{server.url}voila/static/voila.js")  # not compressed
     assert (status, program.count("\n})();\n") > 40) == (200, True)
+
+
+def test_nothing_is_left_to_compile_for_the_first_visitor(tmp_path, monkeypatch, run_async):
+    copies = Copies(tmp_path / "copies")
+    app = serving.Dashboards(root_dir=str(notebooks_folder()))
+    voila = {"template": "kdlab", "strip_sources": True, "kernel_spec_manager_class": KernelSpecs}
+    app.update_config(Config(VoilaConfiguration=voila, Dashboards={"tornado_settings": {"copies": copies}}))
+    monkeypatch.setattr(templateexporter, "JINJA_EXTENSIONS", [serving.KeptTemplates])
+    monkeypatch.setattr(serving.KeptTemplates.cache, "kept", {})
+    app.initialize([])
+    app.init_settings()
+    run_async(app.prepare())
+    assert len([*copies.folder.iterdir()]) == 1
+
+    def unexpected(*_, **options):
+        raise AssertionError(f"compiled or compressed: {options}")
+
+    monkeypatch.setattr(jinja2.Environment, "compile", unexpected)
+    monkeypatch.setattr(gzip, "compress", unexpected)
+    monkeypatch.setattr(contextlib, "suppress", lambda *_: contextlib.nullcontext())
+    run_async(app.prepare())  # as a visitor's page would
 
 
 def pids(server):
