@@ -1,5 +1,6 @@
 """Nuclei of an ovarian cancer under the microscope: two fields of view, crops around each nucleus, regions to split by."""
 
+import functools
 from dataclasses import dataclass
 from io import BytesIO
 from numbers import Integral
@@ -54,7 +55,7 @@ class Field:
 
     ``image`` uint8 (1500, 1500, 3); ``nuclei`` uint16 (1500, 1500), for each pixel the number of the nucleus it
     belongs to, from 1 to N, or 0 for none; ``centres`` int16 (N, 2), row and column of the middle of each
-    nucleus's bounding box; ``y`` int32 (N,), its class, an index into ``CLASS_NAMES``.
+    nucleus's bounding box; ``y`` int32 (N,), its class, an index into ``CLASS_NAMES``. All are read-only.
     """
 
     image: np.ndarray
@@ -71,16 +72,20 @@ def fields():
     return {name: _field(name) for name in ("nest", "stroma")}
 
 
+@functools.cache
 def _field(name):
     from PIL import Image
 
     with np.load(FIELD_FILE, allow_pickle=False) as file:
-        return Field(
+        field = Field(
             image=np.asarray(Image.open(BytesIO(file[f"{name}_jpeg"].tobytes()))),
             nuclei=file[f"{name}_nuclei"],
             centres=file[f"{name}_centres"],
             y=file[f"{name}_classes"].astype(np.int32),
         )
+    for array in vars(field).values():
+        array.setflags(write=False)
+    return field
 
 
 def crops(field, size=32):

@@ -47,6 +47,7 @@ def _import_all():
     PIL.Image.preinit()
     backend_registry.list_all()  # kept; looked up in every installed package
     kdlab.load("digits")  # kept, and what scikit-learn looks up at its first call
+    kdlab.datasets.nuclei.fields()  # kept
     for module in [*sys.modules.values()]:  # ipykernel asks each for its file, and TensorFlow's then begin to load
         getattr(module, "__file__", None)
 
