@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tornado.web import GZipContentEncoding
 
-from ..cache import cache_folder
+from ..cache import cache_folder, new_file
 
 __all__ = ["Copies", "Files"]
 
@@ -67,7 +67,7 @@ class Copies:
 
     def _with_parts(self, program):
         """Return the path of the program with its parts before it, those that are still there."""
-        parts = [part for part in self.parts if os.path.exists(part)]
+        parts = [part for part in list(self.parts) if os.path.exists(part)]
         if not parts:
             return program
 
@@ -84,8 +84,8 @@ class Copies:
         copy = self.folder / (hashlib.sha256(os.fsencode(states)).hexdigest() + suffix)
         if not copy.exists():
             self.folder.mkdir(exist_ok=True)
-            copy.with_suffix(".part").write_bytes(make())
-            copy.with_suffix(".part").replace(copy)
+            with new_file(copy) as file:  # in two threads, the server's and the one that prepares it
+                file.write(make())
         return str(copy)
 
 

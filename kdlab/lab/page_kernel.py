@@ -14,7 +14,7 @@ ARGUMENTS = [
     f"--IPKernelApp.outstream_class={__name__}.Stream",
     # A rest after each cell, for programs that read replies and outputs apart; the server reads outputs to their end.
     "--IPythonKernel._execute_sleep=0",
-    "--HistoryManager.enabled=False",
+    "--HistoryManager.enabled=False",  # a database of what was typed, and nobody types
 ]
 """For a kernel's command line."""
 

@@ -263,7 +263,7 @@ class Dashboards(Voila):
         loop = IOLoop.current()
         PeriodicCallback(self.tidy, 1000 * CULL_EVERY).start()
         gc.freeze()  # what is there now stays, and need not be looked through
-        beginning = loop.asyncio_loop.create_task(self.prepare())  # noqa: F841 - a task that is not kept can go
+        self._preparing = loop.asyncio_loop.create_task(self.prepare())  # kept: a task that nobody holds can go
         try:
             loop.start()
         finally:
@@ -300,13 +300,10 @@ class Dashboards(Voila):
             async for _ in rendered:
                 pass
             highlighted("import kdlab")
-        programs = [
-            path for folder in self.static_paths if os.path.isfile(path := os.path.abspath(f"{folder}/{PROGRAM}"))
-        ]
-        with contextlib.suppress(OSError):
-            for path in programs[:1]:
-                copies = self.tornado_settings["copies"]
-                await asyncio.to_thread(copies.of, path, compressed=True)
+        with contextlib.suppress(OSError, StopIteration):
+            paths = (os.path.abspath(f"{folder}/{PROGRAM}") for folder in self.static_paths)
+            program = next(filter(os.path.isfile, paths))
+            await asyncio.to_thread(self.tornado_settings["copies"].of, program, compressed=True)
 
     def tidy(self):
         """Let go of what visits left: their objects refer to each other, and keep memory and open files."""

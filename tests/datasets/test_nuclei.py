@@ -217,6 +217,14 @@ def test_it_is_the_same_every_time(data):
     assert kdlab.load("nuclei", split="random").fingerprint == kdlab.load("nuclei", split="random").fingerprint
 
 
+def test_what_all_callers_share_nobody_can_change(fields):
+    for name, field in nuclei.fields().items():
+        for kind, array in vars(field).items():
+            assert array is getattr(fields[name], kind)
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+
+
 def test_views_are_the_eight_ways_a_square_can_lie():
     x = np.arange(2 * 3 * 3 * 2, dtype=np.float32).reshape(2, 3, 3, 2)
     made = nuclei.views(x)

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -92,3 +93,11 @@ def test_without_a_cache_nothing_is_remembered_and_all_is_sent(tmp_path, sent, m
     copies = Copies.of_this_python(tmp_path / "copies")
     assert sent(copies, "2.js").decode() == PARTS["2.js"]
     assert sent(copies, "voila.js").decode() == TOGETHER[1] + "run()"
+
+
+def test_threads_that_make_the_same_copy_at_once_leave_a_whole_one(tmp_path, sent):
+    copies = Copies(tmp_path / "copies")
+    (tmp_path / "a.css").write_text(os.urandom(2_000_000).hex())  # takes a while
+    with ThreadPoolExecutor(8) as threads:
+        every = [*threads.map(lambda _: sent(copies, "a.css", "gzip"), range(16))]
+    assert {gzip.decompress(one) for one in every} == {(tmp_path / "a.css").read_bytes()}
