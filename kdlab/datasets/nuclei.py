@@ -94,11 +94,19 @@ def crops(field, size=32):
     Each goes from centre − size/2 up to, not including, centre + size/2; what would lie beyond the field's edge
     is mirrored. Raises ValueError unless ``size`` is an even number of pixels from 8 to 128.
     """
+    return _crops(_windows(field.image, size), field.centres)
+
+
+def _windows(image, size):
+    """Return a view (height, width, 3, size, size) of the mirrored image: the square around each of its pixels."""
     half = _check_size(size) // 2
-    image = np.pad(field.image, ((half, half), (half, half), (0, 0)), mode="reflect")
-    around = np.lib.stride_tricks.sliding_window_view(image, (size, size), axis=(0, 1))
-    chosen = around[field.centres[:, 0], field.centres[:, 1]]
-    return np.moveaxis(chosen, 1, -1).astype(np.float32) / np.float32(255)
+    image = np.pad(image, ((half, half), (half, half), (0, 0)), mode="reflect")
+    return np.lib.stride_tricks.sliding_window_view(image, (size, size), axis=(0, 1))
+
+
+def _crops(windows, centres):
+    chosen = np.moveaxis(windows[centres[:, 0], centres[:, 1]], 1, -1)
+    return np.divide(chosen, 255, dtype=np.float32, order="C")
 
 
 def regions(field, size=32):
@@ -153,10 +161,10 @@ def load_nuclei(*, size=32, split="region"):
     Raises ValueError for another ``split`` and for a ``size`` as ``crops`` does.
     """
     field = _field("nest")
-    where, x = split_nuclei(field, size, split), crops(field, size)
+    where, windows = split_nuclei(field, size, split), _windows(field.image, size)
     leaks = ("The split is random: crops of the test split overlap those of the training split.",)
     return Dataset(
-        **{name: Split(x[where == name], field.y[where == name]) for name in SPLITS},
+        **{name: Split(_crops(windows, field.centres[where == name]), field.y[where == name]) for name in SPLITS},
         class_names=CLASS_NAMES,
         source=SOURCE,
         licence=LICENCE,

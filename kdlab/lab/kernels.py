@@ -197,7 +197,6 @@ def _no_main():
 
 def _run_kernel(arguments, environment, folder, quiet):
     """Become a kernel; runs in the fork."""
-    import comm
     import ipywidgets
     import matplotlib
     import numpy as np
@@ -218,7 +217,7 @@ def _run_kernel(arguments, environment, folder, quiet):
     os.chdir(folder)
     if environment.get("SERVER_SOFTWARE", "").startswith("voila/"):
         arguments = [*arguments, *page_kernel.ARGUMENTS]
-        comm.create_comm = page_kernel.Comm
+        page_kernel.install()
     sys.argv = ["ipykernel_launcher", *arguments]
     np.random.seed()  # noqa: NPY002 - every fork has the same state; Python's own random is seeded anew by itself
     application = IPKernelApp.instance()

@@ -3,12 +3,17 @@
 Of a page they took the server a third of its time and the kernel a fifth.
 """
 
+import sys
+
+import comm
 import ipywidgets
+from ipykernel import ipkernel
 from ipykernel.comm.comm import BaseComm
 from ipykernel.iostream import OutStream
 from ipykernel.kernelbase import Kernel
+from IPython.core import shellapp
 
-__all__ = ["ARGUMENTS", "Comm", "Stream"]
+__all__ = ["ARGUMENTS", "Comm", "Stream", "install"]
 
 ARGUMENTS = [
     f"--IPKernelApp.outstream_class={__name__}.Stream",
@@ -19,11 +24,29 @@ ARGUMENTS = [
 """For a kernel's command line."""
 
 
+def install():
+    """Put what is here in place of what a kernel would use."""
+    comm.create_comm = Comm
+    ipkernel.sys = shellapp.sys = _NoModules()
+
+
+class _NoModules:
+    """``sys`` for those who note each of five thousand modules for a debugger and a reset, which no page has.
+
+    Whatever is touched in a fork is copied: a fifth of a kernel's memory and of its start.
+    """
+
+    modules = {}  # noqa: RUF012
+
+    def __getattr__(self, name):
+        return getattr(sys, name)
+
+
 class Comm(BaseComm):
     """A widget's way to the page. It is silent until the page is there, which then asks for the state of every widget.
 
     A chapter makes two hundred. ``Output`` is not silent: the server, which has the cells executed, listens to what is
-    to be shown in it. To be put in place of ``comm.create_comm``.
+    to be shown in it.
     """
 
     _always = True  # one that the page has opened

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import importlib
 import pkgutil
-import sys
 
 import PIL.Image
 from matplotlib.backends.registry import backend_registry
@@ -36,7 +35,7 @@ _OTHERS = (
 )
 
 
-_NOT = "kdlab.lab.serving"  # which is the server, not a kernel
+_NOT = ("kdlab.lab.serving", "kdlab.lab.page_files")  # which are the server, not a kernel
 
 
 def _import_all():
@@ -48,8 +47,6 @@ def _import_all():
     backend_registry.list_all()  # kept; looked up in every installed package
     kdlab.load("digits")  # kept, and what scikit-learn looks up at its first call
     kdlab.datasets.nuclei.fields()  # kept
-    for module in [*sys.modules.values()]:  # ipykernel asks each for its file, and TensorFlow's then begin to load
-        getattr(module, "__file__", None)
 
 
 with without_standard_error():
