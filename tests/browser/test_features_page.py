@@ -111,7 +111,7 @@ def test_another_view_is_learned_step_by_step_and_a_stop_keeps_what_is_finished(
 def test_values_of_the_url_and_garbage_in_it(server, open_lab_page):
     opened = open_lab_page(server.page(NAME, "?ours=hidden 1&alpha_f=0.99&method=hints&unit=300&T=2"))
     said = opened.page.locator("[data-kdlab=page] [role=status]")
-    opened.page.wait_for_function("document.querySelector('[data-kdlab=page] [role=status]').innerText !== ''")
+    opened.page.wait_for_function("document.querySelector('[data-kdlab=page] [role=status]')?.innerText")
     for part in (
         "method = “hints”; accepted is one of hint, similarity,",
         "unit = “300”; accepted is a whole number from 0 to 255",
