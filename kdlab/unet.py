@@ -13,6 +13,7 @@ from .backend import keras, tf
 from .checks import check_alpha, check_count, check_training_temperature
 from .datasets.nuclei import CLASS_NAMES, views
 from .segmentation import SIDE, dice, named_classes, overlaps
+from .transfer_set import over_batches
 
 __all__ = [
     "UNetResult",
@@ -56,10 +57,9 @@ def unet(width, seed=0, name="unet"):
     return keras.Model(inputs, layers.Conv2D(len(CLASS_NAMES), 1, name="logits")(x), name=name)
 
 
-def logits(model, x, batch_size=64):
+def logits(model, x, batch_size=16):
     """Return a model's logits on ``x`` (N, 64, 64, 3): float32 (N, 64, 64, classes)."""
-    batches = (x[start : start + batch_size] for start in range(0, len(x), batch_size))
-    return np.concatenate([model(batch, training=False).numpy() for batch in batches])
+    return over_batches(lambda batch: model(batch, training=False), x, batch_size)
 
 
 def segment(model, x):

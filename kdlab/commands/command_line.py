@@ -116,7 +116,7 @@ def _top_options():
     add("--token", nargs="?", const="", metavar="SECRET", help=token)
     anonymous = "let everybody in who can reach --ip, under any name of this machine"
     add("--allow-anonymous", action="store_true", help=anonymous)
-    kernels = "pages that may be open at once; one takes about 200 MB (default: as many as there is memory for)"
+    kernels = "pages that may be open at once; one takes 100 to 400 MB (default: as many as there is memory for)"
     add("--max-kernels", type=count, metavar="N", help=kernels)
     cull = "after how long the kernel of a crashed browser ends (default: %(default)s)"
     add("--cull-after", type=count, default=300, metavar="SECONDS", help=cull)

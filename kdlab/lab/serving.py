@@ -33,7 +33,7 @@ from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.netutil import bind_sockets
 from tornado.web import GZipContentEncoding, HTTPError, RedirectHandler, StaticFileHandler
-from traitlets import Bool, Integer
+from traitlets import Bool, Float, Integer
 from traitlets.config import Config
 from voila import notebook_renderer
 from voila.app import Voila
@@ -53,8 +53,9 @@ __all__ = ["Dashboards", "bound", "is_loopback", "serve"]
 
 CULL_EVERY = 30  # seconds
 PROTOCOL = "v1.kernel.websocket.jupyter.org"  # of pages and kernels, as JupyterLab's libraries speak it
-# Bytes of memory: a kernel after chapter 2, and the server with what kernels are forked from.
-FORKED_KERNEL, ORDINARY_KERNEL, SERVER = 200e6, 600e6, 600e6
+# Bytes of memory: a kernel of a page whose first panels are used, and the server with what kernels are forked from.
+FORKED_KERNEL, ORDINARY_KERNEL, SERVER = 200e6, 600e6, 800e6
+WHOLE_PAGE = 400e6  # what a page adds once everything on it was computed: so much must be free for another one
 AGAIN_AFTER = 5  # seconds until a visitor who found no room is let try again
 FULL_PAGE = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>The server is full</title>
@@ -193,11 +194,13 @@ class Kernels(AsyncMappingKernelManager):
 
     quiet = Bool(True, help="Whether the kernels' logs are dropped.").tag(config=True)
     limit = Integer(1, help="How many kernels there may be.").tag(config=True)
+    spare = Float(0, help="How many bytes of memory must be free for a second kernel and more.").tag(config=True)
     _starting = 0
 
     async def start_kernel(self, **options):
         """Start a kernel, and return its id; raises FullHouseError, which the visitor's page shows."""
-        if len(self) + self._starting >= self.limit:
+        there = len(self) + self._starting
+        if there >= self.limit or (there and self.spare and free_memory() < self.spare):
             raise FullHouseError
         environment = {**options.pop("env", os.environ)}
         environment["TF_XLA_FLAGS"] = self.parent.programs.flags(environment)
@@ -450,7 +453,7 @@ def serve(
     """Serve the home page and every chapter until Ctrl-C or SIGTERM, which ends all kernels.
 
     Another address than loopback needs ``token`` ("" makes one up) or ``allow_anonymous``; ValueError otherwise.
-    ``max_kernels`` pages may be open at once, by default as many as there is memory for; the kernel of a page that
+    ``max_kernels`` pages may be open at once, by default as many as there is memory for, now and later; the kernel of a page that
     nobody is connected to ends after ``cull_after`` seconds. ``notebooks`` is a folder of pages to serve beside the
     shipped ones (ValueError where there are none). ``verbose`` shows what kernels log.
     """
@@ -515,7 +518,12 @@ def serve(
                 # A page is asked for often and its notebook stays: nothing is kept or made that no page shows.
                 VoilaExporter={"optimistic_validation": True, "filters": {"highlight_code": highlighted}},
                 VoilaExecutor={"record_timing": False},
-                Kernels={"quiet": not verbose, "limit": places, "connection_dir": private},
+                Kernels={
+                    "quiet": not verbose,
+                    "limit": places,
+                    "spare": 0 if max_kernels else WHOLE_PAGE,
+                    "connection_dir": private,
+                },
                 MappingKernelManager={"cull_idle_timeout": cull_after, "cull_interval": min(CULL_EVERY, cull_after)},
             )
         )

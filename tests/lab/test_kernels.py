@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from jupyter_client.manager import AsyncKernelManager
@@ -175,12 +176,30 @@ tensorflow.config.threading.set_inter_op_parallelism_threads(2)
 
 
 @pytest.mark.parametrize(
-    ("free", "forked", "places"), [(4e9, True, 17), (24e9, True, 117), (4e9, False, 5), (1e8, True, 1)]
+    ("free", "forked", "places"), [(4e9, True, 16), (24e9, True, 116), (4e9, False, 5), (1e8, True, 1)]
 )
 def test_there_is_room_for_as_many_as_memory_holds(monkeypatch, free, forked, places):
     monkeypatch.setattr(serving, "free_memory", lambda: free)
     monkeypatch.setattr(serving, "FORKED", forked)
     assert serving.room() == places
+
+
+@pytest.mark.parametrize(("there", "free", "starts"), [(0, 0, True), (1, 0, False), (1, 1e9, True), (5, 1e9, False)])
+def test_another_kernel_starts_where_a_whole_page_finds_memory_and_a_place(monkeypatch, run_async, there, free, starts):
+    kernels = serving.Kernels(limit=5, spare=serving.WHOLE_PAGE)
+    monkeypatch.setattr(serving, "free_memory", lambda: free)
+    monkeypatch.setattr(serving.Kernels, "parent", SimpleNamespace(programs=SimpleNamespace(flags=lambda _: "")))
+    monkeypatch.setattr(serving.AsyncMappingKernelManager, "start_kernel", started)
+    monkeypatch.setattr(serving.Kernels, "__len__", lambda self: there)
+    if starts:
+        assert run_async(kernels.start_kernel()) == "started"
+    else:
+        with pytest.raises(serving.FullHouseError):
+            run_async(kernels.start_kernel())
+
+
+async def started(self, **options):
+    return "started"
 
 
 @pytest.fixture

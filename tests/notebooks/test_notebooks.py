@@ -28,6 +28,7 @@ PLOTTING = {"matplotlib", "pyplot", "plt", "subplots", "axes", "gca", "add_subpl
 # What a reader may do to every panel: see its first result, and move its sliders to the one end and the other. What takes
 # a button is stopped as soon as it asks whether to: its whole run is for the tests of the page.
 EVERY_PANEL = """
+import psutil
 from ipywidgets import FloatLogSlider, FloatSlider
 from ipywidgets.widgets.widget import _instances
 from kdlab.lab import Panel, Progress
@@ -52,8 +53,9 @@ for panel in panels:
         panel._compute(values, progress=stopped if panel._button and panel._wants_progress else None)
         if panel._state.state != "idle" and not panel._state.message.startswith("Stopped"):
             faults[f"{name}({values})"] = panel._state.message
-len(panels), faults
+len(panels), faults, psutil.Process().memory_full_info().uss / 1e6
 """
+MOST_MEMORY = 1000  # MB that are the kernel's own; what a server takes a page for is less, as few move every slider
 
 
 def is_new(book):
@@ -104,8 +106,9 @@ def test_it_runs_computes_what_kdlab_does_and_every_panel_works_at_the_ends_of_i
     *cells, last = code_cells(executed(BOOKS[name], EVERY_PANEL))
     assert_every_cell_shows_what_it_should(cells)
     check_against_kdlab("\n".join(o.data["text/plain"] for c in cells if "lab" in tags(c) for o in c.outputs))
-    count, faults = ast.literal_eval(last.outputs[-1].data["text/plain"])
+    count, faults, memory = ast.literal_eval(last.outputs[-1].data["text/plain"])
     assert faults == {}
+    assert memory < MOST_MEMORY
     assert count == sum("lab.interact(" in cell.source for cell in cells)
     assert len(last.outputs) == 1
 
