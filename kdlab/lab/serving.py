@@ -453,9 +453,9 @@ def serve(
     """Serve the home page and every chapter until Ctrl-C or SIGTERM, which ends all kernels.
 
     Another address than loopback needs ``token`` ("" makes one up) or ``allow_anonymous``; ValueError otherwise.
-    ``max_kernels`` pages may be open at once, by default as many as there is memory for, now and later; the kernel of a page that
-    nobody is connected to ends after ``cull_after`` seconds. ``notebooks`` is a folder of pages to serve beside the
-    shipped ones (ValueError where there are none). ``verbose`` shows what kernels log.
+    ``max_kernels`` pages may be open at once, by default as many as there is memory for, now and later; the kernel of
+    a page that nobody is connected to ends after ``cull_after`` seconds. ``notebooks`` is a folder of pages to serve
+    beside the shipped ones (ValueError where there are none). ``verbose`` shows what kernels log.
     """
     if notebooks is not None:
         notebooks = _with_notebooks(notebooks)

@@ -141,6 +141,14 @@ print("after")
 
 
 @forked
+@pytest.mark.parametrize("software", ["voila/0.5", "jupyter"])
+def test_a_page_s_kernel_touches_none_of_the_modules_that_it_shares(software, run_async):
+    noted = "shell = get_ipython()\nprint(len(shell._sys_modules_keys), len(shell.kernel._kernel_modules))"
+    said = run_async(_published(software, noted))[0]
+    assert [int(count) > 1000 for count in "".join(said).split()] == [software == "jupyter"] * 2
+
+
+@forked
 def test_files_of_the_current_folder_are_not_what_kernels_are_forked_from(tmp_path):
     for name in ("numpy.py", "token.py"):
         (tmp_path / name).write_text(f"raise SystemExit('not this {name}')")
