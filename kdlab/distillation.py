@@ -6,6 +6,7 @@ import numpy as np
 
 from .backend import keras
 from .datasets.dataset import Dataset
+from .datasets.image_streams import stream
 from .distiller import Distiller
 from .execution import choose_execution, count_steps
 from .foreign_models import adapt, check_no_sigmoid, inputs_by_itself, warn_at_chance
@@ -82,19 +83,21 @@ def distill(
     alone = keras.models.clone_model(student)
     alone.set_weights(student.get_weights())
 
-    histories = []
+    # In large batches, and of arrays that no function of TensorFlow reads: else it takes longer than the training.
+    judged = stream(data.validation, max(batch_size, 256)) if len(data.validation) else None
+    histories, steps = [], count_steps(data.train.x, batch_size)
     hard_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     for model, loss in ((distiller, None), (alone, hard_loss)):
         keras.utils.set_random_seed(seed)
         model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss, metrics=["accuracy"])
-        choose_execution(model, student, epochs * count_steps(data.train.x, batch_size))
+        choose_execution(model, student, epochs * steps)
         fitted = model.fit(
             data.train.x,
             data.train.y,
             batch_size=batch_size,
             epochs=epochs,
-            validation_data=(data.validation.x, data.validation.y) if len(data.validation) else None,
-            validation_batch_size=max(batch_size, 256),  # In small batches it takes longer than the training.
+            steps_per_epoch=steps,
+            validation_data=judged,
             verbose=verbose,
         )
         histories.append(fitted.history)

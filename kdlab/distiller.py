@@ -181,6 +181,7 @@ class Distiller(keras.Model):
             targets = {"logits": teacher_logits, "features": teacher_features}
             x, y, sample_weight, split_off = prepare(self, x, y, targets, sample_weight, split)
             validation_data, validation_split = split_off or validation_data, 0.0
+            keywords["steps_per_epoch"] = keywords.get("steps_per_epoch") or count_steps(x, batch_size)
         elif teacher_logits is not None or teacher_features is not None:
             raise ValueError(
                 "teacher_logits go with arrays, and so do teacher_features; a data set yields them itself: "

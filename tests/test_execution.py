@@ -151,3 +151,12 @@ def test_steps_are_counted_for_every_kind_of_data(data):
     assert count_steps(batches.repeat()) is None
     assert count_steps(batches.repeat(), steps_per_epoch=7) == 7
     assert count_steps(iter([])) is None
+
+
+def test_an_epoch_begins_one_iterator_over_arrays(data, monkeypatch):
+    """Each costs more than the steps of a small epoch; that the batches are Keras's own other tests say."""
+    begun, begin = [], tf.data.Dataset.__iter__
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", lambda self: begun.append(self) or begin(self))
+    history = fit(compiled(), [array[: 4 * BATCH - 1] for array in data], epochs=3)
+    assert len(history["loss"]) == 3
+    assert max(begun.count(one) for one in begun) <= 3 + 1

@@ -42,7 +42,7 @@ def hint_stage(
     stage = _HintStage(distiller)
     stage.compile(optimizer)
     callbacks = [DivergenceGuard(), *keras.tree.flatten(callbacks or [])]
-    steps = count_steps(x, batch_size)
+    steps = fitting["steps_per_epoch"] = count_steps(x, batch_size, fitting.get("steps_per_epoch"))
     choose_execution(stage, stage.lower_layers, steps and steps * epochs, callbacks)
     return stage.fit(x, teacher_features, batch_size=batch_size, epochs=epochs, callbacks=callbacks, **fitting)
 

@@ -40,8 +40,9 @@ class EpochBatches:
                 epochs=None,
                 drop_remainder=self.whole,
             )
-            return {"x": batches, "steps_per_epoch": self.steps}
-        return {"x": self._in_memory()}
+        else:
+            batches = self._in_memory()
+        return {"x": batches, "steps_per_epoch": self.steps}
 
     def begin_epoch(self, epoch):
         """Set the order of the samples for this epoch."""

@@ -16,6 +16,7 @@ from ..cache import new_file
 from ..checks import check_count
 from ..datasets.dataset import DATA, digits_logits, digits_teacher_weights
 from ..datasets.load import load
+from ..execution import count_steps
 from ..models import mlp
 
 __all__ = ["digits_teacher", "partly_trained_student", "train_digits_teacher", "write"]
@@ -70,7 +71,8 @@ def _fit(model, data, epochs, smoothing=0.0):
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
     )
     labels = np.eye(len(data.class_names), dtype=np.float32)[data.train.y]
-    model.fit(data.train.x, labels, batch_size=64, epochs=epochs, verbose=0)
+    steps = count_steps(data.train.x, batch_size=64)
+    model.fit(data.train.x, labels, batch_size=64, epochs=epochs, steps_per_epoch=steps, verbose=0)
 
 
 def write(folder=DATA):

@@ -19,13 +19,14 @@ def split(stored=False):
 def epochs_of(batches, first, number):
     """The batches of ``number`` epochs from ``first`` on, as fit takes them."""
     arguments = batches.from_epoch(first)
-    endless = iter(arguments["x"]) if "steps_per_epoch" in arguments else None
+    assert arguments["steps_per_epoch"] == batches.steps
+    iterator = iter(arguments["x"])
     for epoch in range(first, first + number):
         batches.begin_epoch(epoch)
-        iterator = endless or iter(arguments["x"])
         yield [next(iterator) for _ in range(batches.steps)]
-        if endless is None:
+        if not batches.streamed:
             assert next(iterator, None) is None
+            iterator = iter(arguments["x"])  # as Keras does it: before the next epoch has begun
 
 
 @pytest.mark.parametrize("stored", [False, True])
