@@ -35,6 +35,7 @@ __all__ = [
     "samples_to_tell",
     "table",
     "to_bytes",
+    "two_digits",
     "versions",
 ]
 
@@ -152,7 +153,7 @@ def samples_to_tell(first_only, second_only, samples):
     """Return how many test samples McNemar's test needs to find such a difference four times out of five, rounded; 0 for none.
 
     ``first_only`` and ``second_only`` of ``samples`` are right by one model only (Connor 1987, Sample size for testing
-    differences in proportions for the paired-sample design). Two digits of it mean something.
+    differences in proportions for the paired-sample design).
     """
     apart, difference = (first_only + second_only) / samples, abs(first_only - second_only) / samples
     if not difference:
@@ -160,7 +161,12 @@ def samples_to_tell(first_only, second_only, samples):
     normal = NormalDist()
     z_test, z_power = normal.inv_cdf(1 - SIGNIFICANT / 2), normal.inv_cdf(0.8)
     needed = ((z_test * apart**0.5 + z_power * (apart - difference**2) ** 0.5) / difference) ** 2
-    return int(float(f"{max(needed, samples):.2g}"))
+    return two_digits(max(needed, samples))
+
+
+def two_digits(count):
+    """Return a count rounded to the two digits that an estimate has."""
+    return int(float(f"{count:.2g}"))
 
 
 def compare_pairs(distilled, alone, labels):

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..evaluation import samples_needed
-from .results import compare_seeds, mean_of_seeds
+from .results import compare_seeds, mean_of_seeds, two_digits
 
 __all__ = ["Point", "SweepTable", "read_points", "write_points"]
 
@@ -131,7 +131,7 @@ class SweepTable:
         guessing = all(self.guesses() + self.guesses(temperature, alpha))
         # Which samples each gets right is not kept: this is what two test sets would take, and one takes fewer.
         needed = samples_needed(*(round(float(one.mean()), 9) for one in (distilled, alone)))
-        needed = needed and f"about {float(f'{needed:.2g}'):,.0f} or fewer"
+        needed = needed and f"about {two_digits(needed):,} or fewer"
         difference, verdict, sentence = compare_seeds(distilled, alone, where, needed, guessing)
         return {
             "chosen_on": "validation",
