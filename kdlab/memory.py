@@ -1,8 +1,13 @@
-"""How much memory may still be used, on this machine or in the container it may be."""
+"""How much memory may still be used, on this machine or in the container it may be; and using less of it."""
 
+import contextlib
+import ctypes
+import sys
 from pathlib import Path
 
-__all__ = ["free_memory"]
+__all__ = ["free_memory", "share_one_heap"]
+
+_MOST_HEAPS = -8  # M_ARENA_MAX of glibc's malloc.h
 
 # What a control group calls its limit, what it uses, and the part of that which is only a copy of files; version 2 and 1.
 _FILES = {
@@ -36,6 +41,17 @@ def free_memory(groups="/sys/fs/cgroup", own="/proc/self/cgroup"):
                 if folder.is_relative_to(base):
                     free = min(free, _left(folder, *_FILES[controller], otherwise=free))
     return max(free, 0)
+
+
+def share_one_heap():
+    """Have the threads of this process, and of what is forked from it, share one heap; to be called before they start.
+
+    With a heap each, which is Linux's way, a server takes a third more memory and grows for hundreds of visits, a kernel
+    takes a tenth more; neither is faster.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # another C library has no such setting
+            ctypes.CDLL(None).mallopt(_MOST_HEAPS, 1)
 
 
 def _left(folder, limit, used, files, otherwise):

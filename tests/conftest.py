@@ -1,6 +1,7 @@
 """What tests share: few digits, a cache of their own, a web server on this machine, a disk that is full."""
 
 import asyncio
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -24,7 +25,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes already share the p
 
 
 def pytest_collection_finish():
-    """Spare garbage collection, which Keras asks for often, the modules that are there to stay."""
+    """Spare garbage collection, which Keras asks for often, the modules that are there to stay; show tracebacks whole.
+
+    What shortens tracebacks is around every operation, and takes a twentieth of a training's tracing.
+    """
+    if "keras" in sys.modules:
+        sys.modules["keras"].config.disable_traceback_filtering()
+        sys.modules["tensorflow"].debugging.disable_traceback_filtering()
     gc.collect()
     gc.freeze()
 
@@ -63,6 +70,35 @@ def launch(tmp_path_factory):
         return process
 
     return launch
+
+
+@pytest.fixture(scope="session")
+def count_heaps():
+    """Code after which ``answer`` is how many heaps the threads of a process with glibc take for themselves."""
+    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_info"):
+        pytest.skip("this system's C library has one heap")
+    return """
+import ctypes, tempfile, threading
+library, together = ctypes.CDLL(None), threading.Barrier(4)
+library.fopen.restype = ctypes.c_void_p
+
+def allocate():
+    together.wait()
+    for size in range(1000, 2000):
+        library.malloc(size)
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for one in threads:
+    one.start()
+for one in threads:
+    one.join()
+with tempfile.NamedTemporaryFile("r") as file:
+    written = ctypes.c_void_p(library.fopen(file.name.encode(), b"w"))
+    library.malloc_info(0, written)
+    library.fclose(written)
+    answer = file.read().count("<heap nr=")
+"""
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
-"""Free memory is what the machine has left, or less where a control group has a limit."""
+"""Free memory is what the machine has left, or less where a control group has a limit; threads share a heap."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import psutil
@@ -65,3 +67,10 @@ def test_what_a_control_group_leaves(tmp_path, own, groups, names, left):
 
 def test_without_control_groups_it_is_the_machine(tmp_path):
     assert free_memory(tmp_path, tmp_path / "none") == 64 * GB
+
+
+@pytest.mark.parametrize(("first", "one"), [("share_one_heap()", True), ("pass", False)])
+def test_threads_share_one_heap_where_it_is_asked_for(count_heaps, first, one):
+    code = f"from kdlab.memory import share_one_heap\n{first}\n{count_heaps}\nprint(answer)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (int(done.stdout) == 1) == one

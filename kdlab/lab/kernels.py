@@ -131,10 +131,7 @@ def _forkserver():
         raise ConnectionAbortedError("the server ends")
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["kdlab.lab.kernels", "kdlab.lab.preload"])
-    with _environment(
-        PYTHONSAFEPATH="1",  # Python would look for modules in the current folder, whatever lies there
-        MALLOC_ARENA_MAX="1",  # a heap for each of a kernel's threads takes a tenth more memory, and no less time
-    ):
+    with _environment(PYTHONSAFEPATH="1"):  # Python would look for modules in the current folder, whatever lies there
         multiprocessing.forkserver.ensure_running()
     return forks
 

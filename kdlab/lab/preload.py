@@ -13,6 +13,7 @@ from matplotlib.backends.registry import backend_registry
 
 import kdlab
 
+from ..memory import share_one_heap
 from ..quiet import without_standard_error
 
 # Beside kdlab's own modules: what they and the kernels import only when it is used.
@@ -49,6 +50,7 @@ def _import_all():
     kdlab.datasets.nuclei.fields()  # kept
 
 
+share_one_heap()
 with without_standard_error():
     _import_all()
 gc.collect()

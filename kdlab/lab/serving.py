@@ -43,7 +43,7 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
-from ..memory import free_memory
+from ..memory import free_memory, share_one_heap
 from .kernels import EXTENSIONS, FORKED, KernelSpecs, end_kernels, start_forkserver
 from .page_files import PROGRAM, Copies, Files
 from .pages import HOME, OWN, notebooks_folder
@@ -115,12 +115,13 @@ class ChannelsHandler(VoilaKernelWebsocketHandler):
     """
 
     @property
-    def ping_timeout(self):
-        """Milliseconds without a pong until a page counts as gone, as Jupyter takes it.
+    def ping_interval(self):
+        """Milliseconds between two pings, as Jupyter takes it, which sends them.
 
-        Tornado reads it for seconds when the page connects, and would print that they are too many.
+        Tornado reads it for seconds when the page connects: it would sleep for eight hours, and what a sleep is cut off
+        from stays in memory until many are, a page's whole connection with it.
         """
-        return super().ping_timeout if self.ws_connection else 0
+        return super().ping_interval if self.ws_connection else 0
 
     def write_message(self, message, binary=False):
         """Send a message, unless the connection closes; a page that has gone before it came is no error."""
@@ -457,6 +458,7 @@ def serve(
     a page that nobody is connected to ends after ``cull_after`` seconds. ``notebooks`` is a folder of pages to serve
     beside the shipped ones (ValueError where there are none). ``verbose`` shows what kernels log.
     """
+    share_one_heap()
     if notebooks is not None:
         notebooks = _with_notebooks(notebooks)
     if token == "":

@@ -210,7 +210,7 @@ def test_pages_that_are_left_while_something_comes_for_them_are_no_news(server, 
     assert server.output == said
 
 
-def test_a_connection_that_closes_is_sent_nothing_and_pings_are_not_tornados(monkeypatch, run_async):
+def test_a_connection_that_closes_is_sent_nothing_and_tornado_does_not_sleep_for_it(monkeypatch, run_async):
     def counted(message):
         raise AssertionError("Voila counts through a message of the older protocol")
 
@@ -219,9 +219,10 @@ def test_a_connection_that_closes_is_sent_nothing_and_pings_are_not_tornados(mon
     async def closing():
         page = Connection(connected=False)
         page.write_message(b"\x00\x00\x00\x03" + bytes(100), binary=True)
-        return page.ping_timeout
+        return page.ping_interval
 
     assert run_async(closing()) == 0
+    assert Connection().ping_interval == 30_000  # milliseconds, which Jupyter takes it for
 
 
 def test_a_page_that_goes_while_it_is_written_to_is_no_error(monkeypatch, run_async):

@@ -54,6 +54,11 @@ answer = [os.getcwd(), sys.executable, np.isfinite(loss).item(), sys.argv[0].spl
     assert answers(code, cwd=str(tmp_path)) == [[str(tmp_path), sys.executable, True, "ipykernel_launcher"]]
 
 
+@forked
+def test_a_kernel_s_threads_share_one_heap(count_heaps):
+    assert answers(count_heaps) == [1]
+
+
 def test_what_looks_for_a_kernel_when_imported_finds_it():
     code = """
 import matplotlib.pyplot as plt
