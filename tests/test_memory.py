@@ -74,3 +74,24 @@ def test_threads_share_one_heap_where_it_is_asked_for(count_heaps, first, one):
     code = f"from kdlab.memory import share_one_heap\n{first}\n{count_heaps}\nprint(answer)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (int(done.stdout) == 1) == one
+
+
+def test_free_memory_is_given_back(count_heaps):
+    """Of a heap with something left at its end: Linux would keep all below it."""
+    code = """
+import ctypes, psutil
+from kdlab.memory import return_free_memory
+library, seen = ctypes.CDLL(None), []
+library.malloc.restype = ctypes.c_void_p
+taken = [ctypes.c_void_p(library.malloc(1000)) for _ in range(50_000)]
+for one in taken:
+    ctypes.memset(one, 1, 1000)
+for one in taken[:-1]:
+    library.free(one)
+for function in (int, return_free_memory):
+    function()
+    seen.append(psutil.Process().memory_info().rss)
+print(seen[0] - seen[1])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 40e6

@@ -43,7 +43,7 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
-from ..memory import free_memory, share_one_heap
+from ..memory import free_memory, return_free_memory, share_one_heap
 from .kernels import EXTENSIONS, FORKED, KernelSpecs, end_kernels, start_forkserver
 from .page_files import PROGRAM, Copies, Files
 from .pages import HOME, OWN, notebooks_folder
@@ -312,6 +312,7 @@ class Dashboards(Voila):
     def tidy(self):
         """Let go of what visits left: their objects refer to each other, and keep memory and open files."""
         gc.collect()
+        return_free_memory()
         IOLoop.current().run_in_executor(None, self.programs.tidy)
 
     def launch_browser(self):
