@@ -699,14 +699,18 @@ def come_and_go(server, wait, folder):
                 found.append(child.status())
         return found
 
+    def counts():
+        files = len([path for path in folder.rglob("*") if path.is_file() or path.is_socket()])
+        return process.num_fds(), process.num_threads(), files, len(statuses())
+
     for _ in range(9):
         page = get(server.page(HOME))[1]
         kernel = re.search(r'"kernelId": "([^"]+)"', page)[1]
         assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
         assert wait(lambda: server.kernels() == 0 and "zombie" not in statuses(), 20)  # what has ended was waited for
-        files = len([path for path in folder.rglob("*") if path.is_file() or path.is_socket()])
-        seen.append((process.num_fds(), process.num_threads(), files, len(statuses())))
-    assert np.all(np.array(seen[-1]) <= seen[4]), seen
+        seen.append(counts())
+    # A connection may be closing just then, or a file of the programs' cache be read; what is left behind stays.
+    assert wait(lambda: np.all(np.array(counts()) <= seen[4]), 10), [*seen, counts()]
 
 
 def test_other_addresses_need_a_token_or_a_word():
