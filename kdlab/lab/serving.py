@@ -118,8 +118,8 @@ class ChannelsHandler(VoilaKernelWebsocketHandler):
     def ping_interval(self):
         """Milliseconds between two pings, as Jupyter takes it, which sends them.
 
-        Tornado reads it for seconds when the page connects: it would sleep for eight hours, and what a sleep is cut off
-        from stays in memory until many are, a page's whole connection with it.
+        Tornado takes it for seconds when the page connects, and would sleep for eight hours. The timer of a cancelled sleep
+        keeps the whole connection in memory until asyncio has a hundred such to clear away.
         """
         return super().ping_interval if self.ws_connection else 0
 
