@@ -73,10 +73,15 @@ def launch(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def count_heaps():
-    """Code after which ``answer`` is how many heaps the threads of a process with glibc take for themselves."""
+def glibc():
+    """Linux's C library: others have one heap, and no settings for it."""
     if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_info"):
-        pytest.skip("this system's C library has one heap")
+        pytest.skip("this system's C library is another")
+
+
+@pytest.fixture(scope="session")
+def count_heaps(glibc):
+    """Code after which ``answer`` is how many heaps the threads of a process take for themselves."""
     return """
 import ctypes, tempfile, threading
 library, together = ctypes.CDLL(None), threading.Barrier(4)

@@ -76,7 +76,7 @@ def test_threads_share_one_heap_where_it_is_asked_for(count_heaps, first, one):
     assert (int(done.stdout) == 1) == one
 
 
-def test_free_memory_is_given_back(count_heaps):
+def test_free_memory_is_given_back(glibc):
     """Of a heap with something left at its end: Linux would keep all below it."""
     code = """
 import ctypes, psutil
