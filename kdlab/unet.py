@@ -1,23 +1,16 @@
-"""U-Nets that segment, their loss with a teacher, and a trainer of small ones on kept teacher logits.
+"""U-Nets that segment, and their losses with labels and with a teacher; ``kdlab.live.unet`` trains small ones.
 
 Symbols: z_s student logits, z_t teacher logits, one per pixel and class; σ the sigmoid; y masks of 0 and 1; T temperature.
 A pixel may belong to no class, so the classes are asked for one by one: sigmoids, not a softmax.
 """
 
-import math
-from dataclasses import dataclass, field
-
-import numpy as np
-
 from .backend import keras, tf
-from .checks import check_alpha, check_count, check_training_temperature
-from .datasets.nuclei import CLASS_NAMES, views
-from .segmentation import SIDE, dice, named_classes, overlaps
+from .checks import check_count
+from .datasets.nuclei import CLASS_NAMES
+from .segmentation import SIDE, named_classes
 from .transfer_set import over_batches
 
 __all__ = [
-    "UNetResult",
-    "UNetTrainer",
     "dice_loss",
     "hard_binary_cross_entropy",
     "logits",
@@ -26,7 +19,7 @@ __all__ = [
     "unet",
 ]
 
-LEVELS, VIEWS = 3, 8
+LEVELS = 3
 SMOOTH = 1.0  # pixels: so that a class of which a batch has none does no harm
 
 
@@ -97,112 +90,3 @@ def soft_binary_cross_entropy(student_logits, teacher_logits, temperature):
     temperature = tf.cast(temperature, student_logits.dtype)
     p = tf.stop_gradient(tf.sigmoid(teacher_logits / temperature))
     return temperature**2 * hard_binary_cross_entropy(student_logits / temperature, p)
-
-
-@dataclass(eq=False)
-class UNetResult:
-    """Students trained with one loss, one per seed; after a stop fewer than asked for, the last unfinished.
-
-    ``train_loss`` (seeds, points), the mean since the last point, and ``validation_dice`` (seeds, points), the mean of
-    the classes, are NaN where a stop left none. ``students`` are ``keras.Model``s, and ``finished`` of them are trained.
-    """
-
-    train_loss: np.ndarray
-    validation_dice: np.ndarray
-    students: list = field(default_factory=list)
-    finished: int = 0
-
-
-class UNetTrainer:
-    """Trains U-Nets of a ``width`` on ``train``, all eight views of its ``segmentation.Tiles``, by Adam.
-
-    The logits of ``teacher``, a ``keras.Model`` such as ``unet`` returns, are computed once, of the same views. A
-    training is of ``points`` times ``steps`` batches; after each point the student is tried on ``validation``. The rate
-    falls from ``learning_rate`` to 0 along a cosine. A seed fixes initial weights and batches, whatever the loss. XLA is
-    slow for convolutions on a CPU: this is a plain graph, traced once for all trainings. Raises ValueError for counts
-    below 1.
-    """
-
-    def __init__(self, teacher, width, train, validation, points=12, steps=15, batch_size=16, learning_rate=0.01):
-        self.points, self.steps = check_count(points, "points"), check_count(steps, "steps")
-        self.batch_size, self.width = check_count(batch_size, "batch_size"), width
-        self.validation = validation
-        self._x, masks = (views(a).reshape(-1, *a.shape[1:]) for a in (train.x, train.masks()))
-        self.teacher_logits = logits(teacher, self._x)
-        self._kept = tuple(tf.constant(a) for a in (self._x, masks.astype(bool), self.teacher_logits))
-        self._model = unet(width)
-        rate = keras.optimizers.schedules.CosineDecay(learning_rate, self.points * self.steps)
-        self._optimizer = keras.optimizers.Adam(rate)
-        self._optimizer.build(self._model.trainable_variables)
-        self._start = [variable.numpy() for variable in self._optimizer.variables]
-        self._run = tf.function(self._run)
-
-    def train(self, temperature=2.0, alpha=0.5, labelled=None, seeds=1, progress=None, stop=None):
-        """Train ``seeds`` students, one after another, L = (1 − α)·Dice(y) + α·T²·BCE(σ(z_t/T), σ(z_s/T)).
-
-        ``temperature`` is above 0 and ``alpha`` from 0, the labels alone, to 1, the teacher alone. Of so many tiles as
-        ``labelled`` (None: all) the labels count: Dice is of these, the teacher's term of all tiles.
-
-        After each point ``progress(done, total, result)`` is called with the points of all seeds; then ``stop()`` is
-        asked, and where it says true the training ends with what it has. Returns the ``UNetResult``; raises ValueError
-        for what is not accepted and FloatingPointError where training diverges.
-        """
-        temperature, alpha, seeds = (
-            check_training_temperature(temperature),
-            check_alpha(alpha),
-            check_count(seeds, "seeds"),
-        )
-        result = UNetResult(*np.full((2, seeds, self.points), np.nan))
-        settings = tf.constant(self.labelled(labelled)), tf.constant(temperature), tf.constant(alpha)
-        for seed in range(seeds):
-            student = unet(self.width, seed, name="student")
-            self._model.set_weights(student.get_weights())
-            for variable, value in zip(self._optimizer.variables, self._start, strict=True):
-                variable.assign(value)
-            result.students.append(student)
-            for point, order in enumerate(self.batch_order(seed, labelled)):
-                loss = float(self._run(tf.constant(order), *settings))
-                if not math.isfinite(loss):
-                    raise FloatingPointError(
-                        f"training diverged: the loss is {loss} at point {point + 1} of {self.points}"
-                    )
-                student.set_weights(self._model.get_weights())
-                found = dice(overlaps(segment(student, self.validation.x), self.validation.classes))
-                result.train_loss[seed, point], result.validation_dice[seed, point] = loss, np.nanmean(found)
-                result.finished += point + 1 == self.points
-                if progress:
-                    progress(seed * self.points + point + 1, seeds * self.points, result)
-                if stop and stop():
-                    return result
-        return result
-
-    def labelled(self, count=None):
-        """Return whose labels count, bool (views,), where those of ``count`` tiles do; they are always the same tiles."""
-        tiles = len(self._x) // VIEWS
-        count = check_count(tiles if count is None else count, "labelled", 1, tiles)
-        return np.tile(np.random.default_rng(0).permutation(tiles) < count, VIEWS)
-
-    def batch_order(self, seed, labelled=None):
-        """Return the indices into the views, in the order in which ``seed`` sees them: (points, steps, batch).
-
-        The first half of each batch are views of the ``labelled`` tiles, the other of any.
-        """
-        random, shape = np.random.default_rng((seed, 1)), (self.points, self.steps)
-        halves = [np.flatnonzero(self.labelled(labelled)), np.arange(len(self._x))]
-        sizes = self.batch_size // 2, self.batch_size - self.batch_size // 2
-        drawn = [random.choice(of, (*shape, size)) for of, size in zip(halves, sizes, strict=True)]
-        return np.concatenate(drawn, axis=-1).astype(np.int32)
-
-    def _run(self, order, labelled, temperature, alpha):
-        """Do a step for each row of ``order``; return their mean loss."""
-        total = tf.constant(0.0)
-        for index in order:  # AutoGraph makes it a loop of the graph.
-            x, masks, teacher = (tf.gather(kept, index) for kept in self._kept)
-            with tf.GradientTape() as tape:
-                z = self._model(x, training=True)
-                loss = (1 - alpha) * dice_loss(z, masks, tf.gather(labelled, index))
-                loss += alpha * soft_binary_cross_entropy(z, teacher, temperature)
-            variables = self._model.trainable_variables
-            self._optimizer.apply(tape.gradient(loss, variables), variables)
-            total += loss
-        return total / tf.cast(tf.shape(order)[0], tf.float32)

@@ -17,6 +17,7 @@ import pytest
 
 import kdlab
 from kdlab.datasets.dataset import Split
+from kdlab.lab.kernels import start_forkserver
 
 # As the command line does: a parser that takes seconds to import, which nbformat's dependencies never ask anything.
 sys.modules.setdefault("rfc3987_syntax", None)
@@ -57,9 +58,12 @@ def tenth_of_digits():
 
 @pytest.fixture(scope="session")
 def launch(tmp_path_factory):
-    """A function that starts a script in a process of its own and returns it; all of them have imported TensorFlow once."""
+    """A function that starts a script in a process of its own and returns it: a fork of what kernels are forked from.
+
+    A process has one of that kind, and what it has imported is settled by who needs it first.
+    """
+    start_forkserver()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kdlab.commands.run_command"])
 
     def launch(script):
         file = tmp_path_factory.mktemp("script") / "script.py"

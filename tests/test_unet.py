@@ -1,17 +1,12 @@
-"""The loss against numpy in float64 and finite differences; the trainer against steps by hand; what a seed fixes."""
-
-from dataclasses import replace
+"""The losses against numpy in float64 and finite differences; the shipped teacher."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdlab import unet
-from kdlab.backend import keras
-from kdlab.datasets import nuclei
 from kdlab.segmentation import SIDE, dice, dice_intervals, load_tiles, overlaps
 from kdlab.teachers.segmentation import segmentation_teacher, vary
-from kdlab.unet import UNetTrainer, dice_loss, hard_binary_cross_entropy, logits, segment, soft_binary_cross_entropy
+from kdlab.unet import dice_loss, hard_binary_cross_entropy, segment, soft_binary_cross_entropy
 
 TEMPERATURES = [0.5, 1.0, 4.0]
 
@@ -102,147 +97,6 @@ def test_no_gradient_flows_to_the_teacher(arrays):
     with tf.GradientTape() as tape:
         value = soft_binary_cross_entropy(tf.constant(z), teacher, 2.0)
     assert tape.gradient(value, teacher) is None
-
-
-# --- the trainer
-
-
-@pytest.fixture(scope="module")
-def tiles():
-    def few(split, count):
-        whole = load_tiles(split)
-        chosen = np.argsort(-(whole.classes > 0).sum(axis=(1, 2)))[:count]
-        return replace(whole, **{name: getattr(whole, name)[chosen] for name in vars(whole)})
-
-    return few("train", 3), few("validation", 4)
-
-
-@pytest.fixture(scope="module")
-def teacher():
-    model = unet.unet(2, seed=5)
-    for layer in model.layers:  # Else all its logits are near 0.
-        if layer.name == "logits":
-            layer.kernel.assign(3 * layer.kernel)
-    return model
-
-
-@pytest.fixture(scope="module")
-def trainer(tiles, teacher):
-    return UNetTrainer(teacher, 2, *tiles, points=2, steps=3, batch_size=4)
-
-
-def same(first, second, tolerance=1e-6):
-    return all(
-        np.allclose(a, b, atol=tolerance) for a, b in zip(first.get_weights(), second.get_weights(), strict=True)
-    )
-
-
-def test_it_trains_what_its_loss_says_on_the_views_and_their_own_teacher_logits(trainer, tiles, teacher):
-    """By hand: view after view from the tiles, the teacher run in each step, Dice of the samples with labels alone."""
-    student, labelled = unet.unet(2, seed=1), 1
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, 6))
-    x, y = (np.concatenate(list(nuclei.views(part))) for part in (tiles[0].x, tiles[0].masks()))
-    assert len(x) == 24
-    counts = trainer.labelled(labelled)
-
-    @tf.function
-    def step(x, y, known):
-        with tf.GradientTape() as tape:
-            z = student(x, training=True)
-            loss = 0.3 * dice_loss(tf.boolean_mask(z, known), tf.boolean_mask(y, known))
-            loss += 0.7 * soft_binary_cross_entropy(z, teacher(x, training=False), 3.0)
-        optimizer.apply(tape.gradient(loss, student.trainable_variables), student.trainable_variables)
-        return loss
-
-    optimizer.build(student.trainable_variables)
-    order = trainer.batch_order(1, labelled)
-    assert order.shape == (2, 3, 4)
-    losses = [float(step(x[index], y[index], counts[index])) for index in order.reshape(-1, 4)]
-    found = trainer.train(3.0, 0.7, labelled, seeds=2)
-    np.testing.assert_allclose(found.train_loss[1], np.reshape(losses, (2, 3)).mean(axis=1), rtol=1e-4)
-    # Adam's first steps take the sign of what may be rounding; another loss moves the weights farther.
-    assert same(found.students[1], student, 0.01)
-    assert not same(found.students[1], unet.unet(2, seed=1), 0.02)
-
-
-def test_labels_are_of_so_many_tiles_in_all_their_views_and_make_half_of_each_batch(trainer):
-    two = trainer.labelled(2)
-    assert two.reshape(8, 3).sum(axis=1).tolist() == [2] * 8
-    assert len(np.unique(two.reshape(8, 3), axis=0)) == 1
-    assert trainer.labelled().all()
-    assert (two >= trainer.labelled(1)).all()
-    order = trainer.batch_order(0, 1)
-    assert trainer.labelled(1)[order[..., :2]].all()
-    assert not trainer.labelled(1)[order[..., 2:]].all()
-    assert set(order[..., :2].ravel()) <= set(np.flatnonzero(trainer.labelled(1)))
-
-
-def test_dice_after_each_point_is_the_students(trainer, tiles):
-    validation, seen = tiles[1], []
-
-    def watch(done, total, result):
-        true = [overlaps(segment(result.students[-1], validation.x), validation.classes)]
-        seen.append((done, total, np.nanmean(dice(true[0]))))
-
-    found = trainer.train(seeds=2, progress=watch)
-    assert [(done, total) for done, total, _ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    np.testing.assert_allclose(found.validation_dice.ravel(), [value for *_, value in seen])
-    assert found.finished == 2
-
-
-def test_a_seed_fixes_a_run_and_without_weight_the_teacher_does_nothing(trainer):
-    keras.utils.set_random_seed(99)
-    alone = trainer.train(4.0, 0.0).students[0]
-    assert same(alone, trainer.train(1.0, 0.0).students[0])
-    distilled = trainer.train(4.0, 0.5, seeds=2).students
-    assert not same(alone, distilled[0])
-    assert not same(*distilled)
-    assert same(trainer.train(4.0, 0.5).students[0], distilled[0])
-
-
-def test_at_full_weight_the_labels_do_nothing(trainer, tiles, teacher):
-    other = replace(tiles[0], classes=np.zeros_like(tiles[0].classes))
-    unlabelled = UNetTrainer(teacher, 2, other, tiles[1], points=2, steps=3, batch_size=4)
-    assert same(trainer.train(2.0, 1.0).students[0], unlabelled.train(2.0, 1.0).students[0])
-    assert not same(trainer.train(2.0, 0.9).students[0], unlabelled.train(2.0, 0.9).students[0])
-
-
-def test_a_stop_keeps_what_there_is(trainer):
-    done = []
-    found = trainer.train(seeds=3, progress=lambda count, *_: done.append(count), stop=lambda: len(done) == 3)
-    assert done == [1, 2, 3]
-    assert (len(found.students), found.finished) == (2, 1)
-    assert np.isfinite(found.train_loss).tolist() == [[True, True], [True, False], [False, False]]
-
-
-def test_kept_logits_are_the_teachers_of_each_view_and_batches_do_not_matter(trainer, tiles, teacher):
-    views = nuclei.views(tiles[0].x)
-    expected = np.concatenate([teacher(view, training=False).numpy() for view in views])
-    np.testing.assert_allclose(trainer.teacher_logits, expected, atol=1e-5)
-    np.testing.assert_allclose(logits(teacher, views[1], batch_size=2), expected[3:6], atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda t: t.train(temperature=0), "temperature must be a finite number above 0, got 0"),
-        (lambda t: t.train(alpha=-1), "alpha must be a number from 0 to 1, got -1"),
-        (lambda t: t.train(alpha=1.5), "alpha must be a number from 0 to 1, got 1.5"),
-        (lambda t: t.train(labelled=4), "labelled must be a whole number from 1 to 3, got 4"),
-        (lambda t: t.train(seeds=0), "seeds must be a whole number of at least 1, got 0"),
-        (lambda t: unet.unet(0), "width must be a whole number of at least 1, got 0"),
-    ],
-)
-def test_what_does_not_fit_is_refused(trainer, call, message):
-    with pytest.raises(ValueError, match=message):
-        call(trainer)
-
-
-def test_a_training_that_diverges_is_said(tiles, teacher):
-    broken = replace(tiles[0], x=np.full_like(tiles[0].x, np.nan))
-    trainer = UNetTrainer(teacher, 2, broken, tiles[1], points=1, steps=1, batch_size=4)
-    with pytest.raises(FloatingPointError, match="training diverged: the loss is nan at point 1 of 1"):
-        trainer.train()
 
 
 # --- the shipped teacher

@@ -17,6 +17,7 @@ from ..features.distillation import FeatureDistillation
 from ..features.taps import tap
 from ..teacher_targets import TeacherTargets
 from ..transfer_set import over_batches
+from .sequential import KeptModel, SequentialTrainer
 
 __all__ = ["ConvolutionalResult", "ConvolutionalTrainer"]
 
@@ -26,14 +27,18 @@ class ConvolutionalResult:
     """Students trained with one loss, one per seed: curves and accuracies (fractions), NaN where a stop left none.
 
     ``train_loss`` is what is trained, the mean over the batches of an epoch; accuracies are those after each epoch.
-    ``students`` are ``keras.Model``s: the last may be unfinished after a stop, and then has no ``test_accuracy``.
+    ``students`` are ``keras.Model``s: the last may be unfinished after a stop.
     """
 
-    test_accuracy: np.ndarray  # (seeds,)
     train_loss: np.ndarray  # (seeds, epochs)
     validation_accuracy: np.ndarray  # (seeds, epochs)
     test_accuracy_per_epoch: np.ndarray  # (seeds, epochs)
     students: list = field(default_factory=list)
+
+    @property
+    def test_accuracy(self):
+        """That after the last epoch: (seeds,)."""
+        return self.test_accuracy_per_epoch[:, -1]
 
     def logits(self, x):
         """Return all students' logits on ``x`` (N, height, width, channels): (students, N, C)."""
@@ -45,7 +50,7 @@ class ConvolutionalResult:
         return np.stack([over_batches(lambda b, t=t: t(b, training=False)[1][layer], x) for t in tapped])
 
 
-class ConvolutionalTrainer:
+class ConvolutionalTrainer(SequentialTrainer):
     """Trains copies of a student on ``data``, a ``kdlab.Dataset`` of images in memory, with a ``teacher``, by Adam.
 
     ``build(seed)`` returns a new student, a ``keras.Model`` with logits out whose initial weights that seed fixes, such
@@ -62,15 +67,15 @@ class ConvolutionalTrainer:
     """
 
     def __init__(self, data, teacher, build, epochs=15, batch_size=64, learning_rate=0.003, views=None):
+        super().__init__(epochs)
         self.data, self.teacher, self.build = data, teacher, build
-        self.epochs = check_count(epochs, "epochs")
         self.batch_size = min(check_count(batch_size, "batch_size"), len(data.train))
         self.learning_rate = learning_rate
         self._moves = _moves(views, data.train.x.shape[1:])
         self._images = tf.constant(data.train.x)
         self._kept = lru_cache(maxsize=2)(self._kept)
         self._kept_features = lru_cache(maxsize=2)(self._kept_features)
-        self.teacher_logits, self.finished, self._settings = self._teacher_logits(), {}, {}
+        self.teacher_logits = self._teacher_logits()
 
     def train(
         self,
@@ -93,49 +98,31 @@ class ConvolutionalTrainer:
 
         Raises ValueError as ``kdlab.Distiller`` does, and FloatingPointError where training diverges.
         """
-        seeds = check_count(seeds, "seeds")
-        curves = np.full((3, seeds, self.epochs), np.nan)
-        result = ConvolutionalResult(np.full(seeds, np.nan), *curves)
-        settings = {"temperature": temperature, "alpha": alpha, "features": features}
-        for seed in range(seeds):
+        result = ConvolutionalResult(*np.full((3, check_count(seeds, "seeds"), self.epochs), np.nan))
+        kept, answer = self._kept(features)
+        weights = {"temperature": temperature, "alpha": alpha, "feature_alpha": feature_alpha if features else 0.0}
+
+        def begin(seed):
             student = self.build(seed)
-            distiller, answer = self._begin(student, seed, **settings, feature_alpha=feature_alpha if features else 0.0)
-            watcher = _Watcher(self.data, answer, result, seed, progress, stop)
-            batches, steps = self._batches(seed, features, another_view)
-            fitting = {"steps_per_epoch": steps, "epochs": self.epochs, "shuffle": False, "verbose": 0}
-            distiller.fit(batches, callbacks=[watcher], **fitting)
-            student.set_weights(distiller.student.get_weights())
-            result.students.append(student)
-            if watcher.stopped:
-                break
-            result.test_accuracy[seed] = result.test_accuracy_per_epoch[seed, -1]
-        return result
+            kept.begin(student)
+            for name, value in weights.items():
+                setattr(kept.model, name, value)
+            if features:
+                for k, projector in enumerate(kept.model.feature_term.projectors):
+                    if projector is not None:  # As everything else, it starts from the seed.
+                        start = int(np.random.SeedSequence((seed, k)).generate_state(1)[0] >> 1)
+                        projector.kernel.assign(keras.initializers.GlorotUniform(start)(projector.kernel.shape))
+            return student, self._batches(seed, features, another_view)
 
-    def train_kinds(self, kinds, seeds=3, progress=None, stop=None):
-        """Train ``seeds`` students of each of ``kinds``, {name: arguments of ``train``}; return {name: its result}.
+        def judge(result, place):
+            for split, curve in (
+                (self.data.validation, result.validation_accuracy),
+                (self.data.test, result.test_accuracy_per_epoch),
+            ):
+                if len(split):
+                    curve[place] = np.mean(answer(split.x).numpy() == split.y)
 
-        From the same weights and batches, one kind after another; after every epoch ``progress(done, total, results)``
-        is called with the epochs of all and the results so far, then ``stop()`` is asked. ``finished`` holds the results
-        of kinds last trained to their end; one that was, with the same arguments, is not trained again. Raises as
-        ``train`` does.
-        """
-        results, each = {}, check_count(seeds, "seeds") * self.epochs
-        for place, (name, settings) in enumerate(kinds.items()):
-
-            def tell(done, _, result, name=name, place=place):
-                results[name] = result
-                if progress:
-                    progress(place * each + done, len(kinds) * each, results)
-
-            wanted = settings | {"seeds": seeds}
-            if name in self.finished and self._settings[name] == wanted:
-                tell(each, None, self.finished[name])
-                continue
-            results[name] = self.train(**wanted, progress=tell, stop=stop)
-            if np.isnan(results[name].test_accuracy).any():
-                break
-            self.finished[name], self._settings[name] = results[name], wanted
-        return results
+        return self._train(result, kept, begin, judge, progress, stop)
 
     def batch_order(self, seed):
         """Return the indices into ``data.train`` in the order in which ``seed`` sees them: (epochs, steps, batch)."""
@@ -165,37 +152,16 @@ class ConvolutionalTrainer:
         flat = tf.reshape(images, (-1, shape[1] * shape[2], shape[3]))
         return tf.reshape(tf.gather(flat, tf.gather(self._moves, views), batch_dims=1), (-1, *shape[1:]))
 
-    def _begin(self, student, seed, features, **weights):
-        """Return the kept Distiller as a new one with ``student`` would be, and what tells its student's answers."""
-        distiller, start, answer = self._kept(features)
-        for name, value in weights.items():
-            setattr(distiller, name, value)
-        for variable, value in start:
-            variable.assign(value)
-        for variable, value in zip(distiller.student.variables, student.variables, strict=True):
-            variable.assign(value)
-        if distiller.feature_term is not None:
-            for k, projector in enumerate(distiller.feature_term.projectors):
-                if projector is not None:  # As everything else, it starts from the seed.
-                    begin = int(np.random.SeedSequence((seed, k)).generate_state(1)[0] >> 1)
-                    projector.kernel.assign(keras.initializers.GlorotUniform(begin)(projector.kernel.shape))
-        return distiller, answer
-
     def _kept(self, features):
-        """Return a compiled Distiller with these features, its variables' initial values, and a function of images.
-
-        The function returns the class that the Distiller's student names for each of them.
-        """
+        """Return a ``KeptModel`` of a Distiller with these features, and a function of images: what its student says."""
         distiller = Distiller(teacher=self.teacher, student=self.build(0), features=features)
         # An epoch is one call: with networks so small, calls are a third of the time.
         steps = len(self.data.train) // self.batch_size
         distiller.compile(keras.optimizers.Adam(self.learning_rate), steps_per_execution=steps)
-        distiller.optimizer.build(distiller.trainable_variables)
-        start = [(v, v.numpy()) for v in (*distiller.variables, *distiller.optimizer.variables)]
-        return distiller, start, tf.function(lambda x: tf.argmax(distiller.student(x, training=False), axis=1))
+        return KeptModel(distiller), tf.function(lambda x: tf.argmax(distiller.student(x, training=False), axis=1))
 
     def _batches(self, seed, features, another_view=False):
-        """Return the ``tf.data.Dataset`` of a seed's batches, all epochs of them, and the steps of an epoch."""
+        """Return the ``tf.data.Dataset`` of a seed's batches, all epochs of them."""
         targets = [self.data.train.y]
         if features is not None:
             if len(self._moves) > 1:
@@ -203,15 +169,15 @@ class ConvolutionalTrainer:
             # Attention compares maps made of the features: another thing to keep.
             targets.append(self._kept_features(features.method == "attention", tuple(features.teacher_layers)))
         kept = tf.nest.map_structure(tf.constant, tuple(targets))
-        order, logits = self.batch_order(seed), self.teacher_logits
+        logits = self.teacher_logits
         logits = tf.constant(np.roll(logits, -1, axis=0) if another_view else logits)
 
         def batch(rows, views):
             labels, *features = tf.nest.map_structure(lambda array: tf.gather(array, rows), kept)
             return self._look(views, rows), (labels, tf.gather_nd(logits, tf.stack([views, rows], axis=1)), *features)
 
-        batches = [o.reshape(-1, self.batch_size) for o in (order, self.view_order(seed))]
-        return tf.data.Dataset.from_tensor_slices(tuple(batches)).map(batch).prefetch(2), order.shape[1]
+        batches = [o.reshape(-1, self.batch_size) for o in (self.batch_order(seed), self.view_order(seed))]
+        return tf.data.Dataset.from_tensor_slices(tuple(batches)).map(batch).prefetch(2)
 
     def _kept_features(self, attention, layers):
         """Return what ``Distiller.teacher_features`` does for these layers of the teacher."""
@@ -226,29 +192,3 @@ def _moves(views, shape):
     if moved.shape[1:] != places.shape or (np.sort(moved.reshape(len(moved), -1)) != places.ravel()).any():
         raise ValueError(f"views must return views (V, N, …) of images {tuple(shape)} that only move pixels about")
     return moved.reshape(len(moved), -1)
-
-
-class _Watcher(keras.callbacks.Callback):
-    """Fills a seed's row of the result after each epoch, tells of it, and ends the training when asked to."""
-
-    def __init__(self, data, answer, result, seed, progress, stop):
-        super().__init__()
-        self._data, self._answer, self._result, self._seed = data, answer, result, seed
-        self._progress, self._stop = progress, stop
-        self.stopped = False
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Take the accuracies, call ``progress``, ask ``stop``."""
-        result, place = self._result, (self._seed, epoch)
-        result.train_loss[place] = logs["loss"]
-        for split, curve in (
-            (self._data.validation, result.validation_accuracy),
-            (self._data.test, result.test_accuracy_per_epoch),
-        ):
-            if len(split):
-                curve[place] = np.mean(self._answer(split.x).numpy() == split.y)
-        seeds, epochs = result.train_loss.shape
-        if self._progress:
-            self._progress(self._seed * epochs + epoch + 1, seeds * epochs, result)
-        if self._stop and self._stop():
-            self.stopped = self.model.stop_training = True

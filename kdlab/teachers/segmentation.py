@@ -48,19 +48,17 @@ def train_teacher(steps=1600, seed=0, batch_size=16, width=WIDTH):
     warm = steps // 10
     rate = keras.optimizers.schedules.CosineDecay(1e-4, steps - warm, warmup_target=0.004, warmup_steps=warm)
     optimizer, random = keras.optimizers.AdamW(rate, weight_decay=0.01), np.random.default_rng(seed)
-    optimizer.build(teacher.trainable_variables)
 
-    @tf.function
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            logits = teacher(x, training=True)
-            loss = dice_loss(logits, y) + hard_binary_cross_entropy(logits, y)
-        optimizer.apply(tape.gradient(loss, teacher.trainable_variables), teacher.trainable_variables)
+    def batches():
+        for _ in range(steps):
+            rows = random.integers(len(x), size=batch_size)
+            yield vary(x[rows], random), masks[rows]
 
-    for _ in range(steps):
-        rows = random.integers(len(x), size=batch_size)
-        step(vary(x[rows], random), masks[rows])
-    return teacher
+    signature = tuple(tf.TensorSpec((batch_size, *part.shape[1:]), part.dtype) for part in (x, masks))
+    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    teacher.compile(optimizer, lambda y, z: dice_loss(z, y) + hard_binary_cross_entropy(z, y), jit_compile=False)
+    teacher.fit(data, steps_per_epoch=steps, shuffle=False, verbose=0)
+    return keras.Model(teacher.input, teacher.output, name="teacher")  # without the optimizer's state
 
 
 if __name__ == "__main__":

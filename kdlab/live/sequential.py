@@ -1,0 +1,103 @@
+"""What the trainers share that train a student per seed, one after another, while somebody looks on.
+
+All of them train in one Keras model, which is compiled once and put back to where it began before each training: other
+weights of the loss trace nothing anew.
+"""
+
+import numpy as np
+
+from ..backend import keras
+from ..checks import check_count
+
+__all__ = ["KeptModel", "SequentialTrainer"]
+
+
+class KeptModel:
+    """A compiled Keras model whose ``student`` is trained again and again."""
+
+    def __init__(self, model):
+        self.model = model
+        model.optimizer.build(model.trainable_variables)
+        self._start = [(v, v.numpy()) for v in (*model.variables, *model.optimizer.variables)]
+
+    def begin(self, student):
+        """Put all variables back to where they began, but the student's to those of ``student``."""
+        for variable, value in self._start:
+            variable.assign(value)
+        for variable, value in zip(self.model.student.variables, student.variables, strict=True):
+            variable.assign(value)
+
+
+class SequentialTrainer:
+    """Trains kinds of students, a few seeds of each; ``train`` of one kind is that of the classes that inherit from this.
+
+    ``finished`` holds the results of kinds last trained to their end. Raises ValueError for ``epochs`` below 1.
+    """
+
+    def __init__(self, epochs):
+        self.epochs, self.finished, self._settings = check_count(epochs, "epochs"), {}, {}
+
+    def train_kinds(self, kinds, seeds=3, progress=None, stop=None):
+        """Train ``seeds`` students of each of ``kinds``, {name: arguments of ``train``}; return {name: its result}.
+
+        From the same weights and batches, one kind after another; after every epoch ``progress(done, total, results)``
+        is called with the epochs of all and the results so far, then ``stop()`` is asked. A kind that is ``finished``,
+        with the same arguments, is not trained again. Raises as ``train`` does.
+        """
+        results, each = {}, check_count(seeds, "seeds") * self.epochs
+        for place, (name, settings) in enumerate(kinds.items()):
+
+            def tell(done, _, result, name=name, place=place):
+                results[name] = result
+                if progress:
+                    progress(place * each + done, len(kinds) * each, results)
+
+            wanted = settings | {"seeds": seeds}
+            if name in self.finished and self._settings[name] == wanted:
+                tell(each, None, self.finished[name])
+                continue
+            results[name] = self.train(**wanted, progress=tell, stop=stop)
+            if np.isnan(results[name].train_loss).any():
+                break
+            self.finished[name], self._settings[name] = results[name], wanted
+        return results
+
+    def _train(self, result, kept, begin, judge, progress, stop):
+        """Train a student for each row of ``result``'s curves, and fill them: what ``train`` of all classes does.
+
+        ``begin(seed)`` puts the ``KeptModel`` back and returns the seed's student and its batches, all epochs of them.
+        After each epoch the student has the weights that were trained, ``judge(result, place)`` fills its other curves,
+        ``progress`` is called and ``stop`` asked.
+        """
+        for seed in range(len(result.train_loss)):
+            student, batches = begin(seed)
+            result.students.append(student)
+            watcher = _Watcher(result, seed, judge, progress, stop)
+            steps = int(batches.cardinality()) // self.epochs
+            fitting = {"steps_per_epoch": steps, "epochs": self.epochs, "shuffle": False, "verbose": 0}
+            kept.model.fit(batches, callbacks=[watcher], **fitting)
+            if watcher.stopped:
+                break
+        return result
+
+
+class _Watcher(keras.callbacks.Callback):
+    """Fills a seed's row of the result after each epoch, tells of it, and ends the training when asked to."""
+
+    def __init__(self, result, seed, judge, progress, stop):
+        super().__init__()
+        self._result, self._seed, self._judge = result, seed, judge
+        self._progress, self._stop = progress, stop
+        self.stopped = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Take the student as it is now, judge it, call ``progress``, ask ``stop``."""
+        result, place = self._result, (self._seed, epoch)
+        result.students[-1].set_weights(self.model.student.get_weights())
+        result.train_loss[place] = logs["loss"]
+        self._judge(result, place)
+        seeds, epochs = result.train_loss.shape
+        if self._progress:
+            self._progress(self._seed * epochs + epoch + 1, seeds * epochs, result)
+        if self._stop and self._stop():
+            self.stopped = self.model.stop_training = True
