@@ -57,6 +57,8 @@ class UNetTrainer(SequentialTrainer):
         # An epoch is one call of a plain graph.
         learner.compile(keras.optimizers.Adam(rate), steps_per_execution=self.steps_per_epoch, jit_compile=False)
         self._kept = KeptModel(learner)
+        # Traced once, not for every student and epoch.
+        self._learning = tf.function(lambda x, training: learner.student(x, training=training))
 
     def train(self, temperature=2.0, alpha=0.5, labelled=None, seeds=1, progress=None, stop=None):
         """Train ``seeds`` students, one after another, L = (1 − α)·Dice(y) + α·T²·BCE(σ(z_t/T), σ(z_s/T)).
@@ -104,7 +106,7 @@ class UNetTrainer(SequentialTrainer):
         return np.concatenate(drawn, axis=-1).astype(np.int32)
 
     def _judge(self, result, place):
-        found = overlaps(segment(result.students[-1], self.validation.x), self.validation.classes)
+        found = overlaps(segment(self._learning, self.validation.x), self.validation.classes)
         result.validation_dice[place] = np.nanmean(dice(found))
 
 
