@@ -4,6 +4,8 @@ Symbols: z_s student logits, z_t teacher logits, one per pixel and class; σ the
 A pixel may belong to no class, so the classes are asked for one by one: sigmoids, not a softmax.
 """
 
+import random
+
 from .backend import keras, tf
 from .checks import check_count
 from .datasets.nuclei import CLASS_NAMES
@@ -29,12 +31,16 @@ def unet(width, seed=0, name="unet"):
     On three levels, of ``width``, 2·``width`` and 4·``width`` channels, two 3×3 convolutions each on the way down and
     on the way up, which are joined across. ``seed`` fixes its weights.
     """
-    keras.utils.set_random_seed(seed)
-    layers = keras.layers
+    layers, starts = keras.layers, keras.initializers
+    # As Keras draws them after set_random_seed, after which TensorFlow prepares again (0.7 s) what it is to run.
+    seeds = random.Random(seed)
+
+    def convolution(channels, size, start, **options):
+        return layers.Conv2D(channels, size, kernel_initializer=start(seeds.randint(1, 10**9)), **options)
 
     def block(x, channels):
         for _ in range(2):
-            x = layers.Conv2D(channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+            x = convolution(channels, 3, starts.HeNormal, padding="same", use_bias=False)(x)
             x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
         return x
 
@@ -47,7 +53,8 @@ def unet(width, seed=0, name="unet"):
     x = block(x, widths[-1])
     for channels, other in zip(widths[-2::-1], across[::-1], strict=True):
         x = block(layers.Concatenate()([layers.UpSampling2D()(x), other]), channels)
-    return keras.Model(inputs, layers.Conv2D(len(CLASS_NAMES), 1, name="logits")(x), name=name)
+    outputs = convolution(len(CLASS_NAMES), 1, starts.GlorotUniform, name="logits")(x)
+    return keras.Model(inputs, outputs, name=name)
 
 
 def logits(model, x, batch_size=16):

@@ -92,17 +92,22 @@ def train_in_keras(trainer, data, teacher_features, seed, temperature, alpha, fe
     return student, np.array(curves).T
 
 
+PAIRS = [("wide", "hidden_2")]
+TIES = {
+    "hint": [("wide", "logits"), ("same", "hidden_1"), ("same", "hidden_2")],  # the last has no projector
+    "similarity": PAIRS,
+    "relational_distance": [("same", "hidden_1"), ("dead", "logits")],
+    "relational_angle": [("same", "hidden_1"), ("wide", "logits")],
+    "relational": PAIRS,
+}
+
+
 @pytest.mark.parametrize(
-    ("method", "feature_alpha", "pairs"),
-    [
-        # The last is of equal widths and has no projector.
-        ("hint", 0.9, [("wide", "logits"), ("same", "hidden_1"), ("same", "hidden_2")]),
-        ("similarity", 0.99, [("wide", "hidden_2")]),
-        ("relational_distance", 0.9, [("same", "hidden_1"), ("dead", "logits")]),
-        ("relational_angle", 0.99, [("same", "hidden_1"), ("wide", "logits")]),
-    ],
+    ("method", "feature_alpha"),
+    [("hint", 0.9), ("similarity", 0.99), ("relational_distance", 0.9), ("relational_angle", 0.99)],
 )
-def test_it_agrees_with_keras_and_a_tape(data, trainer, teacher_features, method, feature_alpha, pairs):
+def test_it_agrees_with_keras_and_a_tape(data, trainer, teacher_features, method, feature_alpha):
+    pairs = TIES[method]
     position = {"temperature": 3.0, "alpha": 0.6, "feature_alpha": feature_alpha, "method": method, "pairs": pairs}
     found = trainer.train(seeds=SEEDS, **position)
     student, (loss, feature) = train_in_keras(trainer, data, teacher_features, seed=1, **position)
@@ -161,9 +166,6 @@ def test_samples_that_are_the_same_to_the_student_have_a_finite_gradient():
 # --- positions
 
 
-PAIRS = [("wide", "hidden_2")]
-
-
 def test_a_feature_alpha_of_0_is_the_response_alone_bit_for_bit(trainer):
     plain = trainer.train(2.0, 0.5, seeds=SEEDS)
     for options in ({"feature_alpha": 0.0}, {"feature_alpha": 0, "method": "similarity", "pairs": PAIRS}):
@@ -177,7 +179,7 @@ def test_a_feature_alpha_of_0_is_the_response_alone_bit_for_bit(trainer):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_feature_alpha_near_0_is_near_the_response_alone(trainer, method):
     plain = trainer.train(2.0, 0.5, seeds=SEEDS)
-    found = trainer.train(2.0, 0.5, seeds=SEEDS, feature_alpha=1e-12, method=method, pairs=PAIRS)
+    found = trainer.train(2.0, 0.5, seeds=SEEDS, feature_alpha=1e-12, method=method, pairs=TIES[method])
     np.testing.assert_allclose(found.test_logits, plain.test_logits, **CLOSE)
     np.testing.assert_allclose(found.train_loss, plain.train_loss, rtol=1e-5)
 
@@ -256,11 +258,11 @@ def test_angles_of_a_large_batch_are_those_of_its_first_samples():
 
 
 def test_a_second_stage_starts_from_the_first(trainer):
-    first = trainer.train(seeds=3, feature_alpha=1.0, pairs=[("wide", "hidden_1")])
-    second = trainer.train(2.0, 0.5, seeds=3, keep_epochs=True, start=first)
+    first = trainer.train(seeds=SEEDS, feature_alpha=1.0, pairs=[("wide", "hidden_1")])
+    second = trainer.train(2.0, 0.5, seeds=SEEDS, keep_epochs=True, start=first)
     for before, after in zip(first.weights, second.weights_per_epoch, strict=True):
         np.testing.assert_array_equal(after[:, 0], before)
-    plain = trainer.train(2.0, 0.5, seeds=3)
+    plain = trainer.train(2.0, 0.5, seeds=SEEDS)
     assert not np.allclose(second.weights[0], plain.weights[0], atol=1e-2)
 
 
