@@ -1,6 +1,7 @@
 """The lab: ``interact``, controls and widgets for notebooks, the pages and their server.
 
-To add a control or a sentence, see ``controls``; a browser-side widget, ``widgets`` and ``static/lab.js``; a chapter, ``pages``.
+To add a control or a sentence, see ``controls``; a browser-side widget, ``widgets`` and ``static/lab.js``; a chapter, ``pages``;
+a question, the chapter's ``…_questions``.
 """
 
 from ..lazy import lazily

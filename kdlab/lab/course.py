@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..cache import ELSEWHERE, new_file
 from ..mistakes import MISTAKES
-from . import medical_questions, questions, tinyml_questions
+from . import feature_questions, medical_questions, response_questions, temperature_questions, tinyml_questions
 from .handout import executed
 from .pages import CHAPTERS, notebooks_folder
 from .tinyml import prepared
@@ -30,9 +30,9 @@ c.Execute.timeout = 600  # seconds for a cell of a submission; some train studen
 
 # A chapter's questions on its page, in the chapters' order.
 _QUESTIONS = (
-    questions.temperature_questions,
-    questions.response_questions,
-    questions.feature_questions,
+    temperature_questions.temperature_questions,
+    response_questions.response_questions,
+    feature_questions.feature_questions,
     medical_questions.medical_questions,
     tinyml_questions.tinyml_questions,
 )
@@ -195,7 +195,10 @@ def expected():
         seen = layer.predict(prepared(scenario).data.train.x, verbose=0)
         return trainer(scenario, (16, 16), teacher_features={"hidden_2": seen})
 
-    for question in (*questions.predict_students(trainer).asked, *questions.predict_features(with_features).asked):
+    for question in (
+        *response_questions.predict_students(trainer).asked,
+        *feature_questions.predict_features(with_features).asked,
+    ):
         [(text, _, why)] = [option for option in choices_of(question) if option[1]]
         yield question.prompt, text, why
 

@@ -11,20 +11,11 @@ from kdlab import LiveTrainer, lab, load, models
 from kdlab.answers import Record
 from kdlab.datasets.dataset import digits_logits
 from kdlab.lab.controls import points
+from kdlab.lab.feature_questions import feature_questions, predict_features
 from kdlab.lab.medical_questions import medical_questions, predict_overlap
-from kdlab.lab.questions import (
-    Answer,
-    Question,
-    Questions,
-    feature_questions,
-    predict_exponent,
-    predict_features,
-    predict_softening,
-    predict_students,
-    response_questions,
-    temperature_questions,
-    typed,
-)
+from kdlab.lab.questions import Answer, Question, Questions, typed
+from kdlab.lab.response_questions import predict_students, response_questions
+from kdlab.lab.temperature_questions import predict_exponent, predict_softening, temperature_questions
 from kdlab.lab.tinyml_questions import tinyml_questions
 from kdlab.scenarios import SCENARIOS
 from kdlab.softening import softmax
