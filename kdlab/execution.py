@@ -3,7 +3,7 @@
 from .backend import keras, tf
 from .transfer_set import in_memory
 
-__all__ = ["choose_execution", "count_steps"]
+__all__ = ["choose_execution", "count_steps", "made_of"]
 
 STEPS_PER_EXECUTION = 16
 # XLA takes about two seconds to start with and saves one or two milliseconds a step.
@@ -24,9 +24,14 @@ def choose_execution(model, student, steps, callbacks=()):
         return
     if tf.config.list_logical_devices("GPU") or any(map(_wants_batches, callbacks)):
         return
-    if all(_is_keras(layer) and type(layer).__name__ in _DENSE for layer in _flatten(student)):
+    if made_of(student, _DENSE):
         model.steps_per_execution, model.jit_compile = STEPS_PER_EXECUTION, True
         model.train_function = model.test_function = model.predict_function = None
+
+
+def made_of(model, kinds):
+    """Whether all layers of ``model``, those of models inside it too, are Keras's own, of the classes with these names."""
+    return all(_is_keras(layer) and type(layer).__name__ in kinds for layer in _flatten(model))
 
 
 def count_steps(x, batch_size=None, steps_per_epoch=None):

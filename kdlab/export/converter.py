@@ -1,6 +1,7 @@
-"""TensorFlow's converter for LiteRT, in a process of its own: where its native code aborts, only that process dies.
+"""TensorFlow's converter for LiteRT, in this process or in one of its own: where its native code aborts, only that dies.
 
-The process is started by the first conversion, serves those that follow, and ends when nobody has needed it for a while.
+The process is started by the first conversion, serves those that follow, and ends when nobody has needed it for a while. It
+takes some seconds to start and 320 MB: for what is known to be converted without harm, ``convert_here`` does without.
 """
 
 import atexit
@@ -14,7 +15,9 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["ConverterError", "convert_saved_model", "end", "start"]
+from ..quiet import without_standard_error
+
+__all__ = ["ConverterError", "convert_here", "convert_saved_model", "end", "start"]
 
 IDLE = 60.0  # seconds
 _PROGRAM = "from kdlab.export.converter import serve; serve()"
@@ -58,6 +61,12 @@ def end():
             with suppress(OSError):
                 _process.communicate()  # This closes its pipes, too.
             _process = None
+
+
+def convert_here(folder, samples=None):
+    """Return what ``convert_saved_model`` does, converted in this process."""
+    with without_standard_error():
+        return _convert(folder, samples)
 
 
 def convert_saved_model(folder, samples=None):

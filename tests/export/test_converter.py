@@ -1,4 +1,4 @@
-"""The converter's own process: what kills it kills nothing else, and it is there again for the next model."""
+"""The converter's own process: what kills it kills nothing else, it is there again for the next model, and what needs none."""
 
 import os
 import signal
@@ -35,6 +35,64 @@ def test_what_kills_the_converter_is_one_line_with_what_helps(layer, named):
     unrolled.set_weights(rolled.get_weights())
     logits = convert.run_tflite(convert.to_tflite_int8(unrolled, SAMPLES), SAMPLES)
     np.testing.assert_allclose(logits, rolled.predict(SAMPLES, verbose=0), atol=0.1)
+
+
+def dense(activation="relu"):
+    hidden = layers.Dense(
+        6, activation=activation, kernel_initializer=keras.initializers.RandomUniform(0.1, 1.0, seed=0)
+    )
+    return keras.Sequential([keras.Input((5, 3)), layers.Flatten(), hidden, layers.Dense(2)])
+
+
+def images():
+    return keras.Sequential(
+        [
+            keras.Input((5, 3, 1)),
+            layers.Conv2D(2, 3, padding="same", use_bias=False),
+            *(layers.BatchNormalization(), layers.ReLU(), layers.MaxPooling2D(), layers.Dropout(0.1)),
+            *(layers.GlobalAveragePooling2D(), layers.Dense(2)),
+        ]
+    )
+
+
+def nested():
+    inner = dense()
+    return keras.Sequential([keras.Input((5, 3)), inner])
+
+
+@pytest.mark.parametrize("student", [dense(), images()], ids=["dense", "images"])
+def test_a_student_of_ordinary_size_needs_no_process_and_becomes_the_same_bytes(student, monkeypatch):
+    samples = SAMPLES.reshape(-1, *student.input_shape[1:])
+    with monkeypatch.context() as patch:
+        patch.setattr(convert, "start", lambda: pytest.fail("the process was started"))
+        here = [convert.to_tflite(student), convert.to_tflite_int8(student, samples)]
+    monkeypatch.setattr(convert, "convert_here", converter.convert_saved_model)
+    assert here == [convert.to_tflite(student), convert.to_tflite_int8(student, samples)]
+
+
+def of_weights(value):
+    student = images()
+    student.set_weights([np.full_like(w, value) for w in student.get_weights()])
+    return student
+
+
+@pytest.mark.parametrize(
+    "student",
+    [of_weights(1e30), of_weights(0.0), of_weights(np.nan), dense("sigmoid"), model(layers.LSTM(3)), nested()],
+    ids=["huge", "zero", "not a number", "sigmoid", "memory", "nested"],
+)
+def test_what_may_kill_it_is_converted_in_its_process(student, monkeypatch):
+    asked = []
+    monkeypatch.setattr(convert, "start", lambda: None)
+    monkeypatch.setattr(convert, "convert_here", lambda *_: pytest.fail("it was converted here"))
+    monkeypatch.setattr(convert, "convert_saved_model", lambda *_: asked.append(1) or b"")
+    convert.to_tflite_int8(student, SAMPLES.reshape(-1, *student.input_shape[1:]))
+    assert asked
+
+
+def test_weights_that_kill_it_are_one_line():
+    with pytest.raises(ValueError, match=r" ended with SIG[A-Z]+; convert it in float32, or"):
+        convert.to_tflite_int8(of_weights(1e30), SAMPLES[..., None])
 
 
 @pytest.fixture
