@@ -16,7 +16,6 @@ from ..execution import made_of
 from ..model_files import cause
 from ..quiet import without_standard_error
 from ..timing import time_per_example
-from ..transfer_set import over_batches
 from .converter import ConverterError, convert_here, convert_saved_model, start
 
 __all__ = [
@@ -120,13 +119,11 @@ def _is_harmless(model, samples):
         return False
     if samples is None:
         return True
-    outputs = keras.Model(model.inputs, [part.output for part in parts])
-
-    def sizes(x):
-        found = keras.tree.flatten(outputs(x, training=False))
-        return tf.stack([tf.reduce_max(tf.abs(y), range(1, y.ndim)) for y in found], axis=1)
-
-    largest = over_batches(sizes, samples).max(axis=0)
+    outputs, sizes = keras.Model(model.inputs, [part.output for part in parts]), []
+    for k in range(0, len(samples), 256):
+        found = keras.tree.flatten(outputs(samples[k : k + 256], training=False))
+        sizes.append([float(tf.reduce_max(tf.abs(y))) for y in found])
+    largest = np.max(sizes, axis=0)
     return bool(np.all((largest > _ORDINARY[0]) & (largest < _ORDINARY[1])))
 
 

@@ -119,9 +119,10 @@ def test_a_process_killed_from_outside_is_said_and_replaced(quick, monkeypatch):
     process = converter.start()
     process.stdin.write(b"cos\n_exit\n(I3\ntR.")  # a pickle that ends who reads it
     process.stdin.flush()
-    with monkeypatch.context() as patch, pytest.raises(converter.ConverterError, match="ended with exit status 3"):
+    with monkeypatch.context() as patch:
         patch.setattr(converter, "start", lambda: process)  # it may have gone before anybody looks
-        converter.convert_saved_model("c")
+        with pytest.raises(converter.ConverterError, match="ended with exit status 3"):
+            converter.convert_saved_model("c")
     assert converter.convert_saved_model("d") == b"d"
 
 
