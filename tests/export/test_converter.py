@@ -60,6 +60,11 @@ def nested():
     return keras.Sequential([keras.Input((5, 3)), inner])
 
 
+def twice():
+    inputs, same = keras.Input((5, 3)), layers.Dense(3)
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(same(same(inputs)))))
+
+
 @pytest.mark.parametrize("student", [dense(), images()], ids=["dense", "images"])
 def test_a_student_of_ordinary_size_needs_no_process_and_becomes_the_same_bytes(student, monkeypatch):
     samples = SAMPLES.reshape(-1, *student.input_shape[1:])
@@ -78,8 +83,8 @@ def of_weights(value):
 
 @pytest.mark.parametrize(
     "student",
-    [of_weights(1e30), of_weights(0.0), of_weights(np.nan), dense("sigmoid"), model(layers.LSTM(3)), nested()],
-    ids=["huge", "zero", "not a number", "sigmoid", "memory", "nested"],
+    [of_weights(1e30), of_weights(0.0), of_weights(np.nan), dense("sigmoid"), model(layers.LSTM(3)), nested(), twice()],
+    ids=["huge", "zero", "not a number", "sigmoid", "memory", "nested", "a layer twice"],
 )
 def test_what_may_kill_it_is_converted_in_its_process(student, monkeypatch):
     asked = []
