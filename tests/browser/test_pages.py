@@ -85,7 +85,7 @@ def test_what_is_wider_than_its_column_scrolls_and_is_reached_by_keys(home, fits
 # two seconds, and after the widgets came.
 LATE = """const wait = window.setTimeout;
 window.setTimeout = (run, delay, ...more) => wait(run, delay === 100 ? 3000 : delay, ...more);"""
-MAKES_A_PANEL = r"lab\.interact\(|\bquestions\.\w+\("
+MAKES_A_PANEL = r"lab\.interact\(|questions\.\w+\("
 
 # The answer to the question for all widgets never comes, nor those of the first few that are then asked for one by one.
 LOST = 5
