@@ -32,7 +32,7 @@ def unet(width, seed=0, name="unet"):
     on the way up, which are joined across. ``seed`` fixes its weights.
     """
     layers, starts = keras.layers, keras.initializers
-    # As Keras draws them after set_random_seed, after which TensorFlow prepares again (0.7 s) what it is to run.
+    # Those that Keras draws after set_random_seed, which would have TensorFlow prepare anew (0.7 s) what it has compiled.
     seeds = random.Random(seed)
 
     def convolution(channels, size, start, **options):

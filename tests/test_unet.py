@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kdlab.backend import keras
 from kdlab.segmentation import SIDE, dice, dice_intervals, load_tiles, overlaps
 from kdlab.teachers.segmentation import segmentation_teacher, vary
-from kdlab.unet import dice_loss, hard_binary_cross_entropy, segment, soft_binary_cross_entropy
+from kdlab.unet import dice_loss, hard_binary_cross_entropy, segment, soft_binary_cross_entropy, unet
 
 TEMPERATURES = [0.5, 1.0, 4.0]
 
@@ -97,6 +98,16 @@ def test_no_gradient_flows_to_the_teacher(arrays):
     with tf.GradientTape() as tape:
         value = soft_binary_cross_entropy(tf.constant(z), teacher, 2.0)
     assert tape.gradient(value, teacher) is None
+
+
+def test_a_seed_gives_the_weights_that_keras_draws_after_setting_it(monkeypatch):
+    ours = unet(2, seed=3).get_weights()
+    he, glorot = keras.initializers.HeNormal, keras.initializers.GlorotUniform
+    monkeypatch.setattr(keras.initializers, "HeNormal", lambda seed: he())
+    monkeypatch.setattr(keras.initializers, "GlorotUniform", lambda seed: glorot())
+    keras.utils.set_random_seed(3)
+    for one, other in zip(ours, unet(2, seed=99).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # --- the shipped teacher

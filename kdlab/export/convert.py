@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backend import keras, tf
 from ..execution import made_of
-from ..features.taps import layer_shapes, tap
+from ..features.taps import tap
 from ..model_files import cause
 from ..quiet import without_standard_error
 from ..timing import time_per_example
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 ALIGNMENT = 16  # bytes: of tensors in the arena, and of the model in flash
-# What kdlab's own students are made of, and how large what they compute may be: see _is_harmless.
+# What kdlab's own students are made of, and how large their weights and what they compute may be: see _is_harmless.
 _HARMLESS = (
     *("InputLayer", "Dense", "Conv2D", "BatchNormalization", "ReLU", "Dropout", "Flatten"),
     *("Rescaling", "MaxPooling2D", "GlobalAveragePooling2D"),
@@ -108,26 +108,39 @@ def _convert(model, samples=None):
 
 
 def _is_harmless(model, samples):
-    """Whether the converter is known to come through: with these layers, where what they return is of ordinary size.
+    """Whether the converter is known to survive this model: only these layers, and outputs of ordinary size.
 
-    It dies of some others, and where an output that it quantises is 0, huge or infinite for all samples.
+    It crashes on some other layers, and where an output to be quantised is 0 for all samples, or huge or not finite for one.
     """
-    parts = model.layers if getattr(model, "inputs", None) else []
-    if not parts or any(isinstance(part, keras.Model) for part in parts) or not made_of(model, _HARMLESS):
+    try:
+        return _is_plain(model) and (samples is None or _is_ordinary(model, samples))
+    except Exception:  # Of what cannot be looked at nothing is known.
         return False
-    plain = (keras.activations.linear, keras.activations.relu)
-    if any(getattr(part, "activation", plain[0]) not in plain or part.compute_dtype != "float32" for part in parts):
-        return False
-    if samples is None:
-        return True
-    names = [part.name for part in parts if not isinstance(part, keras.layers.InputLayer)]
-    if not set(names) <= set(layer_shapes(model)):  # one is called more than once
-        return False
-    tapped, sizes = tap(model, names), []
-    for k in range(0, len(samples), 256):
-        _, found = tapped(samples[k : k + 256], training=False)
-        sizes.append([float(tf.reduce_max(tf.abs(y))) for y in found.values()])
-    largest = np.max(sizes, axis=0)
+
+
+def _is_plain(model):
+    """Whether the model is one graph of nothing but these layers, as kdlab builds them, with weights of ordinary size."""
+    parts, linear = getattr(model, "operations", model.layers), keras.activations.linear
+    return (
+        made_of(model, _HARMLESS)
+        and not any(isinstance(part, keras.Model) or not isinstance(part, keras.layers.Layer) for part in parts)
+        and all(tensor.dtype == "float32" for tensor in model.inputs)
+        and all(part.dtype_policy.name == "float32" for part in parts)
+        and all(getattr(part, "activation", linear) in (linear, keras.activations.relu) for part in parts)
+        and all(getattr(part, "groups", 1) == 1 for part in parts)
+        and all(getattr(part, "data_format", "channels_last") == "channels_last" for part in parts)
+        and all(np.abs(weight).max() < _ORDINARY[1] for weight in model.get_weights())
+    )
+
+
+def _is_ordinary(model, samples, batch_size=16):
+    """Whether what each layer returns on ``samples`` is of ordinary size."""
+    names = [part.name for part in model.layers if not isinstance(part, keras.layers.InputLayer)]
+    tapped, largest = tap(model, names), 0.0  # an error where one is called more than once
+    for k in range(0, len(samples), batch_size):
+        _, found = tapped(samples[k : k + batch_size], training=False)
+        sizes = [tf.reduce_max(tf.where(tf.math.is_finite(y), tf.abs(y), math.inf)) for y in found.values()]
+        largest = np.maximum(largest, tf.stack(sizes))
     return bool(np.all((largest > _ORDINARY[0]) & (largest < _ORDINARY[1])))
 
 

@@ -1,7 +1,7 @@
-"""TensorFlow's converter for LiteRT, in this process or in one of its own: where its native code aborts, only that dies.
+"""TensorFlow's converter for LiteRT. Its native code may crash: it runs in a process of its own, and only that dies.
 
-The process is started by the first conversion, serves those that follow, and ends when nobody has needed it for a while. It
-takes some seconds to start and 320 MB: for what is known to be converted without harm, ``convert_here`` does without.
+The process is started by the first conversion that needs it, serves those that follow, and ends when nobody has needed it
+for a while. It needs some seconds to start, and 320 MB: models known to be safe are converted in this process.
 """
 
 import atexit
@@ -65,7 +65,7 @@ def end():
 
 def convert_here(folder, samples=None):
     """Return what ``convert_saved_model`` does, converted in this process."""
-    with without_standard_error():
+    with _lock, without_standard_error():
         return _convert(folder, samples)
 
 

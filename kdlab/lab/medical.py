@@ -99,9 +99,7 @@ def dice_curves(kinds):
         for name, result in kinds.items()
         for seed, row in enumerate(result.validation_dice)
     }
-    return figures.curves(
-        np.arange(1, most + 1), series, xlabel="evaluation", ylabel="Dice, validation tiles", log=False
-    )
+    return figures.curves(np.arange(1, most + 1), series, xlabel="epoch", ylabel="Dice, validation tiles", log=False)
 
 
 def dice_verdicts(kinds, tiles):

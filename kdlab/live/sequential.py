@@ -44,7 +44,13 @@ class SequentialTrainer:
         is called with the epochs of all and the results so far, then ``stop()`` is asked. A kind that is ``finished``,
         with the same arguments, is not trained again. Raises as ``train`` does.
         """
-        results, each = {}, check_count(seeds, "seeds") * self.epochs
+        results, each, stopped = {}, check_count(seeds, "seeds") * self.epochs, False
+
+        def asked():
+            nonlocal stopped
+            stopped = bool(stop and stop())
+            return stopped
+
         for place, (name, settings) in enumerate(kinds.items()):
 
             def tell(done, _, result, name=name, place=place):
@@ -56,10 +62,11 @@ class SequentialTrainer:
             if name in self.finished and self._settings[name] == wanted:
                 tell(each, None, self.finished[name])
                 continue
-            results[name] = self.train(**wanted, progress=tell, stop=stop)
-            if np.isnan(results[name].train_loss).any():
+            results[name] = self.train(**wanted, progress=tell, stop=asked)
+            if not np.isnan(results[name].train_loss).any():
+                self.finished[name], self._settings[name] = results[name], wanted
+            if stopped:
                 break
-            self.finished[name], self._settings[name] = results[name], wanted
         return results
 
     def _train(self, result, kept, begin, judge, progress, stop):

@@ -1,7 +1,8 @@
 """A class at once: `python tests/benchmarks/class.py [--visitors 1,5,15,30] [--within 60] [--soak N] [--quick] [--source DIR]`.
 
 Visitors come to chapter 2 one after the other within a minute, each in a page of its own in a real Chromium, wait for
-the first control and the first trained students, move T every six seconds and close the page after a minute. Chromium
+the first control and the first trained students, move T every six seconds and close the page after a minute; a visitor
+alone comes five times. Chromium
 shares the processors with the server, so that both's processor time is shown. With `--kinds protocol` they are clients
 that speak Voila's protocol (page, websocket, widget messages) and draw nothing. `--source` serves another checkout.
 `--soak` lets so many of the latter come, use the page and leave, five at a time, and shows what they leave behind.
@@ -242,10 +243,12 @@ async def measure(server, visitors, within, stay, browser, where, times):
         return await (in_chromium(browser, url, stay, where, look) if browser else by_protocol(url, stay))
 
     seen = []
-    for _ in range(times if visitors == 1 else 1):
+    for again in range(times if visitors == 1 else 1):
+        if again:
+            await asyncio.to_thread(server.wait, lambda: server.kernels() == 0, 10)
         seen += await asyncio.gather(*map(come, range(visitors)))
-        await asyncio.to_thread(server.wait, lambda: server.kernels() == 0, 10)
     watching.cancel()
+    await asyncio.to_thread(server.wait, lambda: server.kernels() == 0, 10)
     moves = [move for visit in seen for move in visit["moves"]]
     spent = sum(seconds - before.get(pid, 0) for pid, seconds in most["server"].items())
     for visit in seen:

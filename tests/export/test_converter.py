@@ -1,4 +1,4 @@
-"""The converter's own process: what kills it kills nothing else, it is there again for the next model, and what needs none."""
+"""The converter's own process: what kills it kills nothing else, it is there again for the next model; which models need none."""
 
 import os
 import signal
@@ -65,6 +65,22 @@ def twice():
     return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(same(same(inputs)))))
 
 
+def of_operation(operation):
+    inputs = keras.Input((5, 3))
+    return keras.Model(inputs, layers.Dense(2)(operation(layers.Flatten()(inputs))))
+
+
+def grouped():
+    inputs = keras.Input((5, 3, 4))
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.Conv2D(4, 1, groups=2)(inputs))))
+
+
+def of_bytes():
+    return keras.Sequential(
+        [keras.Input((5, 3), dtype="uint8"), layers.Flatten(), layers.Rescaling(0.1), layers.Dense(2)]
+    )
+
+
 @pytest.mark.parametrize("student", [dense(), images()], ids=["dense", "images"])
 def test_a_student_of_ordinary_size_needs_no_process_and_becomes_the_same_bytes(student, monkeypatch):
     samples = SAMPLES.reshape(-1, *student.input_shape[1:])
@@ -83,15 +99,30 @@ def of_weights(value):
 
 @pytest.mark.parametrize(
     "student",
-    [of_weights(1e30), of_weights(0.0), of_weights(np.nan), dense("sigmoid"), model(layers.LSTM(3)), nested(), twice()],
-    ids=["huge", "zero", "not a number", "sigmoid", "memory", "nested", "a layer twice"],
+    [
+        *(
+            of_weights(1e30),
+            of_weights(0.0),
+            of_weights(np.nan),
+            dense("sigmoid"),
+            model(layers.LSTM(3)),
+            nested(),
+            twice(),
+        ),
+        *(of_operation(keras.ops.sigmoid), of_operation(lambda x: 0.0 * x), grouped(), of_bytes()),
+    ],
+    ids=[
+        *("huge", "zero", "not a number", "sigmoid", "memory", "nested", "a layer twice"),
+        *("an operation", "times 0", "groups", "bytes"),
+    ],
 )
 def test_what_may_kill_it_is_converted_in_its_process(student, monkeypatch):
     asked = []
     monkeypatch.setattr(convert, "start", lambda: None)
     monkeypatch.setattr(convert, "convert_here", lambda *_: pytest.fail("it was converted here"))
     monkeypatch.setattr(convert, "convert_saved_model", lambda *_: asked.append(1) or b"")
-    convert.to_tflite_int8(student, SAMPLES.reshape(-1, *student.input_shape[1:]))
+    samples = np.resize(SAMPLES, (10, *student.input_shape[1:]))
+    convert.to_tflite_int8(student, samples)
     assert asked
 
 

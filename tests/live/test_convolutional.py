@@ -177,3 +177,12 @@ def test_progress_shows_the_curves_so_far_and_a_stop_keeps_what_there_is(trainer
 def test_what_does_not_fit_is_refused(trainer, data, teacher, call, message):
     with pytest.raises(ValueError, match=message):
         call(trainer, data, teacher)
+
+
+def test_kinds_are_what_each_is_alone_and_are_kept(trainer):
+    hint = {"temperature": 3.0, "alpha": 0.7, "features": HINT, "feature_alpha": 0.4}
+    kinds = {"alone": {"alpha": 0.0}, "hint": hint}
+    found = trainer.train_kinds(kinds, 1)
+    for name, settings in kinds.items():
+        np.testing.assert_allclose(found[name].train_loss, trainer.train(**settings, seeds=1).train_loss, rtol=1e-5)
+    assert trainer.train_kinds(kinds, 1) == found

@@ -114,6 +114,15 @@ def test_a_stop_keeps_the_kinds_that_were_finished_before(trainer):
     assert trainer.finished == whole
 
 
+def test_a_stop_at_a_kind_s_last_epoch_keeps_it_and_begins_no_other(trainer):
+    told = []
+    found = trainer.train_kinds(
+        {"one": {"target": 7.0}, "two": {}}, 1, lambda *_: told.append(1), lambda: len(told) == EPOCHS
+    )
+    assert list(found) == ["one"]
+    assert trainer.finished["one"] is found["one"]
+
+
 def test_what_does_not_fit_is_refused(trainer):
     with pytest.raises(ValueError, match="epochs must be a whole number of at least 1, got 0"):
         SequentialTrainer(0)

@@ -145,3 +145,11 @@ def test_a_training_that_diverges_is_said(trainer, monkeypatch):
         trainer.train()
     monkeypatch.undo()
     assert np.isfinite(trainer.train().train_loss).all()
+
+
+def test_kinds_are_what_each_is_alone_and_are_kept(trainer):
+    kinds = {"alone": {"alpha": 0.0, "labelled": 2}, "distilled": {"temperature": 3.0, "alpha": 0.5, "labelled": 2}}
+    found = trainer.train_kinds(kinds, 1)
+    for name, settings in kinds.items():
+        np.testing.assert_allclose(found[name].train_loss, trainer.train(**settings, seeds=1).train_loss, rtol=1e-4)
+    assert trainer.train_kinds(kinds, 1) == found
