@@ -126,6 +126,13 @@ def test_what_may_kill_it_is_converted_in_its_process(student, monkeypatch):
     assert asked
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e6, np.inf, np.nan])
+def test_so_is_what_returns_other_than_ordinary_sizes_on_its_samples(scale):
+    assert convert._is_harmless(dense(), SAMPLES)
+    with np.errstate(invalid="ignore"):
+        assert not convert._is_harmless(dense(), np.concatenate([0 * SAMPLES, SAMPLES[:1] * np.float32(scale)]))
+
+
 def test_weights_that_kill_it_are_one_line():
     with pytest.raises(ValueError, match=r" ended with SIG[A-Z]+; convert it in float32, or"):
         convert.to_tflite_int8(of_weights(1e30), SAMPLES[..., None])
