@@ -13,6 +13,8 @@ from html import escape
 from numbers import Number
 
 import ipywidgets
+from IPython import get_ipython
+from IPython.display import display
 from ipywidgets.widgets.interaction import interactive
 from matplotlib.figure import Figure
 
@@ -111,7 +113,7 @@ class Panel(ipywidgets.VBox):
         self.function, self.controls = function, controls
         self._queue, self._pending, self._drawn, self._kept = queue or QUEUE, True, {}, ({}, {})
         self._result, self.values, self._lock = None, None, threading.RLock()
-        self._progress = None
+        self._progress, self._is_in_cell = None, False
         self._box = plain(ipywidgets.VBox)
         self._box.add_class("kdlab-result").add_class("kdlab-empty")
         self._state = plain(State)
@@ -157,6 +159,21 @@ class Panel(ipywidgets.VBox):
         """Add words for whatever shows a saved notebook and knows no widgets."""
         words = repr(self)
         return super()._repr_mimebundle_(**options) | {"text/plain": words, "text/html": f"<p>{escape(words)}</p>"}
+
+    def _ipython_display_(self):
+        if self._is_in_cell:  # by interact; as its last value, too, a cell shows it once
+            self._leave_cell()
+        else:
+            display(self._repr_mimebundle_(), raw=True)
+
+    def _enter_cell(self):
+        display(self)
+        self._is_in_cell = True
+        get_ipython().events.register("post_execute", self._leave_cell)
+
+    def _leave_cell(self):
+        self._is_in_cell = False
+        get_ipython().events.unregister("post_execute", self._leave_cell)
 
     # ---- when to compute
 
@@ -310,6 +327,8 @@ class Panel(ipywidgets.VBox):
 def interact(function, manual=None, queue=None, **controls):
     """Show ``controls`` and, for every position of them, what ``function(**values)`` returns; return the ``Panel``.
 
+    As ``ipywidgets.interact`` does, it shows them wherever in a cell it is called.
+
     ``controls`` are widgets with a ``value``, or what ``ipywidgets.interact`` makes widgets of (a range, a list, a
     bool …); one widget in several panels keeps them in step. The function may return a matplotlib Figure, words, a
     number, a table, a widget, or a tuple of these; what it raises is said beside the controls.
@@ -319,7 +338,10 @@ def interact(function, manual=None, queue=None, **controls):
     """
     controls = {name: _control(name, given) for name, given in controls.items()}
     _check_signature(function, controls)
-    return Panel(function, controls, manual, queue)
+    panel = Panel(function, controls, manual, queue)
+    if get_ipython():
+        panel._enter_cell()
+    return panel
 
 
 def _control(name, given):

@@ -8,7 +8,10 @@ import ipywidgets
 import numpy as np
 import pytest
 import traitlets
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
+from traitlets.config import Config
 
 from kdlab import figures, lab
 from kdlab.lab.interaction import Queue
@@ -53,6 +56,21 @@ def slider(value=1.0, **options):
     return ipywidgets.FloatSlider(value, min=0, max=10, **options)
 
 
+@pytest.fixture
+def cell():
+    """Return a function that runs a cell in a shell of IPython's and returns the models of the panels that it shows."""
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    shell.push({"lab": lab, "x": slider(), "f": lambda x: f"{x:g}"})
+
+    def run(source):
+        with capture_output(stdout=False) as shown:
+            shell.run_cell(source).raise_error()
+        return [output.data["application/vnd.jupyter.widget-view+json"]["model_id"] for output in shown.outputs]
+
+    yield run
+    InteractiveShell.clear_instance()
+
+
 class Held:
     """A function that waits in its first call until it is let go, and keeps what it was called with."""
 
@@ -64,6 +82,37 @@ class Held:
         self.started.set()
         assert self.go.wait(WAIT)
         return f"x = {x:g}"
+
+
+# ---- where it is shown
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "lab.interact(f, x=x)",
+        "lab.interact(f, x=x)\nprint(1)",
+        "panel = lab.interact(f, x=x)",
+        "panel = lab.interact(f, x=x)\npanel",
+        "from IPython.display import display\ndisplay(lab.interact(f, x=x))",
+        "lab.interact(f, x=x)\nfor other in (1, 2):\n    lab.choice('n', [1, 2])",
+    ],
+)
+def test_a_cell_shows_a_panel_once_wherever_it_makes_it(cell, source):
+    assert len(cell(source)) == 1
+
+
+def test_a_panel_is_shown_again_where_it_is_asked_for(cell):
+    one, two = cell("panel = lab.interact(f, x=x)\nother = lab.interact(f, x=x)\npanel")
+    assert one != two
+    assert cell("panel") == [one]
+    assert cell("other\n1\nother") == [two]
+    assert cell("from IPython.display import display\ndisplay(panel)\ndisplay(panel)") == [one, one]
+
+
+def test_a_panel_is_not_shown_without_a_shell(capsys):
+    lab.interact(lambda x: f"{x:g}", x=slider())
+    assert capsys.readouterr().out == ""
 
 
 # ---- when it computes

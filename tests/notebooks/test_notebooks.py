@@ -6,19 +6,13 @@ run in the tests of the pages, too.
 
 import ast
 import builtins
-import os
 import re
 import symtable
 
 import nbformat
 import pytest
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-from traitlets import Instance
 
-from kdlab.lab.kernels import KernelSpecs
 from kdlab.lab.pages import CHAPTERS, HOME, notebooks_folder
-from kdlab.lab.program_cache import ProgramCache
 
 FOLDER = notebooks_folder()
 BOOKS = {path.name: nbformat.read(path, as_version=4) for path in sorted(FOLDER.glob("*.ipynb"))}
@@ -73,18 +67,12 @@ def tags(cell):
 LABS = [name for name, book in BOOKS.items() if is_new(book)]
 
 
-class Kernels(AsyncKernelManager):
-    kernel_spec_manager = Instance(KernelSpecs, ())
-
-
-def executed(book, extra=""):
+def executed(execute, book, extra=""):
     """The notebook, run in a kernel as the pages have it, with a cell more at the end."""
     book = nbformat.from_dict(book)
     if extra:
         book.cells.append(nbformat.v4.new_code_cell(extra))
-    resources = {"metadata": {"path": str(FOLDER)}}
-    client = NotebookClient(book, kernel_manager_class=Kernels, timeout=1200, resources=resources)
-    client.execute(env={**os.environ, "TF_XLA_FLAGS": ProgramCache().flags(os.environ)})
+    execute(book, FOLDER)
     return book
 
 
@@ -102,8 +90,8 @@ def test_nothing_is_stored_but_the_text(name):
 
 
 @pytest.mark.parametrize("name", LABS)
-def test_it_runs_computes_what_kdlab_does_and_every_panel_works_at_the_ends_of_its_sliders(name):
-    *cells, last = code_cells(executed(BOOKS[name], EVERY_PANEL))
+def test_it_runs_computes_what_kdlab_does_and_every_panel_works_at_the_ends_of_its_sliders(execute, name):
+    *cells, last = code_cells(executed(execute, BOOKS[name], EVERY_PANEL))
     assert_every_cell_shows_what_it_should(cells)
     check_against_kdlab("\n".join(o.data["text/plain"] for c in cells if "lab" in tags(c) for o in c.outputs))
     count, faults, memory = ast.literal_eval(last.outputs[-1].data["text/plain"])
@@ -153,7 +141,8 @@ def test_a_traced_function_holds_nothing_that_a_reader_makes_anew_in_another_cel
 
 def assert_every_cell_shows_what_it_should(cells):
     for cell in cells:
-        kinds, one = [o.output_type for o in cell.outputs], ["execute_result"]
+        kinds = [o.output_type for o in cell.outputs]
+        one = ["display_data" if "lab.interact(" in cell.source else "execute_result"]
         assert kinds == ([] if "setup" in tags(cell) else one) or ("lab" in tags(cell) and kinds == []), cell.source
 
 
@@ -273,7 +262,7 @@ def test_what_is_of_the_core_is_seen(source, core):
 # ---- the home page
 
 
-def test_the_home_page_is_prose_pictures_and_cards():
-    cells = code_cells(executed(BOOKS[f"{HOME}.ipynb"]))
+def test_the_home_page_is_prose_pictures_and_cards(execute):
+    cells = code_cells(executed(execute, BOOKS[f"{HOME}.ipynb"]))
     assert [[o.output_type for o in cell.outputs] for cell in cells] == [["execute_result"]] * len(cells)
     assert all(cell.source.splitlines()[-1].startswith(("pages.", ")")) for cell in cells)

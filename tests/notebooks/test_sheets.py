@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 import kdlab
 from kdlab.lab.copies import without_solutions
@@ -195,7 +194,7 @@ def as_students_get_it(name):
 
 
 @pytest.fixture(scope="module")
-def executed():
+def executed(execute):
     """All sheets, solved and as students get them, each run from top to bottom and from an empty namespace, in one kernel."""
     whole, ends = nbformat.v4.new_notebook(), {}
     for name, book in SHEETS.items():
@@ -205,7 +204,7 @@ def executed():
     wrong = nbformat.v4.new_code_cell("kdlab.check.memory(lambda sizes: (1, 2))")
     wrong.metadata.tags = ["raises-exception"]
     whole.cells += [nbformat.v4.new_code_cell("import kdlab"), wrong]
-    NotebookClient(whole, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    execute(whole, FOLDER)
     found, start = {}, 0
     for name, end in ends.items():
         found[name], start = whole.cells[start + 1 : end], end
