@@ -4,11 +4,12 @@ Axes are those of ``batched``. The response loss and its gradient by the logits 
 them, and the feature loss's gradients by hidden values, back to the weights.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from ..backend import tf
 from .batched import Product, apply, apply_all
 from .batched_features import tied_loss
+from .stable_names import with_stable_names
 
 __all__ = ["adam", "loss_and_gradient", "training_program"]
 
@@ -23,7 +24,8 @@ def training_program(steps, ties=None, mutual=False):
     """
     own = sum(1 + step.use_bias for step in steps if isinstance(step, Product))
 
-    @tf.function(jit_compile=True, autograph=False)
+    @partial(with_stable_names, key=(ties, mutual, [getattr(step, "__name__", repr(step)) for step in steps]))
+    @partial(tf.function, jit_compile=True, autograph=False)
     def run(weights, tables, order, soft, temperature, alpha, feature_alpha, learning_rate, tests, keep_epochs):
         """Train. ``order`` (epochs, steps, K, B) are indices, ``soft`` (N, G, C) the teacher's, T, α, φ (G,)."""
         students, (epochs, batches) = weights[0].shape[:2], order.shape[:2]
