@@ -12,6 +12,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import types
 from importlib.metadata import EntryPoint
@@ -55,6 +56,8 @@ class KernelSpecs(KernelSpecManager):
 class ForkedKernel(LocalProvisioner):
     """Starts a kernel in a fork of the process that has everything imported."""
 
+    temporary = None
+
     async def launch_kernel(self, cmd, **options):
         """Fork, and return the connection's particulars; ``cmd`` is [python, "-m", "ipykernel_launcher", argument, …]."""
         arguments = cmd[cmd.index("ipykernel_launcher") + 1 :]
@@ -63,11 +66,20 @@ class ForkedKernel(LocalProvisioner):
             arguments.append("--IPKernelApp.capture_fd_output=False")
         # Voila's names are an enumeration's, for which the kernel would import Voila.
         environment = {str(name): value for name, value in options["env"].items()}
+        # A kernel is killed, or ends without Python's last steps: what it leaves behind is taken away with the folder.
+        self.temporary = tempfile.TemporaryDirectory(prefix="kdlab-kernel-", ignore_cleanup_errors=True)
+        environment["TMPDIR"] = self.temporary.name
         self.cwd = options.get("cwd") or os.getcwd()
         # The first one waits until everything is imported, and the server's loop must not.
         self.process = await asyncio.to_thread(_fork, arguments, environment, str(self.cwd), quiet)
         self.pid = self.pgid = self.process.pid
         return self.connection_info
+
+    async def cleanup(self, restart=False):
+        """Remove the kernel's temporary files."""
+        if self.temporary:
+            self.temporary.cleanup()
+        await super().cleanup(restart)
 
 
 KernelProvisionerFactory.provisioners[_PROVISIONER] = EntryPoint(
@@ -212,6 +224,7 @@ def _run_kernel(arguments, environment, folder, quiet):
     os.environ.update(environment)
     os.environ["JPY_PARENT_PID"] = "1"  # no watch of its own: it takes the end of what forks for the server's
     os.chdir(folder)
+    tempfile.tempdir = None  # to be looked up again
     if environment.get("SERVER_SOFTWARE", "").startswith("voila/"):
         arguments = [*arguments, *page_kernel.ARGUMENTS]
         page_kernel.install()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -57,6 +58,19 @@ answer = [os.getcwd(), sys.executable, np.isfinite(loss).item(), sys.argv[0].spl
 @forked
 def test_a_kernel_s_threads_share_one_heap(count_heaps):
     assert answers(count_heaps) == [1]
+
+
+@forked
+def test_a_kernel_s_temporary_files_go_with_it():
+    code = """
+import subprocess, sys, tempfile
+child = [sys.executable, "-c", "import tempfile; print(tempfile.mkdtemp())"]
+answer = [tempfile.mkstemp()[1], subprocess.check_output(child, text=True).strip()]
+"""
+    folders = {os.path.dirname(path) for paths in answers(code, 2) for path in paths}
+    assert len(folders) == 2
+    assert tempfile.gettempdir() not in folders
+    assert not any(map(os.path.exists, folders))
 
 
 def test_what_looks_for_a_kernel_when_imported_finds_it():
