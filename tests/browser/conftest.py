@@ -215,7 +215,7 @@ class LabPage:
 
     def panel(self, name):
         """The panel of the function ``name``, brought on the screen."""
-        found = self.page.wait_for_function("name => labPanel(name)", arg=name, timeout=60_000).as_element()
+        found = self.page.wait_for_function("name => labPanel(name)", arg=name, polling=50, timeout=60_000).as_element()
         found.evaluate("(panel, name) => panel.dataset.test = name", name)
         panel = self.page.locator(f'[data-test="{name}"]')
         panel.scroll_into_view_if_needed()
@@ -224,7 +224,7 @@ class LabPage:
     def settled(self, name):
         """The panel, when the kernel has done all that it was asked for."""
         panel = self.panel(name)
-        self.page.wait_for_function("name => labAtRest(name)", arg=name, timeout=120_000)
+        self.page.wait_for_function("name => labAtRest(name)", arg=name, polling=100, timeout=120_000)
         return panel
 
     def press(self, name, control, *keys):
