@@ -119,7 +119,7 @@ class LiveTrainer:
     @property
     def traces(self):
         """How often the programs that this trainer used were compiled, by any trainer; a slider adds none."""
-        return sum(program.experimental_get_tracing_count() for program in self._programs.values())
+        return sum(program.__wrapped__.experimental_get_tracing_count() for program in self._programs.values())
 
     def train(
         self,
