@@ -8,32 +8,16 @@ from .lazy import lazily
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "softmax": "softening",
-    "distillation_loss": "softening",
-    "Dataset": "datasets.dataset",
-    "Split": "datasets.dataset",
-    "load": "datasets.load",
-    "Distiller": "distiller",
-    "FeatureDistillation": "features.distillation",
-    "distill": "distillation",
-    "LiveTrainer": "live.trainer",
+_FILES = {
+    "softening": "distillation_loss softmax",
+    "datasets.dataset": "Dataset Split",
+    "datasets.load": "load",
+    "distiller": "Distiller",
+    "features.distillation": "FeatureDistillation",
+    "distillation": "distill",
+    "live.trainer": "LiveTrainer",
 }
-_MODULES = (
-    "answers",
-    "check",
-    "clinical",
-    "conventions",
-    "evaluation",
-    "figures",
-    "lab",
-    "losses",
-    "models",
-    "scenarios",
-    "softening",
-)
+_MODULES = "answers check clinical conventions evaluation figures lab losses models scenarios softening"
 
-__all__ = ["__version__", *sorted(_HOME), *_MODULES]
-
-
-__getattr__, __dir__ = lazily(__name__, _HOME, _MODULES)
+__getattr__, __dir__, __all__ = lazily(__name__, _FILES, _MODULES)
+__all__ += ["__version__"]

@@ -40,7 +40,10 @@ def new_file(path, otherwise=_OTHERWISE):
     What was at ``path`` stays until then. Raises OSError, saying what to do, for a full disk.
     """
     path = Path(path)
-    _remove_abandoned(path)
+    for part in path.parent.glob(f".{path.name}.*.part"):  # what a killed process left of the same file
+        with suppress(OSError):  # another process was faster
+            if time.time() - part.stat().st_mtime > _ABANDONED:
+                part.unlink()
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     with explained(path.parent, otherwise):
         try:
@@ -79,13 +82,3 @@ def explained(folder, otherwise=_OTHERWISE):
         else:
             raise
         raise OSError(f"{what}, or {otherwise}; nothing half-written is left") from error
-
-
-def _remove_abandoned(path):
-    """Remove what a killed process left of the same file."""
-    for part in path.parent.glob(f".{path.name}.*.part"):
-        try:
-            if time.time() - part.stat().st_mtime > _ABANDONED:
-                part.unlink()
-        except OSError:  # another process was faster
-            pass

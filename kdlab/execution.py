@@ -3,7 +3,7 @@
 from .backend import keras, tf
 from .transfer_set import in_memory
 
-__all__ = ["choose_execution", "count_steps", "made_of"]
+__all__ = ["choose_execution", "count_steps", "leaf_layers", "made_of"]
 
 STEPS_PER_EXECUTION = 16
 # XLA takes about two seconds to start with and saves one or two milliseconds a step.
@@ -32,6 +32,15 @@ def choose_execution(model, student, steps, callbacks=()):
 def made_of(model, kinds):
     """Whether all layers of ``model``, those of models inside it too, are Keras's own, of the classes with these names."""
     return all(_is_keras(layer) and type(layer).__name__ in kinds for layer in _flatten(model))
+
+
+def leaf_layers(model):
+    """Yield the layers of a model, those of models inside it in place of these."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model) and layer.layers:
+            yield from leaf_layers(layer)
+        else:
+            yield layer
 
 
 def count_steps(x, batch_size=None, steps_per_epoch=None):

@@ -5,17 +5,19 @@ import importlib
 __all__ = ["lazily"]
 
 
-def lazily(package, home, modules=()):
-    """Return ``__getattr__`` and ``__dir__`` for ``package``, the name of one.
+def lazily(package, files, modules=""):
+    """Return ``__getattr__``, ``__dir__`` and ``__all__`` for ``package``, the name of one.
 
-    ``home`` is {public name: module that it lives in}, ``modules`` are submodules that are public by themselves.
+    ``files`` is {module: "names that live in it"}, ``modules`` are submodules that are public by themselves.
     """
+    home = {name: file for file, names in files.items() for name in names.split()}
 
     def get(name):
-        if name in modules:
+        if name in modules.split():
             return importlib.import_module(f".{name}", package)
         if name in home:
             return getattr(importlib.import_module(f".{home[name]}", package), name)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    return get, lambda: sorted([*home, *modules])
+    names = sorted([*home, *modules.split()])
+    return get, lambda: names, names

@@ -16,8 +16,5 @@ _FILES = {
     "tinyml": "int8_layer memory quantised_activations quantised_weights",
     "experiments": "experiment",
 }
-_HOME = {name: file for file, names in _FILES.items() for name in names.split()}
 
-__all__ = sorted(_HOME)
-
-__getattr__, __dir__ = lazily(__name__, _HOME)
+__getattr__, __dir__, __all__ = lazily(__name__, _FILES)

@@ -87,103 +87,87 @@ _count, _positive = checked(check_count, int), checked(check_temperature)
 _temperature, _alpha = checked(check_training_temperature), checked(check_alpha)
 
 _KINDS = {
-    "--data": {"metavar": "D", "required": True},
-    "--image-size": {"metavar": "N", "type": _count},
-    "--test-split": {"metavar": "S", "type": float},
-    "--validation-split": {"metavar": "S", "type": float},
-    "--channels": {"type": int, "choices": (1, 3)},
-    "--preparation": {"metavar": "P"},
-    "--classes": {"metavar": "A,B,…", "type": _list_of(str)},
-    "--model": {"metavar": "M", "required": True},
-    "--teacher": {"metavar": "FILE", "required": True, "action": "append"},
-    "--student": {"metavar": "M", "required": True},
-    "--width": {"metavar": "W", "type": _positive, "default": 1.0},
-    "--pixel-range": {"metavar": "LOW,HIGH", "type": _pixel_range},
-    "--colour-order": {"choices": ("rgb", "bgr"), "default": "rgb"},
-    "--teacher-classes": {"metavar": "A,B,…", "type": _list_of(str)},
-    "--model-classes": {"metavar": "A,B,…", "type": _list_of(str)},
-    "--weak-teacher": {"action": "store_true"},
-    "--student-alone": {"metavar": "FILE"},
-    "--temperature": {"metavar": "T", "type": _temperature, "default": 4.0},
-    "--alpha": {"metavar": "A", "type": _alpha, "default": 0.9},
-    "--lambda": {"metavar": "L", "type": float, "dest": "lambda_"},
-    "--temperatures": {"metavar": "T,T,…", "type": _list_of(_temperature), "default": (1.0, 2.0, 5.0, 10.0, 20.0)},
-    "--alphas": {"metavar": "A,A,…", "type": _list_of(_alpha), "default": (0.1, 0.5, 0.9)},
-    "--seeds": {"metavar": "N", "type": _count},
-    "--scheduler": {"metavar": "ADDRESS"},
-    "--to": {"choices": _EXPORTS, "required": True},
-    "--out": {"metavar": "FILE", "type": Path, "required": True},
-    "--epochs": {"metavar": "N", "type": _count},
-    "--batch-size": {"metavar": "N", "type": _count},
-    "--learning-rate": {"metavar": "N", "type": _positive, "default": 0.001},
-    "--seed": {"metavar": "N", "type": checked(check_count, int, least=0), "default": 0},
-    "--patience": {"metavar": "N", "type": _count},
-    "--mixed-precision": {"choices": ("auto", "on", "off"), "default": "auto"},
-    "--tensorboard": {"metavar": "DIR", "type": new_folder},
-    "--force": {"action": "store_true"},
-    "--quiet": {"action": "store_true"},
+    "data": {"metavar": "D", "required": True},
+    "image-size": {"metavar": "N", "type": _count},
+    "test-split": {"metavar": "S", "type": float},
+    "validation-split": {"metavar": "S", "type": float},
+    "channels": {"type": int, "choices": (1, 3)},
+    "preparation": {"metavar": "P"},
+    "classes": {"metavar": "A,B,…", "type": _list_of(str)},
+    "model": {"metavar": "M", "required": True},
+    "teacher": {"metavar": "FILE", "required": True, "action": "append"},
+    "student": {"metavar": "M", "required": True},
+    "width": {"metavar": "W", "type": _positive, "default": 1.0},
+    "pixel-range": {"metavar": "LOW,HIGH", "type": _pixel_range},
+    "colour-order": {"choices": ("rgb", "bgr"), "default": "rgb"},
+    "teacher-classes": {"metavar": "A,B,…", "type": _list_of(str)},
+    "model-classes": {"metavar": "A,B,…", "type": _list_of(str)},
+    "weak-teacher": {"action": "store_true"},
+    "student-alone": {"metavar": "FILE"},
+    "temperature": {"metavar": "T", "type": _temperature, "default": 4.0},
+    "alpha": {"metavar": "A", "type": _alpha, "default": 0.9},
+    "lambda": {"metavar": "L", "type": float, "dest": "lambda_"},
+    "temperatures": {"metavar": "T,T,…", "type": _list_of(_temperature), "default": (1.0, 2.0, 5.0, 10.0, 20.0)},
+    "alphas": {"metavar": "A,A,…", "type": _list_of(_alpha), "default": (0.1, 0.5, 0.9)},
+    "seeds": {"metavar": "N", "type": _count},
+    "scheduler": {"metavar": "ADDRESS"},
+    "to": {"choices": _EXPORTS, "required": True},
+    "out": {"metavar": "FILE", "type": Path, "required": True},
+    "epochs": {"metavar": "N", "type": _count},
+    "batch-size": {"metavar": "N", "type": _count},
+    "learning-rate": {"metavar": "N", "type": _positive, "default": 0.001},
+    "seed": {"metavar": "N", "type": checked(check_count, int, least=0), "default": 0},
+    "patience": {"metavar": "N", "type": _count},
+    "mixed-precision": {"choices": ("auto", "on", "off"), "default": "auto"},
+    "tensorboard": {"metavar": "DIR", "type": new_folder},
+    "force": {"action": "store_true"},
+    "quiet": {"action": "store_true"},
 }
 """What argparse is told of each option, but for its help."""
 
 _HELP = {
-    "--data": "a folder of class folders, a MedMNIST .npz, an EMNIST .mat, or a name such as emnist-letters",
-    "--image-size": "scale the images of a folder to N×N (default: 64)",
-    "--test-split": "the share of the images of a folder to test on, where none are given",
-    "--validation-split": "the share of the rest to validate on, where none are given",
-    "--channels": "3: grey images get three equal channels, for a teacher of colour images; 1: colour ones become grey",
-    "--preparation": "of the images of a folder: none, or brain-mri, which cuts scans to the head and evens their brightness "
+    "data": "a folder of class folders, a MedMNIST .npz, an EMNIST .mat, or a name such as emnist-letters",
+    "image-size": "scale the images of a folder to N×N (default: 64)",
+    "test-split": "the share of the images of a folder to test on, where none are given",
+    "validation-split": "the share of the rest to validate on, where none are given",
+    "channels": "3: grey images get three equal channels, for a teacher of colour images; 1: colour ones become grey",
+    "preparation": "of the images of a folder: none, or brain-mri, which cuts scans to the head and evens their brightness "
     "(default: none; brain-mri for --data brain-tumor)",
-    "--classes": "the folders that are the classes, where the folder of --data leaves doubt or holds others",
-    "--model": MODELS,
-    "--teacher": "a saved .keras file; several times for an ensemble",
-    "--student": MODELS,
-    "--width": "of a new small-cnn: 0.5 halves its channels (default: 1)",
-    "--pixel-range": "that a saved model or teacher takes: 0,1 or 0,255 or -1,1 (default: what its first layers say, else 0,1)",
-    "--colour-order": "that the teachers, or the model to export, take (default: %(default)s)",
-    "--teacher-classes": "the classes in the order of the teachers' outputs (default: as the data have them, by name)",
-    "--model-classes": "the classes in the order of the model's outputs (default: as the data have them, by name)",
-    "--weak-teacher": "go on with a teacher at chance level",
-    "--student-alone": "trained without a teacher (default: it is trained too, from the same initial weights)",
-    "--temperature": "above 0 (default: %(default)s)",
-    "--alpha": "weight of the teacher, 0 to 1; labels have the rest (default: %(default)s)",
-    "--lambda": "weight of the labels beside the teacher's 1, as in the two-headed student; translated to alpha",
-    "--temperatures": "(default: 1,2,5,10,20)",
-    "--alphas": "(default: 0.1,0.5,0.9)",
-    "--seeds": "students, each also trained alone, from --seed on; one verdict for all (default: %(default)s)",
-    "--scheduler": "of a Dask cluster, whose workers train the points, such as tcp://host:8786 (default: trained here)",
-    "--to": "tflite: float32; tflite-int8: all in 8 bits; c-array: the 8-bit file as C source: .c, .cc or .cpp to be linked, "
+    "classes": "the folders that are the classes, where the folder of --data leaves doubt or holds others",
+    "model": MODELS,
+    "teacher": "a saved .keras file; several times for an ensemble",
+    "student": MODELS,
+    "width": "of a new small-cnn: 0.5 halves its channels (default: 1)",
+    "pixel-range": "that a saved model or teacher takes: 0,1 or 0,255 or -1,1 (default: what its first layers say, else 0,1)",
+    "colour-order": "that the teachers, or the model to export, take (default: %(default)s)",
+    "teacher-classes": "the classes in the order of the teachers' outputs (default: as the data have them, by name)",
+    "model-classes": "the classes in the order of the model's outputs (default: as the data have them, by name)",
+    "weak-teacher": "go on with a teacher at chance level",
+    "student-alone": "trained without a teacher (default: it is trained too, from the same initial weights)",
+    "temperature": "above 0 (default: %(default)s)",
+    "alpha": "weight of the teacher, 0 to 1; labels have the rest (default: %(default)s)",
+    "lambda": "weight of the labels beside the teacher's 1, as in the two-headed student; translated to alpha",
+    "temperatures": "(default: 1,2,5,10,20)",
+    "alphas": "(default: 0.1,0.5,0.9)",
+    "seeds": "students, each also trained alone, from --seed on; one verdict for all (default: %(default)s)",
+    "scheduler": "of a Dask cluster, whose workers train the points, such as tcp://host:8786 (default: trained here)",
+    "to": "tflite: float32; tflite-int8: all in 8 bits; c-array: the 8-bit file as C source: .c, .cc or .cpp to be linked, "
     "with its header beside it, or .h alone to be included once",
-    "--out": "file to write",
-    "--epochs": "at most (default: by the number of training samples, 30 to 200)",
-    "--batch-size": "(default: by the number of training samples, 8 to 64)",
-    "--learning-rate": "of Adam; halved after half the patience (default: %(default)s)",
-    "--seed": "of initial weights and batches (default: %(default)s)",
-    "--patience": "epochs without improvement on validation data before training stops (default: half of the epochs; 5 of up to 30)",
-    "--mixed-precision": "auto: where the GPU is faster in 16 bits (default: %(default)s)",
-    "--tensorboard": "write logs for TensorBoard",
-    "--force": "replace what is there",
-    "--quiet": "show no progress, only the results",
+    "out": "file to write",
+    "epochs": "at most (default: by the number of training samples, 30 to 200)",
+    "batch-size": "(default: by the number of training samples, 8 to 64)",
+    "learning-rate": "of Adam; halved after half the patience (default: %(default)s)",
+    "seed": "of initial weights and batches (default: %(default)s)",
+    "patience": "epochs without improvement on validation data before training stops (default: half of the epochs; 5 of up to 30)",
+    "mixed-precision": "auto: where the GPU is faster in 16 bits (default: %(default)s)",
+    "tensorboard": "write logs for TensorBoard",
+    "force": "replace what is there",
+    "quiet": "show no progress, only the results",
 }
-_DATA = ("--data", "--image-size", "--test-split", "--validation-split", "--channels", "--preparation", "--classes")
-_TEACHER = (
-    "--teacher",
-    "--student",
-    "--width",
-    "--pixel-range",
-    "--colour-order",
-    "--teacher-classes",
-    "--weak-teacher",
-)
-_TRAINING = (
-    "--epochs",
-    "--batch-size",
-    "--learning-rate",
-    "--seed",
-    "--patience",
-    "--mixed-precision",
-    "--tensorboard",
-)
-_OUT = ("--out", "--force", "--quiet")
+_DATA = ("data", "image-size", "test-split", "validation-split", "channels", "preparation", "classes")
+_TEACHER = ("teacher", "student", "width", "pixel-range", "colour-order", "teacher-classes", "weak-teacher")
+_TRAINING = ("epochs", "batch-size", "learning-rate", "seed", "patience", "mixed-precision", "tensorboard")
+_OUT = ("out", "force", "quiet")
 
 
 def add_commands(commands):
@@ -201,19 +185,17 @@ def add_commands(commands):
         f"Train a model on the labels. {resume}.",
         "train --data emnist-letters --model cnn --out teacher.keras",
     )
-    _add(train, *_DATA, "--model", "--width", "--pixel-range", *_TRAINING, *_OUT)
+    _add(train, *_DATA, "model", "width", "pixel-range", *_TRAINING, *_OUT)
 
     distill = command(
         "distill",
         "distil a teacher into a student, and compare it with the student alone",
-        "Train a student on a teacher's logits, and the same student without them, and compare the two. "
-        + resume
-        + ".",
+        f"Train a student on a teacher's logits, and the same student without them, and compare the two. {resume}.",
         "distill --data emnist-letters --teacher teacher.keras --student mlp --out student.keras",
     )
-    _add(distill, *_DATA, *_TEACHER, "--student-alone", "--temperature")
-    _add(distill.add_mutually_exclusive_group(), "--alpha", "--lambda")
-    _add(distill, "--seeds", default=1)
+    _add(distill, *_DATA, *_TEACHER, "student-alone", "temperature")
+    _add(distill.add_mutually_exclusive_group(), "alpha", "lambda")
+    _add(distill, "seeds", default=1)
     _add(distill, *_TRAINING, *_OUT)
 
     sweep = command(
@@ -223,9 +205,9 @@ def add_commands(commands):
         f"Every point is kept in the table. {resume}; with more points, it adds them.",
         "sweep --data emnist-letters --teacher teacher.keras --student mlp --out sweep.csv",
     )
-    _add(sweep, *_DATA, *_TEACHER, "--temperatures", "--alphas")
-    _add(sweep, "--seeds", default=3)
-    _add(sweep, "--scheduler", *_TRAINING, *_OUT)
+    _add(sweep, *_DATA, *_TEACHER, "temperatures", "alphas")
+    _add(sweep, "seeds", default=3)
+    _add(sweep, "scheduler", *_TRAINING, *_OUT)
 
     export = command(
         "export",
@@ -234,13 +216,13 @@ def add_commands(commands):
         "export student.keras --to tflite-int8 --data emnist-letters --out student.tflite",
     )
     export.add_argument("model", metavar="FILE", help="a saved .keras file")
-    _add(export, "--data", required=False)
-    _add(export, "--to", *_DATA[1:], "--pixel-range", "--colour-order", "--model-classes", *_OUT)
+    _add(export, "data", required=False)
+    _add(export, "to", *_DATA[1:], "pixel-range", "colour-order", "model-classes", *_OUT)
 
 
 def _add(parser, *names, **changes):
     for name in names:
-        parser.add_argument(name, help=_HELP[name], **{**_KINDS[name], **changes})
+        parser.add_argument(f"--{name}", help=_HELP[name], **{**_KINDS[name], **changes})
 
 
 def _run(options):

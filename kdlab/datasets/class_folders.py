@@ -89,17 +89,13 @@ def find_images(path, classes=None):
     root = _walk(Path(path), left_out)
     folder = _inner(root, classes)
     sides = _sides(folder, classes, left_out)
-    if sides:
-        tops = {side: _inner(top, classes, within=True) for side, top in sides.items()}
-        places = [(side, each) for side, top in tops.items() for each in _classes(top, classes, left_out)]
-        places = [(side, each.name, each) for side, each in places]
-    elif _has_sides_in_classes([each for each in folder.filled if not classes or each.name in classes]):
-        tops = {"": folder}
+    tops = {side: _inner(top, classes, within=True) for side, top in sides.items()} or {"": folder}
+    named = [each for each in folder.filled if not classes or each.name in classes]
+    if not sides and len(named) > 1 and all(map(_holds_sides, named)):
         chosen = _classes(folder, classes or folder.names, left_out)
         places = [(_side(below), each.name, below) for each in chosen for below in each.filled]
     else:
-        tops = {"": folder}
-        places = [("", each.name, each) for each in _classes(folder, classes, left_out)]
+        places = [(side, each.name, each) for side, top in tops.items() for each in _classes(top, classes, left_out)]
     for image in [image for each in dict.fromkeys([folder, *tops.values()]) for image in each.images]:
         left_out["loose"].append(printable(os.path.relpath(image, root.path)))
     for _, name, each in places:
@@ -244,12 +240,8 @@ def _sides(folder, classes, left_out):
     return sides
 
 
-def _has_sides_in_classes(folders):
-    """Whether each of these folders holds nothing but folders for training, testing and so on."""
-    return len(folders) > 1 and all(map(_holds_sides, folders))
-
-
 def _holds_sides(folder):
+    """Whether a folder holds nothing but folders for training, testing and so on."""
     return bool(folder.filled) and not folder.images and all(map(_side, folder.filled))
 
 

@@ -294,11 +294,8 @@ def _read(folder, name):
 
 
 def _checksum(path, body):
-    content = hashlib.sha256(body)
     with path.open("rb") as file:
-        while block := file.read(2**20):
-            content.update(block)
-    return content.hexdigest().encode()
+        return hashlib.file_digest(file, partial(hashlib.sha256, body)).hexdigest().encode()
 
 
 def _digest(*parts):

@@ -124,13 +124,10 @@ load_brain_tumor.__signature__ = inspect.signature(partial(read_folder, None))
 def _check_names(classes):
     """Return the names of classes, or None."""
     names = [classes] if isinstance(classes, str) else classes
-    if names is not None and not (isinstance(names, list | tuple) and len(names) > 1 and all(map(_is_name, names))):
+    good = isinstance(names, list | tuple) and len(names) > 1 and all(isinstance(n, str) and n for n in names)
+    if names is not None and not good:
         raise ValueError(f"classes must be the names of two folders or more, or None, got {classes!r}")
     return names
-
-
-def _is_name(name):
-    return isinstance(name, str) and name != ""
 
 
 def _check_size(image_size):

@@ -185,13 +185,9 @@ def _read_csv(data, label, name):
             f"{name} has columns that are not all numbers: {_quoted([features[k] for k, _ in bad])} ({said[:30]!r} in line "
             f"{rows[at][0]}): write them as numbers, or leave them out."
         )
-    return np.array(x, np.float64).T, np.array([_whole(value) for value in columns[chosen]])
-
-
-def _whole(text):
-    """Return a label's text, a whole number's without a fraction: 1.0 is the class 1."""
-    value = _number(text)
-    return text if value is None else _said(value)
+    # A whole number is the same class with a fraction and without: 1.0 is 1.
+    labels = [text if (value := _number(text)) is None else _said(value) for text in columns[chosen]]
+    return np.array(x, np.float64).T, np.array(labels)
 
 
 def _label_column(names, label, name):

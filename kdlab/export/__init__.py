@@ -5,25 +5,11 @@ A board is a line in ``boards.py``; what a file needs of a board is computed in 
 
 from ..lazy import lazily
 
-_HOME = {
-    "BOARDS": "boards",
-    "CLOSE": "boards",
-    "kib": "boards",
-    "arena_bytes": "convert",
-    "latency": "convert",
-    "multiply_adds": "convert",
-    "run_tflite": "convert",
-    "to_c_array": "convert",
-    "to_tflite": "convert",
-    "to_tflite_int8": "convert",
-    "accuracy_by_bits": "measure",
-    "forms": "measure",
-    "tensors": "measure",
-    "quantise_model": "quantisation",
-    "quantise_weights": "quantisation",
+_FILES = {
+    "boards": "BOARDS CLOSE kib",
+    "convert": "arena_bytes latency multiply_adds run_tflite to_c_array to_tflite to_tflite_int8",
+    "measure": "accuracy_by_bits forms tensors",
+    "quantisation": "quantise_model quantise_weights",
 }
 
-__all__ = sorted(_HOME)
-
-
-__getattr__, __dir__ = lazily(__name__, _HOME)
+__getattr__, __dir__, __all__ = lazily(__name__, _FILES)

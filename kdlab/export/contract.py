@@ -43,8 +43,8 @@ def describe(tflite, class_names, pixel_range, sample, bgr=False, scaling=None):
         "activation_bytes": estimate,
         "arena_bytes": -(-(estimate + estimate // 4 + RECORDS) // ALIGNMENT) * ALIGNMENT,
         "example": {
-            "input": _plain(values),
-            "output": _plain(quantised(logits, given)),
+            "input": np.ravel(values).tolist(),
+            "output": np.ravel(quantised(logits, given)).tolist(),
             "class": class_names[int(logits.argmax())],
         },
     }
@@ -137,10 +137,6 @@ def _operators(tflite):
     return sorted(
         {"Add" + "".join(part.capitalize() for part in names[code].split("_")).replace("2d", "2D") for code in builtin}
     )
-
-
-def _plain(values):
-    return [value.item() for value in np.asarray(values).ravel()]
 
 
 def _literal(value):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import keras, tf
-from ..execution import made_of
+from ..execution import leaf_layers, made_of
 from ..features.taps import tap
 from ..model_files import cause
 from ..quiet import without_standard_error
@@ -302,7 +302,7 @@ def multiply_adds(model):
     signature = tf.TensorSpec((1, *_sample_shape(model)), tf.float32)
     graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature).graph
     found = list(_products(graph))
-    layers = {layer.name: layer for layer in _layers(model)}
+    layers = {layer.name: layer for layer in leaf_layers(model)}
     others = (_maker(layers, name) for name, products in found if products is None)
     return MultiplyAdds(sum(products or 0 for _, products in found), tuple(dict.fromkeys(others)))
 
@@ -369,15 +369,6 @@ def _maker(layers, operation):
         for name in filter(layers.get, names):
             return f"{name} ({type(layers[name]).__name__})"
     return operation
-
-
-def _layers(model):
-    """Yield the layers of a model, those of models inside it too."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model) and layer.layers:
-            yield from _layers(layer)
-        else:
-            yield layer
 
 
 def arena_bytes(tflite):

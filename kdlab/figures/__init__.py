@@ -19,8 +19,5 @@ _FILES = {
     "diagrams": "diagram ties",
     "quantisation": "memory ranges rounding",
 }
-_HOME = {name: file for file, names in _FILES.items() for name in names.split()}
 
-__all__ = sorted(_HOME)
-
-__getattr__, __dir__ = lazily(__name__, _HOME)
+__getattr__, __dir__, __all__ = lazily(__name__, _FILES)

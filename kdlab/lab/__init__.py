@@ -14,8 +14,5 @@ _FILES = {
     "page": "Page",
     "memo": "once",
 }
-_HOME = {name: file for file, names in _FILES.items() for name in names.split()}
 
-__all__ = [*sorted(_HOME), "questions"]
-
-__getattr__, __dir__ = lazily(__name__, _HOME, ("questions",))
+__getattr__, __dir__, __all__ = lazily(__name__, _FILES, "questions")

@@ -15,7 +15,7 @@ from ..features.representations import linear_cka
 from ..softening import softmax
 from .memo import once
 from .pages import notebooks_folder
-from .tinyml import prepared
+from .tinyml import live_trainer
 
 __all__ = ["draw", "pictures", "write"]
 
@@ -72,17 +72,8 @@ def _softened():
 
 
 @once
-def _trainer():
-    from ..live.trainer import LiveTrainer
-    from ..models import mlp
-
-    made = prepared("few")
-    return LiveTrainer(made.data, mlp(64, (16,), 10), made.teacher_logits, made.epochs, made.batch_size)
-
-
-@once
 def _trained(alpha):
-    return _trainer().train(4.0, alpha, seeds=10)
+    return live_trainer("few", "medium").train(4.0, alpha, seeds=10)
 
 
 def _pairs():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..cache import ELSEWHERE, new_file
 from ..mistakes import MISTAKES
+from ..runs.results import markdown_table
 from . import feature_questions, medical_questions, response_questions, temperature_questions, tinyml_questions
 from .handout import executed
 from .pages import CHAPTERS, notebooks_folder
@@ -142,11 +143,6 @@ def _generate(root):
 # ---- the test before and after
 
 
-def _table(heads, rows):
-    """Return a table in Markdown."""
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (heads, ["---"] * len(heads), *rows))
-
-
 def choices_of(question):
     """Return a choice's options as (text, whether it is right, what is said of it), in their order."""
     answers = [question.check(k) for k in range(len(question.choices))]
@@ -171,7 +167,7 @@ def _key():
     for number, question in enumerate(_test_questions(), 1):
         options = zip("ABCDEFGH", choices_of(question), strict=False)
         rows += [(number, letter, why) for letter, (_, right, why) in options if right]
-    return _table(["", "answer", "because"], rows)
+    return markdown_table(["", "answer", "because"], rows)
 
 
 # ---- the guide
@@ -205,10 +201,11 @@ def expected():
 
 def guide(books):
     """Return the instructor's guide as Markdown, from the executed solution ``books``, {sheet's name: notebook}."""
-    predictions = _table(["asked", "what happens", "with its spread"], expected())
+    predictions = markdown_table(["asked", "what happens", "with its spread"], expected())
     parts = [
         OPENING,
-        _plans(),
+        "## Plans",
+        *(f"### {minutes} minutes\n\n{markdown_table(['minutes', ''], steps)}" for minutes, steps in PLANS.items()),
         ABOUT_THE_TEST,
         _key(),
         "## What the predictions of chapters 2 and 3 come to",
@@ -230,11 +227,6 @@ OPENING = """# Teaching with kdlab: a guide for the instructor
   authors, not yet measured in a class."""
 
 
-def _plans():
-    parts = [f"### {minutes} minutes\n\n{_table(['minutes', ''], steps)}" for minutes, steps in PLANS.items()]
-    return "\n\n".join(["## Plans", *parts])
-
-
 ABOUT_THE_TEST = """## The test before and after
 
 The same eight questions twice; do not go through the answers after the first time. Report the normalised gain of the class,
@@ -253,7 +245,7 @@ def _sheet(name, book):
     if page:
         parts.append(f"**Goals.** {_goals(page)}")
     if rows:
-        parts.append(_table(["", "exercise", "you will be able to", "minutes", "points"], rows))
+        parts.append(markdown_table(["", "exercise", "you will be able to", "minutes", "points"], rows))
     results = _results(book)
     if results:
         parts.append(f"**Expected.** What the solutions show:\n\n{results}")
@@ -314,10 +306,8 @@ def _text(output):
 
 def _of_checks(book):
     """Return the sentences on the mistakes by name that the checks in a sheet know."""
-    try:
-        from .. import check
-    except ImportError:
-        return
+    from .. import check
+
     source = "\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
     for name in dict.fromkeys(re.findall(r"\bcheck\.(\w+)\(", source)):
         mistakes = getattr(getattr(check, name), "mistakes", tuple)()  # some only look at a form

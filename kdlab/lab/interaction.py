@@ -133,7 +133,7 @@ class Panel(ipywidgets.VBox):
         super().__init__([*rows, self._state, self._box])
         self.add_class("kdlab-panel")
         for control in controls.values():
-            control.observe(self._moved, "value")
+            control.observe(lambda _: self._mark() if self._button else self._ask(), "value")
         self._state.observe(self._seen, "visible")
         self._state.observe(lambda change: None if change["new"] else self._queue.leave(self._compute), "hand")
         self._state.observe(self._resized, ["available", "ratio"])
@@ -176,12 +176,6 @@ class Panel(ipywidgets.VBox):
         get_ipython().events.unregister("post_execute", self._leave_cell)
 
     # ---- when to compute
-
-    def _moved(self, _=None):
-        if self._button:
-            self._mark()
-        else:
-            self._ask()
 
     def _ask(self):
         self._pending = not self._state.visible

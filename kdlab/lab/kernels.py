@@ -185,11 +185,7 @@ def _fork(arguments, environment, folder, quiet):
                 process = _forkserver().Process(target=_run_kernel, args=(arguments, environment, folder, quiet))
                 process.start()
             return _Process(process)
-        except (
-            OSError,
-            EOFError,
-            psutil.NoSuchProcess,
-        ):  # what forks was killed meanwhile; the next try starts another
+        except (OSError, EOFError, psutil.NoSuchProcess):  # what forks was killed; the next try starts another
             if attempt == 2:
                 raise
 

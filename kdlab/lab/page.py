@@ -34,14 +34,11 @@ class Page(BrowserWidget):
             control.observe(self._keep, "value")
         self._keep()
         self._record, self.answers = record, record.given
-        record.watch(self._answered)
+        record.watch(lambda: self.set_trait("answers", record.given))
 
     def _keep(self, _=None):
         now = {name: _text(control) for name, control in self.controls.items()}
         self.values = {name: None if text == self.defaults[name] else text for name, text in now.items()}
-
-    def _answered(self):
-        self.answers = self._record.given
 
     @traitlets.observe("answers")
     def _take(self, change):

@@ -39,7 +39,8 @@ _OTHERS = (
 _NOT = ("kdlab.lab.serving", "kdlab.lab.page_files")  # which are the server, not a kernel
 
 
-def _import_all():
+share_one_heap()
+with without_standard_error():
     ours = [module.name for module in pkgutil.walk_packages(kdlab.__path__, "kdlab.")]
     for name in (*_OTHERS, *(name for name in ours if not name.startswith(_NOT))):
         with contextlib.suppress(ImportError):  # of an optional part, or another version's
@@ -50,8 +51,5 @@ def _import_all():
     kdlab.datasets.nuclei.fields()  # kept
 
 
-share_one_heap()
-with without_standard_error():
-    _import_all()
 gc.collect()
 gc.freeze()  # so that a kernel's garbage collection does not touch, and thereby copy, what it shares with the others

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import segno
 import zmq
-from jinja2 import BytecodeCache, pass_context
+from jinja2 import MemcachedBytecodeCache, pass_context
 from jinja2.ext import Extension
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
@@ -49,7 +49,7 @@ from .page_files import PROGRAM, Copies, Files
 from .pages import HOME, OWN, notebooks_folder
 from .program_cache import ProgramCache
 
-__all__ = ["Dashboards", "bound", "is_loopback", "serve"]
+__all__ = ["Dashboards", "bound", "serve"]
 
 CULL_EVERY = 30  # seconds
 PROTOCOL = "v1.kernel.websocket.jupyter.org"  # of pages and kernels, as JupyterLab's libraries speak it
@@ -334,42 +334,18 @@ class Dashboards(Voila):
 class KeptTemplates(Extension):
     """Keeps compiled templates: Voila makes a new environment for every visitor, which would compile them anew."""
 
-    class _Kept(BytecodeCache):
-        def __init__(self):
-            self.kept = {}
+    class _Kept(dict):
+        set = dict.__setitem__
 
-        def load_bytecode(self, bucket):
-            if bucket.key in self.kept:
-                bucket.bytecode_from_string(self.kept[bucket.key])
-
-        def dump_bytecode(self, bucket):
-            self.kept[bucket.key] = bucket.bytecode_to_string()
-
-    cache = _Kept()
+    cache = MemcachedBytecodeCache(_Kept())
 
     def __init__(self, environment):
         super().__init__(environment)
         environment.bytecode_cache = self.cache
 
 
-@functools.lru_cache(1000)
-def _highlighted(source):
-    return Highlight2HTML(pygments_lexer="ipython3")(source)
-
-
-def highlighted(source, metadata=None):
-    """Return a cell's ``source`` as coloured HTML: Voila's own filter, which would colour it for each visitor anew."""
-    return _highlighted(source)
-
-
-def is_loopback(ip):
-    """Return whether only this machine can reach a server bound to ``ip``."""
-    if ip == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(ip).is_loopback
-    except ValueError:
-        return False
+highlighted = functools.lru_cache(1000)(Highlight2HTML(pygments_lexer="ipython3"))
+"""A cell's source as coloured HTML, by Voila's own filter, which would colour it for each visitor anew."""
 
 
 def bound(ip, port, tries=50):
@@ -466,7 +442,7 @@ def serve(
         token = secrets.token_urlsafe(16)
     sockets = bound(ip, port)
     # What is listened on, not what was asked for: a name can stand for any address.
-    loopback = all(is_loopback(bound.getsockname()[0]) for bound in sockets)
+    loopback = all(ipaddress.ip_address(bound.getsockname()[0]).is_loopback for bound in sockets)
     if not (loopback or token or allow_anonymous):
         raise ValueError(
             f"--ip {ip} can be reached from other machines: give --token (or --token SECRET) to ask visitors for it, "
@@ -519,7 +495,10 @@ def serve(
                 KernelRestarter={"restart_limit": 0},
                 KernelManager={"client_class": "kdlab.lab.kernels.Client", **transport(private)},
                 # A page is asked for often and its notebook stays: nothing is kept or made that no page shows.
-                VoilaExporter={"optimistic_validation": True, "filters": {"highlight_code": highlighted}},
+                VoilaExporter={
+                    "optimistic_validation": True,
+                    "filters": {"highlight_code": lambda source, metadata=None: highlighted(source)},
+                },
                 VoilaExecutor={"record_timing": False},
                 Kernels={
                     "quiet": not verbose,

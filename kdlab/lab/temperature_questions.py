@@ -12,8 +12,7 @@ __all__ = ["predict_exponent", "predict_softening", "temperature_questions"]
 def _least_sure():
     """Return the teacher's logits, (10,), on the first digit of chapter 1: the least sure of its two best classes."""
     logits = digits_logits()["teacher"]
-    two_best = np.sort(softmax(logits), axis=1)[:, -2:]
-    return logits[np.argmin(two_best[:, 1] - two_best[:, 0])]
+    return logits[np.ptp(np.sort(softmax(logits))[:, -2:], axis=1).argmin()]
 
 
 @asked

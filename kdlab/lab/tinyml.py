@@ -81,7 +81,8 @@ def build(task, width, seed=0):
 
 
 @once
-def _trainer(task, width):
+def live_trainer(task, width):
+    """Return the trainer of a task's students of this width."""
     from ..live.convolutional import ConvolutionalTrainer
     from ..live.trainer import LiveTrainer
 
@@ -114,25 +115,21 @@ class Students:
         Raises ValueError where training diverged.
         """
         if task != "nuclei":
-            result = _trainer(task, width).train(temperature, alpha, seeds=PAIRS[task])
+            result = live_trainer(task, width).train(temperature, alpha, seeds=PAIRS[task])
             if result.message:
                 raise ValueError(result.message)
             return [result.student(seed) for seed in range(count)]
         key = (width, temperature if alpha else 1.0, alpha)
         if len(self._kept.get(key, ())) < count and progress is not None:
             told = {"progress": lambda done, total, _: progress(done, total), "stop": progress.stopped}
-            result = _trainer(task, width).train(*key[1:], seeds=count, **told)
+            result = live_trainer(task, width).train(*key[1:], seeds=count, **told)
             whole = np.isfinite(result.test_accuracy)
             found = [student for student, done in zip(result.students, whole, strict=False) if done]
             if len(found) > len(self._kept.get(key, ())):  # a stop may leave fewer than there were
                 self._kept[key] = found
-                self._say(key)
+                how = f"T = {temperature:.3g}, α = {alpha:.2f}" if alpha else "without a teacher"
+                self.trained.value = f"Nuclei, trained last: {len(found)}, {width}, {how}"
         return self._kept.get(key, [])[:count]
-
-    def _say(self, key):
-        width, temperature, alpha = key
-        how = f"T = {temperature:.3g}, α = {alpha:.2f}" if alpha else "without a teacher"
-        self.trained.value = f"Nuclei, trained last: {len(self._kept[key])}, {width}, {how}"
 
 
 @once

@@ -142,10 +142,9 @@ class FigureView(BrowserWidget):
 
     def show(self, figure, width, ratio):
         """Draw ``figure`` at ``width`` CSS pixels of ``ratio`` device pixels each."""
-        file = io.BytesIO()
-        Image.fromarray(pixels(figure, width, ratio)).save(file, "png", compress_level=1)
+        png = _png(pixels(figure, width, ratio), compress_level=1)
         with self.hold_sync():
-            self.description, self.width, self.png = figure.get_label(), width, file.getvalue()
+            self.description, self.width, self.png = figure.get_label(), width, png
 
 
 class State(BrowserWidget):
@@ -164,10 +163,10 @@ class State(BrowserWidget):
             self.stale = self.stale if stale is None else stale
 
 
-def _png(image):
+def _png(image, **options):
     image = np.asarray(image)
     if image.dtype != np.uint8:
         image = (255 * np.clip(image, 0, 1)).astype(np.uint8)
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "png")
+    Image.fromarray(image).save(file, "png", **options)
     return file.getvalue()

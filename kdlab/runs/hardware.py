@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 from ..backend import keras, tf
+from ..execution import leaf_layers
 
 __all__ = [
     "MIXED_PRECISION",
@@ -57,7 +58,7 @@ def mixed_precision(model, policy):
 
     Weights are float32 all along. After the block the layers are as they were before.
     """
-    layers = [] if policy == "float32" else list(_layers(model))[:-1]
+    layers = [] if policy == "float32" else list(leaf_layers(model))[:-1]
     before = [layer.dtype_policy for layer in layers]
     try:
         for layer in layers:
@@ -84,11 +85,3 @@ class EvaluateOnOneDevice(keras.callbacks.Callback):
         self.judged.set_weights(self.trainee.get_weights())
         results = self.judge.evaluate(self.samples, verbose=0, return_dict=True)
         logs.update({f"val_{name}": value for name, value in results.items()})
-
-
-def _layers(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer

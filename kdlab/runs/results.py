@@ -335,9 +335,9 @@ def to_bytes(record, as_markdown):
 
 
 def markdown_table(header, rows):
-    """Return a table of strings in Markdown."""
+    """Return a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _classes(models, names):

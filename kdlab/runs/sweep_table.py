@@ -39,16 +39,8 @@ class Point:
 
 
 # How each column is read; an empty temperature is that of the student alone.
-_COLUMNS = {
+_COLUMNS = Point.__annotations__ | {
     "temperature": lambda text: float(text) if text else None,
-    "alpha": float,
-    "seed": int,
-    "validation_accuracy": float,
-    "test_accuracy": float,
-    "epochs": int,
-    "best_epoch": int,
-    "seconds": float,
-    "run": str,
     "at_chance": {"True": True, "False": False, "": None}.__getitem__,
 }
 _OLD_COLUMNS = list(_COLUMNS)[:-1]

@@ -269,7 +269,7 @@ def test_nothing_is_left_to_compile_for_the_first_visitor(tmp_path, monkeypatch,
     voila = {"template": "kdlab", "strip_sources": True, "kernel_spec_manager_class": KernelSpecs}
     app.update_config(Config(VoilaConfiguration=voila, Dashboards={"tornado_settings": {"copies": copies}}))
     monkeypatch.setattr(templateexporter, "JINJA_EXTENSIONS", [serving.KeptTemplates])
-    monkeypatch.setattr(serving.KeptTemplates.cache, "kept", {})
+    monkeypatch.setattr(serving.KeptTemplates.cache, "client", serving.KeptTemplates._Kept())
     app.initialize([])
     app.init_settings()
     run_async(app.prepare())

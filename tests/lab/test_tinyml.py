@@ -13,14 +13,14 @@ from kdlab.lab.tinyml_questions import tinyml_questions
 def test_digit_students_are_the_live_engines():
     students = tinyml.Students()("few", "narrow", 4.0, 0.9, 2)
     made = tinyml.prepared("few")
-    result = tinyml._trainer("few", "narrow").train(4.0, 0.9, seeds=10)
+    result = tinyml.live_trainer("few", "narrow").train(4.0, 0.9, seeds=10)
     for seed, student in enumerate(students):
         assert student.count_params() == 65 * 8 + 9 * 10
         np.testing.assert_allclose(student(made.data.test.x), result.test_logits[seed], atol=1e-4)
 
 
 def test_nuclei_are_trained_for_who_asks_with_progress_and_kept(monkeypatch):
-    monkeypatch.setattr(tinyml._trainer("nuclei", "narrow"), "epochs", 1)
+    monkeypatch.setattr(tinyml.live_trainer("nuclei", "narrow"), "epochs", 1)
     students, progress = tinyml.Students(), Progress()
     position = ("nuclei", "narrow", 4.0, 0.9)
     assert students(*position, 1) == []

@@ -4,12 +4,12 @@
 const inDashboard = () => document.body.dataset.voila === "voila";
 
 function element(tag, properties = {}, ...children) {
-  const { dataset, ...rest } = properties;
-  const made = Object.assign(document.createElement(tag), rest);
-  Object.assign(made.dataset, dataset);
+  const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
   return made;
 }
+
+const button = (text, onclick) => element("button", { type: "button", className: "kdlab-button", onclick }, text);
 
 // A dashboard that is being left has given up its kernel already.
 let left = false;
@@ -322,23 +322,19 @@ function stored(key, value) {
   }
 }
 
-function download(name, value) {
-  const url = URL.createObjectURL(new Blob([JSON.stringify(value, null, 1)], { type: "application/json" }));
-  element("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
-}
-
 function renderAnswers(model) {
   const who = element("input", { type: "text", value: stored("kdlab name") ?? "", placeholder: "your name", ariaLabel: "Your name" });
   who.onchange = () => stored("kdlab name", who.value);
   const save = () => {
     const answers = Object.entries(model.get("answers")).map(([question, entry]) => ({ question, ...entry }));
     const about = { program: "kdlab", version: model.get("version"), page: pageName(), name: who.value.trim() };
-    download(`${pageName()} answers.json`, { ...about, time: new Date().toISOString(), answers });
+    const content = JSON.stringify({ ...about, time: new Date().toISOString(), answers }, null, 1);
+    const href = URL.createObjectURL(new Blob([content], { type: "application/json" }));
+    element("a", { href, download: `${pageName()} answers.json` }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 10000);
   };
   const forget = () => tell(model, { answers: {} });
   const said = element("span");
-  const button = (text, onclick) => element("button", { type: "button", className: "kdlab-button", onclick }, text);
   const box = element("div", { className: "kdlab-answers" }, said, who, button("Download my answers", save), button("Forget them", forget));
   const count = () => {
     const given = Object.values(model.get("answers"));
@@ -384,7 +380,6 @@ function renderPage({ model, el }) {
       notes.textContent = `The link: ${link}`;
     }
   };
-  const button = (text, onclick) => element("button", { type: "button", className: "kdlab-button", onclick }, text);
   const print = async ({ target }) => {
     target.disabled = true;
     notes.textContent = "Every panel is computed first …";
