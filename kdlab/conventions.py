@@ -220,13 +220,10 @@ def example(target, temperature, alpha, batch_size=64, epochs=30, learning_rate=
 
 _BEFORE = """\
 import kdlab
-from kdlab.datasets.dataset import digits_logits
-from kdlab.scenarios import SCENARIOS
 from kdlab.teachers.digits import digits_teacher
 
-data = kdlab.load("digits")
-few = SCENARIOS["few"].prepare(data, digits_logits("train")["teacher"][None]).data.train
-x_train, y_train = few.x, few.y  # 50 labelled digits
+data = kdlab.load("digits", labels=50)
+x_train, y_train = data.train.x, data.train.y
 teacher, student = digits_teacher(), kdlab.models.mlp(64, (16,), 10)
 """
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -38,37 +39,28 @@ class Scenario:
     ensemble: bool = False
 
 
-def _prepared(data, logits, x, y):
+def _prepare(data, logits, chosen=slice(None), labels=None, ensemble=False):
+    """Return the ``Prepared`` of the ``chosen`` samples with ``labels`` (N,) in place of the data's, of one teacher or all."""
+    logits = np.asarray(logits)
+    logits = (logits[None] if logits.ndim == 2 else logits)[:, chosen]
+    x, y = data.train.x[chosen], (data.train.y if labels is None else labels)[chosen]
     batch_size = min(64, max(10, len(x) // 4))
     steps = -(-len(x) // batch_size)
     train = Split(np.ascontiguousarray(x), np.asarray(y, np.int32))
-    return Prepared(replace(data, train=train), logits, batch_size, max(1, round(STEPS / steps)))
-
-
-def _all_teachers(logits):
-    """Return logits (K, N, C), also of one teacher's (N, C)."""
-    logits = np.asarray(logits)
-    return logits[None] if logits.ndim == 2 else logits
-
-
-def _all_labels(data, logits):
-    return _prepared(data, _all_teachers(logits)[0], data.train.x, data.train.y)
-
-
-def _ensemble(data, logits):
-    return _prepared(data, _all_teachers(logits), data.train.x, data.train.y)
+    prepared = replace(data, train=train), logits if ensemble else logits[0]
+    return Prepared(*prepared, batch_size, max(1, round(STEPS / steps)))
 
 
 def few(count, rest_unlabelled=False):
     """Return a scenario's ``prepare`` with ``count`` labelled samples, of every class as many as can be."""
 
     def prepare(data, logits):
-        logits, chosen = _all_teachers(logits), few_of_each(data.train.y, count)
+        chosen = few_of_each(data.train.y, count)
         if not rest_unlabelled:
-            return _prepared(data, logits[0, chosen], data.train.x[chosen], data.train.y[chosen])
+            return _prepare(data, logits, chosen)
         labels = np.full(len(data.train), -1)
         labels[chosen] = data.train.y[chosen]
-        return _prepared(data, logits[0], data.train.x, labels)
+        return _prepare(data, logits, labels=labels)
 
     return prepare
 
@@ -79,17 +71,13 @@ def _wrong_labels(share):
         labels, classes = data.train.y.copy(), len(data.class_names)
         wrong = random.choice(len(labels), round(share * len(labels)), replace=False)
         labels[wrong] = (labels[wrong] + random.integers(1, classes, len(wrong))) % classes
-        return _prepared(data, _all_teachers(logits)[0], data.train.x, labels)
+        return _prepare(data, logits, labels=labels)
 
     return prepare
 
 
 def _only(keep):
-    def prepare(data, logits):
-        chosen = np.flatnonzero(np.isin(data.train.y, keep))
-        return _prepared(data, _all_teachers(logits)[0, chosen], data.train.x[chosen], data.train.y[chosen])
-
-    return prepare
+    return lambda data, logits: _prepare(data, logits, np.flatnonzero(np.isin(data.train.y, keep)))
 
 
 SCENARIOS = {
@@ -105,7 +93,7 @@ SCENARIOS = {
             "all",
             "All 898 labels",
             "Plenty of labels, and a small student. Expect little or no gain, and with strong softening (T = 16, α = 1) a loss.",
-            _all_labels,
+            _prepare,
         ),
         Scenario(
             "unlabelled",
@@ -137,7 +125,7 @@ SCENARIOS = {
             "ensemble",
             "An ensemble of ten teachers",
             "All labels, and ten teachers whose answers are averaged. A better teacher, the same student: expect little or nothing.",
-            _ensemble,
+            partial(_prepare, ensemble=True),
             ensemble=True,
         ),
     )

@@ -91,8 +91,11 @@ class FeatureTerm(keras.layers.Layer):
                     f"{wrong}; teacher layer {pair[0]!r} returns {theirs} and student layer {pair[1]!r} {ours}. "
                     f"Teacher layers: {describe_layers(teacher)}. Student layers: {describe_layers(student)}"
                 )
-            different = features.method == "hint" and theirs[-1] != ours[-1]
-            self.projectors.append(_projector(ours, theirs[-1]) if different else None)
+            projector = None
+            if features.method == "hint" and theirs[-1] != ours[-1]:  # over the last axis, so 1×1 on maps
+                projector = keras.layers.Dense(theirs[-1], dtype="float32")
+                projector.build((None, *ours))
+            self.projectors.append(projector)
         self.built = True
 
     def call(self, teacher_features, student_features, sample_weight=1.0):
@@ -125,10 +128,3 @@ def _mismatch(method, theirs, ours):
     if method == "attention" and (len(theirs), len(ours)) != (3, 3):
         return "attention needs layers that return maps (height, width, channels)"
     return None
-
-
-def _projector(shape, width):
-    """Return a layer from features of ``shape`` to ``width`` channels: over the last axis, so 1×1 on maps."""
-    projector = keras.layers.Dense(width, dtype="float32")
-    projector.build((None, *shape))
-    return projector

@@ -40,11 +40,13 @@ def linear_cka(first, second):
 
 def cka_matrix(first, second):
     """Return ``linear_cka`` of each layer of a list with each of another, (len(first), len(second))."""
-    layers = [[_centred(f, f"layer {k} of {name}") for k, f in enumerate(of)] for name, of in _named(first, second)]
+    named = ("first", first), ("second", second)
+    layers = [[_centred(f, f"layer {k} of {name}") for k, f in enumerate(of)] for name, of in named]
     if not all(layers):
         raise ValueError("first and second must have at least one layer each, got none")
     _check_same_samples([features for of in layers for features in of])
-    first, second = ([_shortened(features) for features in of] for of in layers)
+    # With the same products between samples, and no more units than samples.
+    first, second = ([np.linalg.qr(features.T, mode="r").T for features in of] for of in layers)
     norms = [[np.linalg.norm(f.T @ f) for f in of] for of in (first, second)]
     shared = [[np.linalg.norm(x.T @ y) ** 2 for y in second] for x in first]
     return np.clip(shared / np.outer(*norms), 0, 1)
@@ -73,12 +75,8 @@ def common_pca(teacher, student, components=2):
     return CommonAxes(placed[0], values.sum() / np.sum(student**2) * placed[1], *map(float, shares))
 
 
-def _named(first, second):
-    return ("first", first), ("second", second)
-
-
-def _check(features, name):
-    """Return features as finite float64 with an axis of samples, or raise ValueError."""
+def _centred(features, name):
+    """Return features (N, F) less their mean, float64, or raise ValueError."""
     features = np.asarray(features)
     if features.dtype.kind not in "biuf" or features.ndim < 2 or not features.size:
         raise ValueError(
@@ -88,12 +86,6 @@ def _check(features, name):
     features = features.astype(np.float64)
     if not np.isfinite(features).all():
         raise ValueError(f"{name} must be finite")
-    return features
-
-
-def _centred(features, name):
-    """Return features (N, F) less their mean, float64, or raise ValueError."""
-    features = _check(features, name)
     features = features.reshape(len(features), -1)
     if len(features) < 2:
         raise ValueError(f"{name} must have at least two samples, got {len(features)}")
@@ -106,11 +98,3 @@ def _check_same_samples(layers):
     samples = {len(features) for features in layers}
     if len(samples) > 1:
         raise ValueError(f"all layers must have the same samples, got {', '.join(map(str, sorted(samples)))} of them")
-
-
-def _shortened(features):
-    """Return features with the same products between samples and no more units than samples."""
-    if features.shape[1] <= len(features):
-        return features
-    left, values, _ = np.linalg.svd(features, full_matrices=False)
-    return left * values

@@ -5,13 +5,13 @@ from ..backend import keras
 __all__ = ["layer_shapes", "tap"]
 
 
-def layer_shapes(model, role="model"):
+def layer_shapes(model):
     """Return {layer name: shape of a sample's output} of a model's layers that can be tapped, in their order.
 
-    These are all but its inputs, and but those called more than once or with several outputs. ``role`` names the
-    model in messages. Raises ValueError as ``tap`` does for the model.
+    These are all but its inputs, and but those called more than once or with several outputs.
+    Raises ValueError as ``tap`` does for the model.
     """
-    outputs = _layer_outputs(model, role)
+    outputs = _layer_outputs(model)
     return {name: tuple(found[0].shape[1:]) for name, found in outputs.items() if len(found) == 1}
 
 
@@ -27,7 +27,7 @@ def tap(model, names, role="model"):
     outputs, tapped = _layer_outputs(model, role), {}
     for name in names:
         found = outputs.get(name)
-        if found is None and name in _input_names(model):
+        if found is None and name in {tensor._keras_history.operation.name for tensor in model.inputs}:
             wrong = f"{role} layer {name!r} is the model's input, and not a feature of it"
         elif found is None:
             wrong = f"{role} has no layer {name!r}"
@@ -37,7 +37,8 @@ def tap(model, names, role="model"):
             tapped[name] = found[0]
             continue
         raise ValueError(f"{wrong}; its layers are {describe_layers(model)}")
-    return keras.Model(_inputs(model), (model.outputs[0], tapped), name=f"tapped_{model.name}")
+    inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input  # in the structure that it takes
+    return keras.Model(inputs, (model.outputs[0], tapped), name=f"tapped_{model.name}")
 
 
 def describe_layers(model):
@@ -61,12 +62,3 @@ def _layer_outputs(model, role="model"):
             if id(node.operation) in layers and not node.is_input:
                 outputs.setdefault(node.operation.name, []).extend(node.outputs)
     return outputs
-
-
-def _input_names(model):
-    return {tensor._keras_history.operation.name for tensor in model.inputs}
-
-
-def _inputs(model):
-    """Return a model's symbolic inputs in the structure in which it takes them."""
-    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

@@ -76,35 +76,22 @@ class SequentialTrainer:
         After each epoch the student has the weights that were trained, ``judge(result, place)`` fills its other curves,
         ``progress`` is called and ``stop`` asked.
         """
-        for seed in range(len(result.train_loss)):
+        seeds, epochs = result.train_loss.shape
+        for seed in range(seeds):
             student, batches = begin(seed)
             result.students.append(student)
-            watcher = _Watcher(result, seed, judge, progress, stop)
-            steps = int(batches.cardinality()) // self.epochs
-            fitting = {"steps_per_epoch": steps, "epochs": self.epochs, "shuffle": False, "verbose": 0}
-            kept.model.fit(batches, callbacks=[watcher], **fitting)
-            if watcher.stopped:
+
+            def tell(epoch, logs, seed=seed, student=student):
+                student.set_weights(kept.model.student.get_weights())
+                result.train_loss[seed, epoch] = logs["loss"]
+                judge(result, (seed, epoch))
+                if progress:
+                    progress(seed * epochs + epoch + 1, seeds * epochs, result)
+                kept.model.stop_training = bool(stop and stop())
+
+            steps = int(batches.cardinality()) // epochs
+            fitting = {"steps_per_epoch": steps, "epochs": epochs, "shuffle": False, "verbose": 0}
+            kept.model.fit(batches, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=tell)], **fitting)
+            if kept.model.stop_training:
                 break
         return result
-
-
-class _Watcher(keras.callbacks.Callback):
-    """Fills a seed's row of the result after each epoch, tells of it, and ends the training when asked to."""
-
-    def __init__(self, result, seed, judge, progress, stop):
-        super().__init__()
-        self._result, self._seed, self._judge = result, seed, judge
-        self._progress, self._stop = progress, stop
-        self.stopped = False
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Take the student as it is now, judge it, call ``progress``, ask ``stop``."""
-        result, place = self._result, (self._seed, epoch)
-        result.students[-1].set_weights(self.model.student.get_weights())
-        result.train_loss[place] = logs["loss"]
-        self._judge(result, place)
-        seeds, epochs = result.train_loss.shape
-        if self._progress:
-            self._progress(self._seed * epochs + epoch + 1, seeds * epochs, result)
-        if self._stop and self._stop():
-            self.stopped = self.model.stop_training = True
