@@ -681,7 +681,7 @@ def kill_when(ready, line, launch):
     process = launch(f"from kdlab.commands.command_line import main; main({line!r})")
     deadline = time.monotonic() + 120
     while not ready() and process.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.002)
+        time.sleep(0.01)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL

@@ -1,6 +1,7 @@
 """The converter's own process: what kills it kills nothing else, it is there again for the next model; which models need none."""
 
 import os
+import re
 import signal
 
 import keras
@@ -18,20 +19,19 @@ def model(*middle):
     return keras.Sequential([keras.Input((5, 3)), *middle, layers.Flatten(), layers.Dense(2)], name="student")
 
 
-@pytest.mark.parametrize(
-    ("layer", "named"),
-    [
-        (lambda unroll: layers.LSTM(3, unroll=unroll, name="memory"), "memory"),
-        (lambda unroll: layers.Bidirectional(layers.SimpleRNN(2, unroll=unroll, name="r")), "backward_r, forward_r"),
-    ],
-)
-def test_what_kills_the_converter_is_one_line_with_what_helps(layer, named):
-    rolled = model(layer(False))
+def recurrent(unroll):
+    memory = layers.LSTM(3, unroll=unroll, name="memory", return_sequences=True)
+    return model(memory, layers.Bidirectional(layers.SimpleRNN(2, unroll=unroll, name="r")))
+
+
+def test_what_kills_the_converter_is_one_line_with_what_helps():
+    rolled = recurrent(False)
     with pytest.raises(ValueError, match=r"^the model student cannot .* ended with SIG[A-Z]+; .*$") as error:
         convert.to_tflite_int8(rolled, SAMPLES)
-    assert str(error.value).endswith(f"build {named} with unroll=True, with the same weights")
+    named = re.search(r"build (.*) with unroll=True, with the same weights$", str(error.value))[1]
+    assert set(named.split(", ")) == {"memory", "backward_r", "forward_r"}
     # What it says helps, and the next conversion finds another process.
-    unrolled = model(layer(True))
+    unrolled = recurrent(True)
     unrolled.set_weights(rolled.get_weights())
     logits = convert.run_tflite(convert.to_tflite_int8(unrolled, SAMPLES), SAMPLES)
     np.testing.assert_allclose(logits, rolled.predict(SAMPLES, verbose=0), atol=0.1)

@@ -78,6 +78,7 @@ def test_its_training_sees_no_pixel_of_another_region(monkeypatch):
             image[top:bottom] = np.nan
     blind = dataclasses.replace(field, image=image)
     monkeypatch.setattr(nuclei_teacher, "fields", lambda: {"nest": blind})
+    monkeypatch.setattr(nuclei_teacher, "WIDTHS", (4, 4, 4, 4))
     begun = nuclei_teacher.build_teacher().get_weights()
     trained = nuclei_teacher.train_teacher(epochs=1).get_weights()
     assert all(np.isfinite(weight).all() for weight in trained)
