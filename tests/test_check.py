@@ -655,6 +655,12 @@ def test_an_experiment_is_said_with_its_interval():
     assert kdlab.check.experiment(kinds(), 4.0) == f"6 pairs. distilled − alone: {wanted} (better)."
 
 
+def test_a_difference_that_rounds_to_nothing_has_no_minus():
+    alone = np.linspace(0.75, 0.87, 6)
+    said = kdlab.check.experiment(kinds(distilled=alone - 1e-4 * np.array([1, 2, 1, 2, 1, 2]), alone=alone), 4.0)
+    assert "distilled − alone: +0.0 percentage points, 95 % interval +0.0 to +0.0" in said
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

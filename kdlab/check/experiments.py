@@ -57,7 +57,9 @@ def experiment(answer, *position):
             f"“{first}” and “{second}” have the very same accuracies, seed by seed: were they trained alike?"
         )
     gain = paired_difference(one, two)
-    mean, low, high = (f"{100 * value:+.1f}".replace("-", "−") for value in (gain.mean, gain.low, gain.high))
+    mean, low, high = (
+        f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−") for value in (gain.mean, gain.low, gain.high)
+    )
     return Right(
         f"{len(one)} pairs. {first} − {second}: {mean} percentage points, 95 % interval {low} to {high} "
         f"({gain.verdict})."

@@ -72,6 +72,10 @@ def test_what_is_wider_than_its_column_scrolls_and_is_reached_by_keys(home, fits
     home.wait_for_function("document.activeElement.scrollLeft > 0")
     assert home.evaluate("document.querySelector('#rendered_cells').scrollWidth <= innerWidth")
     fits_and_is_accessible(home)
+    if kind == "table":  # nobody scrolls on paper
+        home.emulate_media(media="print")
+        assert home.locator(".kd-wide").evaluate("e => getComputedStyle(e).overflowX") == "visible"
+        home.emulate_media(media="screen")
     home.set_viewport_size({"width": 2500, "height": 900})
     style = home.add_style_tag(content="#rendered_cells > div { max-width: none !important }")
     if kind != "code":  # longer than any page
