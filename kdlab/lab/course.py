@@ -27,6 +27,7 @@ c.CourseDirectory.course_id = "kdlab"
 c.CourseDirectory.release_directory = "student"
 c.CourseDirectory.solution_directory = "solutions"
 c.Execute.timeout = 600  # seconds for a cell of a submission; some train students
+c.Execute.kernel_manager_class = "kdlab.lab.kernels.KernelManager"  # on Linux a submission's is there in a third of a second
 """
 
 # A chapter's questions on its page, in the chapters' order.

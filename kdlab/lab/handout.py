@@ -5,6 +5,7 @@
 
 import ast
 import hashlib
+import os
 import re
 import subprocess
 import tarfile
@@ -20,7 +21,7 @@ from .interaction import Panel, Progress
 from .pages import CHAPTERS, HOME, notebooks_folder
 from .widgets import Bars, plain
 
-__all__ = ["compute", "executed", "freeze", "widgets_script", "write_handout"]
+__all__ = ["compute", "executed", "freeze", "run", "widgets_script", "write_handout"]
 
 WIDTH, RATIO = 800, 1.5  # CSS pixels of a figure, and device pixels of one
 SCRIPT = "static/widgets.js"
@@ -80,24 +81,38 @@ def freeze():
 # ---- outside
 
 
-def executed(book, folder, frozen=False):
-    """Execute a notebook in ``folder`` and compute its panels; return {panel's function: its words}.
+def run(book, folder):
+    """Run a notebook's cells in ``folder``, in a kernel as pages have it; outputs and widgets' states are kept in ``book``.
 
-    Outputs and the widgets' state are kept in ``book``; ``frozen`` ones do without a kernel. Raises ValueError, in one
-    line, where a cell fails.
+    Raises nbclient's CellExecutionError where one fails.
     """
-    import nbformat
     import zmq
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
     from traitlets.config import Config
+
+    from .kernels import KernelManager
+    from .program_cache import ProgramCache
 
     # As in lab.serving: other users of this machine cannot listen in.
     config = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
+    programs, resources = ProgramCache(), {"metadata": {"path": str(folder)}}
+    client = NotebookClient(book, kernel_manager_class=KernelManager, timeout=None, resources=resources, config=config)
+    client.execute(env={**os.environ, "TF_XLA_FLAGS": programs.flags(os.environ)})
+    programs.tidy()
+
+
+def executed(book, folder, frozen=False):
+    """Run a notebook in ``folder`` as ``run`` and compute its panels; return {panel's function: its words}.
+
+    ``frozen`` widgets do without a kernel. Raises ValueError, in one line, where a cell fails.
+    """
+    import nbformat
+    from nbclient.exceptions import CellExecutionError
+
     last = f"from kdlab.lab import handout\n\nwords = handout.compute(){'; handout.freeze()' * frozen}\nwords"
     book.cells.append(nbformat.v4.new_code_cell(last))
     try:
-        NotebookClient(book, timeout=None, resources={"metadata": {"path": str(folder)}}, config=config).execute()
+        run(book, folder)
     except CellExecutionError as error:
         raise ValueError(f"{error.ename}: {error.evalue}") from error
     return ast.literal_eval(book.cells.pop().outputs[-1].data["text/plain"])

@@ -21,9 +21,20 @@ import psutil
 from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+from traitlets import Instance
 
-__all__ = ["EXTENSIONS", "FORKED", "Client", "ForkedKernel", "KernelSpecs", "end_kernels", "start_forkserver"]
+__all__ = [
+    "EXTENSIONS",
+    "FORKED",
+    "Client",
+    "ForkedKernel",
+    "KernelManager",
+    "KernelSpecs",
+    "end_kernels",
+    "start_forkserver",
+]
 
 FORKED = sys.platform == "linux"
 """Whether kernels are forked: macOS's frameworks do not survive a fork, and Windows has none."""
@@ -51,6 +62,12 @@ class KernelSpecs(KernelSpecManager):
         if FORKED:
             spec.metadata = {**spec.metadata, "kernel_provisioner": {"provisioner_name": _PROVISIONER}}
         return spec
+
+
+class KernelManager(AsyncKernelManager):
+    """Starts one of these kernels, for ``nbclient``."""
+
+    kernel_spec_manager = Instance(KernelSpecs, ())
 
 
 class ForkedKernel(LocalProvisioner):

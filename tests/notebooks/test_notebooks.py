@@ -12,6 +12,7 @@ import symtable
 import nbformat
 import pytest
 
+from kdlab.lab.handout import run
 from kdlab.lab.pages import CHAPTERS, HOME, notebooks_folder
 
 FOLDER = notebooks_folder()
@@ -67,12 +68,12 @@ def tags(cell):
 LABS = [name for name, book in BOOKS.items() if is_new(book)]
 
 
-def executed(execute, book, extra=""):
+def executed(book, extra=""):
     """The notebook, run in a kernel as the pages have it, with a cell more at the end."""
     book = nbformat.from_dict(book)
     if extra:
         book.cells.append(nbformat.v4.new_code_cell(extra))
-    execute(book, FOLDER)
+    run(book, FOLDER)
     return book
 
 
@@ -90,8 +91,8 @@ def test_nothing_is_stored_but_the_text(name):
 
 
 @pytest.mark.parametrize("name", LABS)
-def test_it_runs_computes_what_kdlab_does_and_every_panel_works_at_the_ends_of_its_sliders(execute, name):
-    *cells, last = code_cells(executed(execute, BOOKS[name], EVERY_PANEL))
+def test_it_runs_computes_what_kdlab_does_and_every_panel_works_at_the_ends_of_its_sliders(name):
+    *cells, last = code_cells(executed(BOOKS[name], EVERY_PANEL))
     assert_every_cell_shows_what_it_should(cells)
     check_against_kdlab("\n".join(o.data["text/plain"] for c in cells if "lab" in tags(c) for o in c.outputs))
     count, faults, memory = ast.literal_eval(last.outputs[-1].data["text/plain"])
@@ -262,7 +263,7 @@ def test_what_is_of_the_core_is_seen(source, core):
 # ---- the home page
 
 
-def test_the_home_page_is_prose_pictures_and_cards(execute):
-    cells = code_cells(executed(execute, BOOKS[f"{HOME}.ipynb"]))
+def test_the_home_page_is_prose_pictures_and_cards():
+    cells = code_cells(executed(BOOKS[f"{HOME}.ipynb"]))
     assert [[o.output_type for o in cell.outputs] for cell in cells] == [["execute_result"]] * len(cells)
     assert all(cell.source.splitlines()[-1].startswith(("pages.", ")")) for cell in cells)

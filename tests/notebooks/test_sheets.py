@@ -10,6 +10,7 @@ import pytest
 
 import kdlab
 from kdlab.lab.copies import without_solutions
+from kdlab.lab.handout import run
 from kdlab.lab.pages import CHAPTERS, notebooks_folder
 
 FOLDER = notebooks_folder() / "exercises"
@@ -194,7 +195,7 @@ def as_students_get_it(name):
 
 
 @pytest.fixture(scope="module")
-def executed(execute):
+def executed():
     """All sheets, solved and as students get them, each run from top to bottom and from an empty namespace, in one kernel."""
     whole, ends = nbformat.v4.new_notebook(), {}
     for name, book in SHEETS.items():
@@ -204,7 +205,7 @@ def executed(execute):
     wrong = nbformat.v4.new_code_cell("kdlab.check.memory(lambda sizes: (1, 2))")
     wrong.metadata.tags = ["raises-exception"]
     whole.cells += [nbformat.v4.new_code_cell("import kdlab"), wrong]
-    execute(whole, FOLDER)
+    run(whole, FOLDER)
     found, start = {}, 0
     for name, end in ends.items():
         found[name], start = whole.cells[start + 1 : end], end
