@@ -97,8 +97,10 @@ def run(book, folder):
     config = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
     programs, resources = ProgramCache(), {"metadata": {"path": str(folder)}}
     client = NotebookClient(book, kernel_manager_class=KernelManager, timeout=None, resources=resources, config=config)
-    client.execute(env={**os.environ, "TF_XLA_FLAGS": programs.flags(os.environ)})
-    programs.tidy()
+    try:
+        client.execute(env={**os.environ, "TF_XLA_FLAGS": programs.flags(os.environ)})
+    finally:
+        programs.tidy()
 
 
 def executed(book, folder, frozen=False):
