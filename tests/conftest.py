@@ -14,6 +14,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import threadpoolctl
 
 import kdlab
 from kdlab.datasets.dataset import Split
@@ -28,8 +29,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes already share the p
 def pytest_collection_finish():
     """Spare garbage collection, which Keras asks for often, the modules that are there to stay; show tracebacks whole.
 
-    What shortens tracebacks is around every operation, and takes a twentieth of a training's tracing.
+    What shortens tracebacks is around every operation, and takes a twentieth of a training's tracing. OpenBLAS's threads
+    spin while they wait for work.
     """
+    threadpoolctl.threadpool_limits(1, "blas")
     if "keras" in sys.modules:
         sys.modules["keras"].config.disable_traceback_filtering()
         sys.modules["tensorflow"].debugging.disable_traceback_filtering()

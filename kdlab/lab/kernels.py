@@ -160,7 +160,10 @@ def _forkserver():
         raise ConnectionAbortedError("the server ends")
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["kdlab.lab.kernels", "kdlab.lab.preload"])
-    with _environment(PYTHONSAFEPATH="1"):  # Python would look for modules in the current folder, whatever lies there
+    # Python would look for modules in the current folder, whatever lies there; and OpenBLAS's threads, which wait for
+    # work by spinning, take a quarter of a kernel's processor time from the others (threadpoolctl gives them back).
+    threads = os.environ.get("OPENBLAS_NUM_THREADS", "1")
+    with _environment(PYTHONSAFEPATH="1", OPENBLAS_NUM_THREADS=threads):
         multiprocessing.forkserver.ensure_running()
     return forks
 

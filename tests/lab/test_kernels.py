@@ -61,6 +61,23 @@ def test_a_kernel_s_threads_share_one_heap(count_heaps):
 
 
 @forked
+def test_linear_algebra_keeps_to_one_thread_until_somebody_asks_for_more():
+    code = """
+import threadpoolctl, numpy, scipy.linalg
+
+def threads():
+    return [library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+
+answer = [threads()]
+with threadpoolctl.threadpool_limits(2, "blas"):
+    answer.append(threads())
+"""
+    [[alone, more]] = answers(code)
+    assert set(alone) == {1}
+    assert set(more) == {2}
+
+
+@forked
 def test_a_kernel_s_temporary_files_go_with_it():
     code = """
 import subprocess, sys, tempfile
