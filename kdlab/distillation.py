@@ -8,7 +8,7 @@ from .backend import keras
 from .datasets.dataset import Dataset
 from .datasets.image_streams import stream
 from .distiller import Distiller
-from .execution import choose_execution, count_steps
+from .execution import build_state, choose_execution, count_steps
 from .foreign_models import adapt, check_no_sigmoid, inputs_by_itself, warn_at_chance
 from .losses import ensemble_logits
 from .softening import cross_entropy
@@ -90,6 +90,7 @@ def distill(
     for model, loss in ((distiller, None), (alone, hard_loss)):
         keras.utils.set_random_seed(seed)
         model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss, metrics=["accuracy"])
+        build_state(model, student.output_shape[-1])
         choose_execution(model, student, epochs * steps)
         fitted = model.fit(
             data.train.x,

@@ -8,7 +8,7 @@ import numpy as np
 
 from .backend import keras, tf
 from .checks import check_alpha, check_training_temperature
-from .execution import choose_execution, count_steps
+from .execution import build_state, choose_execution, count_steps
 from .features.distillation import FeatureDistillation, FeatureTerm
 from .features.taps import tap
 from .losses import SoftCrossEntropy, call_loss, ensemble_logits
@@ -194,6 +194,8 @@ class Distiller(keras.Model):
         if class_weight != self._class_weight:
             self._class_weight = class_weight
             self.train_function = None  # Keras traces it anew.
+        if self.compiled and self.train_function is None and self._classes:
+            build_state(self, self._classes)
         found = []
         if isinstance(x, types.GeneratorType):
             x = watched(x, self._classes or math.inf, found)

@@ -1,12 +1,16 @@
 """Many steps a call and XLA: chosen where it pays, never where somebody chose otherwise, and nothing else changes."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from kdlab import Distiller
+from kdlab import Distiller, distill
 from kdlab.backend import keras, tf
 from kdlab.execution import STEPS_PER_EXECUTION, choose_execution, count_steps
 from kdlab.models import mlp
+from kdlab.runs import runs
+from kdlab.teachers.digits import digits_teacher, train_digits_teacher
 
 FEATURES, CLASSES, BATCH = 5, 3, 4
 WORTH_COMPILING = 64  # here; where it does pay is for benchmarks
@@ -166,3 +170,25 @@ def test_an_epoch_begins_one_iterator_over_arrays(data, monkeypatch):
     history = fit(compiled(), [array[: 4 * BATCH - 1] for array in data], epochs=3)
     assert len(history["loss"]) == 3
     assert max(begun.count(one) for one in begun) <= 3 + 1
+
+
+@pytest.mark.parametrize("train", ["Distiller", "distill", "runs", "teacher"])
+def test_a_step_is_traced_once_for_each_shape_of_its_batches(train, data, tenth_of_digits, tmp_path, monkeypatch):
+    """A step that makes the variables of its optimizer or its metrics is traced again."""
+    traced, student, step = Counter(), mlp(64, (4,), 10, seed=1), keras.Model.train_step
+
+    def counted(model, batch):
+        traced[model, *(part.shape[0] for part in keras.tree.flatten(batch))] += tf.inside_function()
+        return step(model, batch)
+
+    monkeypatch.setattr(keras.Model, "train_step", counted)
+    if train == "Distiller":
+        fit(compiled(), data)
+    elif train == "distill":
+        distill(digits_teacher(), student, tenth_of_digits, epochs=1)
+    elif train == "runs":
+        runs.train(student, tenth_of_digits, tmp_path / "model.keras", runs.Settings(epochs=1))
+    else:
+        train_digits_teacher(tenth_of_digits, epochs=1)
+    assert traced
+    assert set(traced.values()) == {1}

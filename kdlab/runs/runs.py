@@ -13,7 +13,7 @@ from ..backend import keras
 from ..checks import check_alpha, check_count, check_temperature, check_training_temperature
 from ..datasets.image_streams import stream
 from ..distiller import Distiller
-from ..execution import choose_execution
+from ..execution import build_state, choose_execution
 from ..model_files import check_fits, fingerprint, save
 from ..training_checks import DivergenceGuard
 from ..transfer_set import check_teacher_logits
@@ -242,7 +242,7 @@ def _compiled(wrap, model, settings, policy, batches, strategy=None):
     learner.compile(
         optimizer=optimizer, loss=loss, metrics=["accuracy"], **({} if many else {"steps_per_execution": 1})
     )
-    optimizer.build(learner.trainable_variables)
+    build_state(learner, model.output_shape[-1])
     if many:
         choose_execution(learner, model, settings.epochs * batches.steps)
     return learner

@@ -70,6 +70,7 @@ def _fit(model, data, epochs, smoothing=0.0):
         optimizer=keras.optimizers.Adam(0.002),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
     )
+    model.optimizer.build(model.trainable_variables)  # in the first step, it would have that traced twice
     labels = np.eye(len(data.class_names), dtype=np.float32)[data.train.y]
     steps = count_steps(data.train.x, batch_size=64)
     model.fit(data.train.x, labels, batch_size=64, epochs=epochs, steps_per_epoch=steps, verbose=0)
