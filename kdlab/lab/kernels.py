@@ -65,9 +65,13 @@ class KernelSpecs(KernelSpecManager):
 
 
 class KernelManager(AsyncKernelManager):
-    """Starts one of these kernels, for ``nbclient``."""
+    """Starts one of these kernels, for ``nbclient``; what it says of itself does not reach the terminal."""
 
     kernel_spec_manager = Instance(KernelSpecs, ())
+
+    async def start_kernel(self, **options):
+        """Start the kernel with these ``options`` of its provisioner."""
+        await super().start_kernel(**{"stderr": subprocess.DEVNULL} | options)
 
 
 class ForkedKernel(LocalProvisioner):
@@ -88,7 +92,11 @@ class ForkedKernel(LocalProvisioner):
         environment["TMPDIR"] = self.temporary.name
         self.cwd = options.get("cwd") or os.getcwd()
         # The first one waits until everything is imported, and the server's loop must not.
-        self.process = await asyncio.to_thread(_fork, arguments, environment, str(self.cwd), quiet)
+        try:
+            self.process = await asyncio.to_thread(_fork, arguments, environment, str(self.cwd), quiet)
+        except BaseException:
+            self.temporary.cleanup()
+            raise
         self.pid = self.pgid = self.process.pid
         return self.connection_info
 

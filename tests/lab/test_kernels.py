@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 
-from kdlab.lab import program_cache, serving
+from kdlab.lab import kernels, program_cache, serving
 from kdlab.lab.kernels import FORKED, KernelSpecs
 from kdlab.lab.program_cache import ProgramCache
 
@@ -75,6 +75,20 @@ with threadpoolctl.threadpool_limits(2, "blas"):
     [[alone, more]] = answers(code)
     assert set(alone) == {1}
     assert set(more) == {2}
+
+
+@forked
+def test_what_runs_a_notebook_s_cells_is_silent_in_the_terminal(monkeypatch, run_async):
+    asked = []
+
+    def fork(arguments, environment, folder, quiet):
+        asked.append(quiet)
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(kernels, "_fork", fork)
+    with pytest.raises(OSError, match="no more processes"):
+        run_async(kernels.KernelManager().start_kernel())
+    assert asked == [True]
 
 
 @forked
