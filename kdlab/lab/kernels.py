@@ -6,6 +6,7 @@ imported (``lab.preload``): it is there in a third of a second and shares with t
 
 import asyncio
 import contextlib
+import math
 import multiprocessing
 import os
 import queue
@@ -14,16 +15,18 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import types
 from importlib.metadata import EntryPoint
 
 import psutil
 from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
-from traitlets import Instance
+from traitlets import DottedObjectName, Instance, Type
 
 __all__ = [
     "EXTENSIONS",
@@ -43,6 +46,7 @@ EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-
 """Of JupyterLab's extensions those that pages load: others have no business there, and cost them time."""
 
 _PROVISIONER = "kdlab-forked"
+_LOOK_AGAIN = 0.5  # seconds
 _one_at_a_time = threading.Lock()
 _stopped = threading.Event()
 
@@ -68,6 +72,7 @@ class KernelManager(AsyncKernelManager):
     """Starts one of these kernels, for ``nbclient``; what it says of itself does not reach the terminal."""
 
     kernel_spec_manager = Instance(KernelSpecs, ())
+    client_class = DottedObjectName("kdlab.lab.kernels.Client")
 
     async def start_kernel(self, **options):
         """Start the kernel with these ``options`` of its provisioner."""
@@ -137,8 +142,28 @@ class _Process:
             self._seen.send_signal(number)
 
 
+class Channel(AsyncZMQSocketChannel):
+    """Looks again whether there is a message while it waits for one.
+
+    One that comes at the moment in which another is sent, as ``nbclient`` does where an ``Output`` captures, wakes nobody:
+    Jupyter sends past what waits, and ZeroMQ tells of a message once. The page was never shown.
+    """
+
+    async def get_msg(self, timeout=None):
+        """Return the next message; queue.Empty after so many seconds without one."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                return await super().get_msg(timeout=max(0, min(_LOOK_AGAIN, end - time.monotonic())))
+            except queue.Empty:
+                if time.monotonic() >= end:
+                    raise
+
+
 class Client(AsyncKernelClient):
     """Speaks with a kernel as soon as it answers: Jupyter's own waits for a fifth of a second of silence besides."""
+
+    shell_channel_class = Type(Channel)
 
     async def wait_for_ready(self, timeout=None):
         """Return when the kernel answers and what it publishes is heard.

@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+import queue
 import subprocess
 import sys
 import tempfile
+import time
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+import zmq.asyncio
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.session import Session
 
 from kdlab.lab import kernels, program_cache, serving
 from kdlab.lab.kernels import FORKED, KernelSpecs
@@ -75,6 +79,32 @@ with threadpoolctl.threadpool_limits(2, "blas"):
     [[alone, more]] = answers(code)
     assert set(alone) == {1}
     assert set(more) == {2}
+
+
+def test_an_answer_that_comes_while_a_message_is_sent_is_heard(run_async):
+    """Sending past what waits takes the one sign that ZeroMQ gives of what came meanwhile."""
+
+    async def ask():
+        with zmq.asyncio.Context() as context:
+            server, client = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+            client.connect(f"tcp://127.0.0.1:{server.bind_to_random_port('tcp://127.0.0.1')}")
+            session = Session()
+            channel = kernels.Channel(client, session)
+            waiting = asyncio.ensure_future(channel.get_msg())
+            await asyncio.sleep(0.1)
+            channel.send(session.msg("question"))
+            who, *_ = await server.recv_multipart()
+            session.send(server, session.msg("answer"), ident=who)
+            time.sleep(0.3)  # the answer is there, and nobody has looked
+            channel.send(session.msg("another"))
+            answer = await asyncio.wait_for(waiting, 10)
+            with pytest.raises(queue.Empty):
+                await channel.get_msg(timeout=0.6)
+            server.close(0)
+            client.close(0)
+            return answer["msg_type"]
+
+    assert run_async(ask()) == "answer"
 
 
 @forked
