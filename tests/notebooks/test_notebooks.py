@@ -6,6 +6,7 @@ run in the tests of the pages, too.
 
 import ast
 import builtins
+import copy
 import re
 import symtable
 
@@ -69,8 +70,14 @@ LABS = [name for name, book in BOOKS.items() if is_new(book)]
 
 
 def executed(book, extra=""):
-    """The notebook, run in a kernel as the pages have it, with a cell more at the end."""
+    """The notebook, run in a kernel as the pages have it, with a cell more at the end.
+
+    What is computed by hand runs twice, as a reader may run a cell again: it comes to the same.
+    """
     book = nbformat.from_dict(book)
+    by_hand = [cell for cell in code_cells(book) if "lab" in tags(cell) and "by hand" in cell.source]
+    for cell in by_hand:
+        book.cells.insert(book.cells.index(cell), copy.deepcopy(cell))
     if extra:
         book.cells.append(nbformat.v4.new_code_cell(extra))
     run(book, FOLDER)
