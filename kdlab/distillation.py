@@ -90,8 +90,9 @@ def distill(
     for model, loss in ((distiller, None), (alone, hard_loss)):
         keras.utils.set_random_seed(seed)
         model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss, metrics=["accuracy"])
-        build_state(model, student.output_shape[-1])
-        choose_execution(model, student, epochs * steps)
+        if model is alone:  # a Distiller does both by itself
+            build_state(alone, student.output_shape[-1])
+            choose_execution(alone, alone, epochs * steps)
         fitted = model.fit(
             data.train.x,
             data.train.y,
