@@ -124,7 +124,7 @@ SCENARIOS = {
         Scenario(
             "ensemble",
             "An ensemble of ten teachers",
-            "All labels, and ten teachers whose answers are averaged. A better teacher, the same student: expect little or nothing.",
+            "All labels, and ten teachers whose answers are averaged, in place of one; the same student. Expect little or nothing.",
             partial(_prepare, ensemble=True),
             ensemble=True,
         ),

@@ -75,7 +75,7 @@ def test_readmes_questions_take_right_and_wrong_answers():
     assert [first.check(k).correct for k in range(2)] == [False, True]
     assert second.check(f"{1 / (1 + np.exp(-2)):.3f}").correct
     assert second.check("0.982").message == "That is T = 1."
-    assert second.check("0.667").message.startswith("Shares of the logits")
+    assert second.check("1").message.startswith("Shares of the logits")
     assert second.check("0.5").message == "0.5 is too small. Divide the logits by T first."
 
 

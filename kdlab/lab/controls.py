@@ -162,8 +162,8 @@ class Verdict(str):
 def verdict(difference, first="distilled", second="alone"):
     """Say what a ``kdlab.evaluation.paired_difference`` of accuracies comes to, with its 95 % interval."""
     words = {
-        "better": f"{first.capitalize()} is better than {second}.",
-        "worse": f"{first.capitalize()} is worse than {second}.",
+        "better": f"{first.capitalize()}: better than {second}.",
+        "worse": f"{first.capitalize()}: worse than {second}.",
     }.get(difference.verdict, "No detectable difference (the interval contains 0).")
     sentence = Verdict(
         f"{words} {first.capitalize()} − {second}: {points(difference.mean)} percentage points, "

@@ -21,13 +21,13 @@ def predict_features(trainer):
     yield by_training(
         "Fifty labelled digits, and a hint between the second hidden layers with α_f = 0.5, beside labels and answers. "
         "Predict: how accurate are ten students, compared with labels and answers only?",
-        "the answers only",
+        "labels and answers only",
         partial(pair, "few", 0.5, "hint"),
     )
     yield by_training(
         "All 898 labels. The second hidden layers are matched by similarity with α_f = 0.999, which leaves labels and "
         "answers a weight of 0.001. Predict: how accurate are ten students, compared with labels and answers only?",
-        "the answers only",
+        "labels and answers only",
         partial(pair, "all", 0.999, "similarity"),
     )
 
@@ -58,7 +58,7 @@ def feature_questions():
         chosen(
             2,
             "No layer of the student ever sees its output: it would only make the student larger.",
-            "It has to be trained: at its random initial weights it would ask the student to match noise.",
+            "It has to be trained: fixed at random, it reaches only a random part, of 16 dimensions, of the teacher's 256.",
             "It served the loss alone. The student is as small and as fast as one that was trained without it.",
             "It maps to the teacher's units, and the student's next layer takes the student's own.",
         ),
@@ -87,7 +87,7 @@ def feature_questions():
     )
     yield Question(
         "With a hint, the similarity (CKA) of the two matched layers rises from 0.6 to 0.9. In accuracy there is no "
-        "detectable difference from the student that learned from the answers only. What can you conclude?",
+        "detectable difference from the student that learned from labels and answers only. What can you conclude?",
         chosen(
             0,
             "The loss did what it was asked to do. That two layers became similar does not mean that it was worth it.",

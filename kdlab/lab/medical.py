@@ -71,9 +71,10 @@ def scan_folder(text):
 
 
 def judged(data, kinds):
-    """Return a table of networks on ``data.test``, of two classes, and the verdict on distilled − alone.
+    """Return a table of networks on ``data.test``, of two classes, words, and the verdict on distilled − alone.
 
-    ``kinds`` is {name: ``ConvolutionalResult``}; class 1 is the positive one. Numbers are of the first student of each.
+    ``kinds`` is {name: ``ConvolutionalResult``}; class 1 is the positive one. The table is of the first student of each, the
+    verdict of all.
     """
     x, y, rows = data.test.x, data.test.y, []
     for name, result in kinds.items():
@@ -86,9 +87,11 @@ def judged(data, kinds):
         rows.append([name, f"{count:,}", share, *clinical, f"{auc(scores, y):.3f} ({area.low:.3f} to {area.high:.3f})"])
     majority = np.bincount(y).max() / len(y)
     heads = ["network", "parameters", "accuracy (95 %)", "sensitivity", "specificity", "AUC (95 %)"]
-    caption = f"{len(y)} test scans; always answering the larger class would be right on {majority:.1%}"
+    caption = (
+        f"{len(y)} test scans, the first student of each kind; the larger class alone would be right on {majority:.1%}"
+    )
     gain = paired_difference(kinds["distilled"].test_accuracy, kinds["alone"].test_accuracy)
-    return table(rows, heads, caption), verdict(gain)
+    return table(rows, heads, caption), "All pairs of students:", verdict(gain)
 
 
 def dice_curves(kinds):

@@ -15,6 +15,12 @@ def _least_sure():
     return logits[np.ptp(np.sort(softmax(logits))[:, -2:], axis=1).argmin()]
 
 
+def _soft_gradient(temperature):
+    """Return the mean norm of the soft term's gradient, without T², on chapter 1's logits."""
+    teacher, student = (softmax(digits_logits()[name], temperature) for name in ("teacher", "student"))
+    return np.linalg.norm(student - teacher, axis=1).mean() / temperature
+
+
 @asked
 def predict_softening():
     """Return the question to ask before chapter 1's first slider: what becomes of the second class and of the fifth."""
@@ -63,6 +69,7 @@ def temperature_questions():
     first_digit, temperatures = _least_sure(), np.geomspace(0.5, 64, 500)
     third = np.argsort(-first_digit)[2]
     likeliest, of_third = np.array([softmax(first_digit, t)[[first_digit.argmax(), third]] for t in temperatures]).T
+    fall = np.divide(*(_soft_gradient(t) for t in (1.0, 8.0)))
     below, peak = temperatures[np.argmax(likeliest < 0.2)], of_third.argmax()
     yield Question(
         "A teacher's logits are (6, 2, 0). What probability does the first class get at T = 2? "
@@ -103,7 +110,7 @@ def temperature_questions():
             "The soft term's gradient carries 1/T and the softened difference shrinks by about another 1/T: "
             "it becomes smaller, not larger.",
             "It does not move the soft term's own minimum, but the loss has two terms: their balance changes.",
-            "Its gradient falls roughly like 1/T², here by a factor of up to 64, so the hard labels take over. "
+            f"Its gradient falls, by a factor of {fall:.0f} with the logits of section 3, so the hard labels take over. "
             "T² makes up for it, exactly only in the limit of large T.",
             "The order of the classes never depends on T, with or without T².",
         ),

@@ -35,16 +35,16 @@ def test_a_unit_shows_the_digits_it_responds_to(lab_page):
 
 def test_ties_and_students_follow_the_same_controls(lab_page):
     first = means(lab_page.words("students"))
-    assert list(first) == ["alone", "answers only", "answers and features"]
+    assert list(first) == ["alone", "labels and answers", "with features"]
     choose(lab_page, "students", "student", "hidden 1")
     second = means(lab_page.words("students"))
     assert list(second.values())[:2] == list(first.values())[:2]  # what does not depend on the features stays
-    assert second["answers and features"] != first["answers and features"]
+    assert second["with features"] != first["with features"]
     assert lab_page.says(
         "compared", "the teacher's hidden 2 with the student's hidden 1; the softened answers (dashed)"
     )
     choose(lab_page, "students", "feature loss", "angles")
-    assert means(lab_page.words("students"))["answers and features"] != second["answers and features"]
+    assert means(lab_page.words("students"))["with features"] != second["with features"]
     choose(lab_page, "students", "feature loss", "hint")
     choose(lab_page, "students", "student", "hidden 2")
     assert means(lab_page.words("students")) == pytest.approx(first, abs=0.4)
@@ -55,19 +55,19 @@ def test_the_weight_moves_by_keys_to_its_ends(lab_page):
     slider.focus()
     lab_page.page.keyboard.press("Home")
     found = means(lab_page.words("students"))
-    assert found["answers and features"] == found["answers only"]  # a weight of 0
+    assert found["with features"] == found["labels and answers"]  # a weight of 0
     assert lab_page.says("compared", "Weights: features 0, softened answers 0.5, labels 0.5.")
     slider.focus()
     lab_page.page.keyboard.press("End")
-    assert means(lab_page.words("students"))["answers and features"] < 50  # neither labels nor answers
+    assert means(lab_page.words("students"))["with features"] < 50  # neither labels nor answers
     assert lab_page.says("compared", "Weights: features 1, softened answers 0, labels 0.")
 
 
 def test_buttons_lead_to_what_they_say(lab_page):
     for place, verdict in (
-        ("where features help", "With features is better than answers only."),
+        ("where features help", "With features: better than without."),
         ("where no difference is detectable", "No detectable difference (the interval contains 0)."),
-        ("where they hurt", "With features is worse than answers only."),
+        ("where they hurt", "With features: worse than without."),
     ):
         press(lab_page, place)
         assert lab_page.says("students", verdict)
@@ -75,7 +75,7 @@ def test_buttons_lead_to_what_they_say(lab_page):
 
 def test_inside_untrained_and_trained_students_are_compared_with_the_teacher(lab_page):
     press(lab_page, "where features help")
-    assert lab_page.says("inside", "answers and features: hidden 2 and 1 ")
+    assert lab_page.says("inside", "with features: hidden 2 and 1 ")
     found = [float(value) for value in re.findall(r"hidden 2 and 1 (\d\.\d\d)", lab_page.words("inside"))]
     assert len(found) == 4
     assert found[0] < found[1] <= found[2] + 0.1

@@ -41,7 +41,7 @@ def test_the_threshold_moves_sensitivity_specificity_and_the_mark(lab_page, scor
 
 def test_a_button_sets_the_threshold_that_is_best_on_validation_nuclei(lab_page):
     (best,) = [row[2] for row in cells(lab_page, "chosen") if row[:2] == ["teacher", "validation"]]
-    lab_page.panel("chosen").get_by_role("button", name="Set the threshold by the teacher on validation").click()
+    lab_page.panel("chosen").get_by_role("button", name="Take the threshold chosen on validation: teacher").click()
     wanted = f"threshold={math.floor(100 * float(best)) / 100:g}"
     lab_page.page.wait_for_function("wanted => location.search.includes(wanted)", arg=wanted)
 

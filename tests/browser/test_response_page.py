@@ -165,7 +165,7 @@ def test_a_chapter_is_printed_in_pages_with_all_that_it_computes(lab_page, tmp_p
     assert words[0].startswith("kdlab Response-based distillation")
     everything = " ".join(words)
     for said in (
-        "Distilled is better than alone.",
+        "Distilled: better than alone.",
         "Five situations on one axis",
         "Distillation helps by 0.2 points",
         "Romero et al.",

@@ -75,8 +75,8 @@ def test_table_shows_its_cells_as_they_are():
 @pytest.mark.parametrize(
     ("second", "kind", "words"),
     [
-        ([0.80, 0.81, 0.79, 0.80], "better", "Distilled is better than alone."),
-        ([0.99, 0.98, 0.99, 0.98], "worse", "Distilled is worse than alone."),
+        ([0.80, 0.81, 0.79, 0.80], "better", "Distilled: better than alone."),
+        ([0.99, 0.98, 0.99, 0.98], "worse", "Distilled: worse than alone."),
         ([0.90, 0.93, 0.88, 0.91], "open", "No detectable difference (the interval contains 0)."),
     ],
 )

@@ -9,10 +9,13 @@ import builtins
 import copy
 import re
 import symtable
+from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 
+from kdlab import softmax
 from kdlab.lab.handout import run
 from kdlab.lab.pages import CHAPTERS, HOME, notebooks_folder
 
@@ -145,6 +148,22 @@ def test_a_traced_function_holds_nothing_that_a_reader_makes_anew_in_another_cel
     for source in sources:
         if "tf.function" in source:
             assert missing([source]) - imported == set()
+
+
+def test_panels_with_a_scenario_show_the_teacher_that_teaches_in_it():
+    sources = [cell.source for cell in code_cells(BOOKS["02_response_based_kd.ipynb"])]
+    (teachers,) = [source for source in sources if "def teacher_on_test" in source]
+    labels, logits = np.arange(6) % 3, np.random.default_rng(0).normal(0, 2, (11, 6, 3))
+    names = {"np": np, "softmax": softmax, "labels": labels, "teacher_says": logits[10]}
+    names["taught"] = lambda seeds: SimpleNamespace(test_logits=logits[:seeds])
+    exec(teachers, names)
+    together = np.mean([softmax(of_one) for of_one in logits[:10]], axis=0)
+    np.testing.assert_allclose(softmax(names["teacher_on_test"]("ensemble")), together)
+    assert names["accuracy_of_teacher"]("ensemble") == np.mean(together.argmax(axis=1) == labels)
+    assert names["accuracy_of_teacher"]("few") == np.mean(logits[10].argmax(axis=1) == labels)
+    for source in sources:
+        if re.search(r"^def \w+\(.*\bscenario\b", source, re.MULTILINE) and source != teachers:
+            assert not re.search(r"\bteacher_says\b", source), source
 
 
 def assert_every_cell_shows_what_it_should(cells):
