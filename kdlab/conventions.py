@@ -60,7 +60,7 @@ _ROWS = (
         temperature=4.0,
         squared=True,
         soft="alpha",
-        source="Hinton, Vinyals & Dean 2015, section 2; alpha weighs the soft loss, as in most papers",
+        source="Hinton, Vinyals & Dean 2015, section 2; alpha weights the soft loss, as in most papers",
     ),
     Convention(
         "keras.io",

@@ -153,7 +153,7 @@ MISTAKES = {
             "softened(z_t, T)": "np.eye(z_t.shape[1])[np.argmax(z_t, axis=1)]"
         },
         "That is the mean over the samples": {GRADIENT: f"{GRADIENT} / len(z_s)"},
-        "That is the mean over the classes too": {GRADIENT: f"{GRADIENT} / z_s.shape[1]"},
+        "That is the mean over the classes": {GRADIENT: f"{GRADIENT} / z_s.shape[1]"},
         "That is the derivative with respect to the student's probabilities": {
             GRADIENT: "-(T**2) * softened(z_t, T) / softened(z_s, T)"
         },
@@ -184,7 +184,7 @@ MISTAKES = {
         "That is the KL divergence": {
             SOFT: "(softmax(z_t, T) * (log_softmax(z_s, T) - log_softmax(z_t, T))).sum(axis=1)"
         },
-        "That is the mean over the classes too": {".sum(axis=1)": ".mean(axis=1)"},
+        "That is the mean over the classes": {".sum(axis=1)": ".mean(axis=1)"},
         "That is the sum over the samples": {"np.mean(": "np.sum("},
         "That is a loss for each sample": {LOSS: LOSS.removeprefix("np.mean")},
         "The sign is wrong": {"hard = -": "hard = ", "soft = -": "soft = "},
@@ -256,7 +256,7 @@ MISTAKES = {
         "The position is that of the best single student": {"validation.mean(": "validation.max("},
         "The accuracy is that of the best student": {"column].mean()": "column].max()"},
         "Row and column are swapped": {"return row, column": "return column, row"},
-        "Both the choice and the accuracy": {"validation.mean": "(validation + test).mean"},
+        "The position is chosen on the mean of": {"validation.mean": "(validation + test).mean"},
         "The position found is the worst": {"argmax": "argmin"},
     },
     "hint_step": {
@@ -513,6 +513,18 @@ def test_an_answer_that_freezes_the_networks_leaves_the_next_one_alone():
     assert kdlab.check.training_step(written("training_step"))
 
 
+def test_an_answer_may_ask_by_predict_and_be_checked_again_and_again():
+    asking = {"teacher(x, training=False)": "teacher.predict(x, verbose=0)"}
+    for seed in (0, 1, 1):
+        assert kdlab.check.training_step(written("training_step", edits=asking), seed=seed)
+
+
+def test_of_what_is_not_returned_it_says_how_it_was_left():
+    sentence = said("training_step", written("training_step", edits={STEP_LOSS: f"3 * ({STEP_LOSS})"}))
+    assert sentence.startswith("training_step leaves a wrong kernel: "), sentence
+    assert "of shape" not in sentence
+
+
 # ---- what no check knows by name
 
 
@@ -672,6 +684,7 @@ def test_a_difference_that_rounds_to_nothing_has_no_minus():
         (kinds(alone=[0.8, 0.9]), "“alone” has 2 seeds: with fewer than 5"),
         (kinds(alone=[np.nan] * 6), "not finite: did the training diverge?"),
         (kinds(alone=[80.0] * 6), "up to 80: give shares from 0 to 1, not per cent"),
+        (kinds(alone=[-0.01, 0.03] * 3), "below 0, down to -0.01: return the accuracies of each kind, not differences"),
         (kinds(alone=[0.8] * 7), "as many seeds of each kind, got 6 of “distilled”, 7 of “alone”"),
         (kinds(alone=np.linspace(0.8, 0.9, 6)), "the very same accuracies, seed by seed"),
     ],

@@ -44,7 +44,11 @@ def experiment(answer, *position):
             )
         if not np.isfinite(values).all():
             raise WrongAnswerError(f"“{name}” has accuracies that are not finite: did the training diverge?")
-        if values.min() < 0 or values.max() > 1:
+        if values.min() < 0:
+            raise WrongAnswerError(
+                f"“{name}” has values below 0, down to {values.min():g}: return the accuracies of each kind, not differences."
+            )
+        if values.max() > 1:
             raise WrongAnswerError(
                 f"“{name}” has accuracies up to {values.max():g}: give shares from 0 to 1, not per cent."
             )

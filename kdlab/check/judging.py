@@ -128,8 +128,10 @@ def _judge(answer, made, case):
                 if _alike(found, _arrays(one(*case), made.returns), made.tolerance):
                     raise WrongAnswerError(sentence)
     more = made.explain(found, *case) if made.explain else ""
-    inputs = _inputs(made.reference, case)
-    raise WrongAnswerError(more or f"{name} {_difference(found, wanted, made.returns)}, with {inputs}. {made.hint}")
+    differs, inputs = _difference(found, wanted, made.returns), f", with {_inputs(made.reference, case)}"
+    if made.call:  # what counts is not what it returns, nor what it is given
+        differs, inputs = differs.replace("returns", "leaves", 1), ""
+    raise WrongAnswerError(more or f"{name} {differs}{inputs}. {made.hint}")
 
 
 def _name(answer):
@@ -219,7 +221,7 @@ def _difference(found, wanted, returns):
         worst = np.unravel_index(np.abs(one - other).argmax(), one.shape)
         where = f" at {tuple(int(k) for k in worst)}" if one.ndim else ""
         return f"{said}{one[worst]:.5g}{where}, which is wrong by {abs(one - other)[worst]:.3g}"
-    return "returns something else than it must"
+    return "does not return what it must"
 
 
 def _inputs(function, case):

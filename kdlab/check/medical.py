@@ -32,7 +32,7 @@ def rates(random):
         "shares of the ill, and of the others.": (lambda s, ill, t: (share(ill, s >= t), share(~ill, s < t))),
         "The first is the share of the ill among those called positive (precision): give the share of the ill that "
         "are found.": lambda s, ill, t: (share(ill, s >= t), fast(s, ill, t)[1]),
-        "The second is the rate of false alarms: specificity is the share of the others that are left alone.": (
+        "The second is the rate of false alarms: specificity is the share of the others that are called negative.": (
             lambda s, ill, t: (fast(s, ill, t)[0], share(s >= t, ~ill))
         ),
         "The first is the share of the ill that are missed.": (
@@ -102,7 +102,7 @@ def predictive_values(random):
                 lambda se, sp, p: counted(sp, se, p)
             ),
         },
-        right="With a rare illness most of those called ill may be well, however good the test is.",
+        right="With a rare illness most of those called ill may be well, even where sensitivity and specificity are high.",
         hint="Imagine 1,000 people: how many are ill, how many of them are found, and how many of the others are called ill?",
         returns=("positive predictive value", "negative predictive value"),
     )
@@ -167,7 +167,7 @@ def weighted_loss(random):
                 weighed(total=lambda losses, w: (losses / w).sum() / (1 / w).sum())
             ),
             "T² is missing in front of the teacher's term.": weighed(soft=lambda T, a: a),
-            "α is the other way round: it weighs the teacher, and 1 − α the labels.": (
+            "α is the other way round: it weights the teacher's term, and 1 − α the labels'.": (
                 weighed(lambda T, a: a, lambda T, a: (1 - a) * T**2)
             ),
         },

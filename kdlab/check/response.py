@@ -69,7 +69,7 @@ def distillation_loss(random):
                 mixed(soft=lambda T, a: a)
             ),
             "The teacher's term is multiplied by T where it must be T².": mixed(soft=lambda T, a: a * T),
-            "α is the other way round: it weighs the teacher, and 1 − α the labels.": (
+            "α is the other way round: it weights the teacher's term, and 1 − α the labels'.": (
                 mixed(lambda T, a: a, lambda T, a: (1 - a) * T**2)
             ),
             "T² is on the wrong term: it belongs to the teacher's, which softening makes small.": (
@@ -234,7 +234,7 @@ def best_position(random):
                 lambda v, t: at(best(v), t, np.max)
             ),
             "Row and column are swapped.": lambda v, t: (*best(v)[::-1], t[best(v)].mean()),
-            "Both the choice and the accuracy are from the mean of validation and test: the test set has taken part in the choice.": (
+            "The position is chosen on the mean of validation and test: the test set has taken part in the choice.": (
                 lambda v, t: at(best((v + t) / 2), t)
             ),
             "The position found is the worst on validation data.": lambda v, t: at(best(-v), t),

@@ -151,7 +151,7 @@ def soft_gradient(random):
             "That is the mean over the samples: here each sample keeps its own gradient.": (
                 lambda z_s, z_t, T: T * difference(z_s, z_t, T) / len(z_s)
             ),
-            "That is the mean over the classes too: the cross-entropy is their sum.": (
+            "That is the mean over the classes: the cross-entropy is the sum over them.": (
                 lambda z_s, z_t, T: T * difference(z_s, z_t, T) / z_s.shape[-1]
             ),
             "That is the derivative with respect to the student's probabilities: the way through softmax to the logits is "

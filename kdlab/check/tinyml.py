@@ -48,7 +48,7 @@ def quantised_weights(random):
             "There is a scale for each input: give one for each output channel, a column of W.": (
                 lambda W: tuple(part.T if part.ndim == 2 else part for part in held(lambda V: largest(V) / 127)(W.T))
             ),
-            "The scale divides by 128: the range is symmetric, −127 to 127, so that zero stays zero.": (
+            "The scale divides by 128: int8 ends at 127, so the largest magnitude must become ±127.": (
                 held(lambda W: largest(W) / 128, cast=lambda q: np.clip(q, -128, 127).astype(np.int8)),
                 held(lambda W: largest(W) / 128),
             ),
@@ -67,7 +67,7 @@ def quantised_weights(random):
             "The integers are right, but the scale is upside down: it is the step between two levels, r ≈ S · q.": (
                 lambda W: (reference(W)[0], 1 / reference(W)[1])
             ),
-            "It is right but for a channel whose weights are all 0, where it divides by 0: its scale may be 1.": (
+            "It is right but for a channel whose weights are all 0, where it divides by 0: give it the scale 1.": (
                 lambda W: (_int8(np.nan_to_num(np.rint(W / (largest(W) / 127)))), largest(W) / 127)
             ),
         },

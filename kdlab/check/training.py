@@ -57,6 +57,7 @@ def _run(answer, x, y, kernel, bias, teacher_kernel, T, alpha):
         network.trainable = True  # an answer may have frozen it
         network.set_weights(weights)
         network.modes.clear()
+        network.predict_function = None  # one kept from the last answer would not call the network's Python again
     inputs = x.astype(np.float32), y.astype(np.int32)
     answer(student, teacher, keras.optimizers.SGD(RATE), *inputs, T, alpha)
     modes = (-1 if not network.modes else int(any(network.modes)) for network in networks)
@@ -94,7 +95,7 @@ def training_step(random):
             "The student climbs: the step goes along the gradient, and must go against it.": _step(mixed(), rate=-RATE),
             "T² is missing in front of the teacher's term.": _step(mixed(soft=lambda T, a: a)),
             "The teacher's term is multiplied by T where it must be T².": _step(mixed(soft=lambda T, a: a * T)),
-            "α is the other way round: it weighs the teacher, and 1 − α the labels.": (
+            "α is the other way round: it weights the teacher's term, and 1 − α the labels'.": (
                 _step(mixed(lambda T, a: a, lambda T, a: (1 - a) * T**2))
             ),
             "T² is on the wrong term: it belongs to the teacher's.": (

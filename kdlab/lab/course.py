@@ -202,7 +202,7 @@ def expected():
 
 def guide(books):
     """Return the instructor's guide as Markdown, from the executed solution ``books``, {sheet's name: notebook}."""
-    predictions = markdown_table(["asked", "what happens", "with its spread"], expected())
+    predictions = markdown_table(["asked", "what happens", "by how much, with its 95 % interval"], expected())
     parts = [
         OPENING,
         "## Plans",
@@ -230,8 +230,11 @@ OPENING = """# Teaching with kdlab: a guide for the instructor
 
 ABOUT_THE_TEST = """## The test before and after
 
-The same eight questions twice; do not go through the answers after the first time. Report the normalised gain of the class,
-(after − before) / (8 − before) of the mean scores ([Hake 1998](https://doi.org/10.1119/1.18809)), and how many sat both."""
+The same eight questions twice; do not go through the answers after the first time. Questions 1 and 2 belong to chapter 1, 3 and 4
+to chapter 2 (4 to its section 5), 5 to 7 to chapter 3, and 8 to chapter 4: the plan of 55 minutes teaches 1 to 3, that of
+110 minutes 1 to 4.
+Score the n questions that were taught, and report the normalised gain of those who sat both tests,
+(after − before) / (n − before) of their mean scores ([Hake 1998](https://doi.org/10.1119/1.18809)), and how many they are."""
 
 
 def _sheet(name, book):

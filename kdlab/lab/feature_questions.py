@@ -46,7 +46,7 @@ def feature_questions():
             mistakes=(
                 (1 - alpha, "That is their weight within L_task; the features have taken 0.4 of the whole."),
                 (1 - feature_alpha, "That is the weight of L_task; within it α hands most to the teacher."),
-                (feature_alpha * (1 - alpha), "α_f weighs the features; L_task, where the labels are, has 1 − α_f."),
+                (feature_alpha * (1 - alpha), "α_f weights the features; L_task, where the labels are, has 1 − α_f."),
                 ((1 - feature_alpha) * alpha, "That is the weight of the softened answers: α in place of 1 − α."),
             ),
             hint="Multiply the two shares that the labels are left with.",

@@ -112,7 +112,7 @@ def temperature_questions():
             "It does not move the soft term's own minimum, but the loss has two terms: their balance changes.",
             f"Its gradient falls, by a factor of {fall:.0f} with the logits of section 3, so the hard labels take over. "
             "T² makes up for it, exactly only in the limit of large T.",
-            "The order of the classes never depends on T, with or without T².",
+            "The teacher's order of the classes is the same at every T, and no other one is asked for. What changes is its weight.",
         ),
         choices=(
             "The soft term pushes harder, so training may diverge",

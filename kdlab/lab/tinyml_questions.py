@@ -39,9 +39,9 @@ def tinyml_questions():
             round(weight / scale),
             f"The scale is {largest} / 127 = {scale:g}, and {weight} / {scale:g} = {weight / scale:.0f}.",
             mistakes=(
-                (weight * 127, "That takes the largest weight to be 1: the scale is largest / 127."),
+                (round(weight * 127), "That takes the largest weight to be 1: the scale is largest / 127."),
                 (weight / largest, "That is its share of the largest weight, which becomes 127."),
-                (weight / largest * 255, "255 values lie from −127 to 127; above zero there are 127 of them."),
+                (round(weight / largest * 255), "255 values lie from −127 to 127; above zero there are 127 of them."),
                 (scale, "That is the scale, what a step of 1 is worth."),
             ),
             tolerance=0.1,
@@ -84,9 +84,9 @@ def tinyml_questions():
         "3.9). For both kinds int8 − float32 is −0.1 (−0.4 to +0.2). What may you say?",
         chosen(
             1,
-            "int8 has no detectable effect on either kind: there was nothing to make up for.",
+            "int8 has no detectable effect on either kind: there was no detectable cost to make up for.",
             "The gain is there in int8, and int8 has taken nothing from it that these pairs could detect.",
-            "An interval that contains 0 says that the cost is small, between −0.4 and +0.2, not that it is none.",
+            "The interval allows a loss of up to 0.4 points and a gain of up to 0.2: the cost is small, but not shown to be none.",
             "Nothing here was trained with rounded weights. Whether that would be better is another experiment.",
         ),
         choices=(
