@@ -1,6 +1,6 @@
 """Configuration of JupyterHub: everybody has a server with the dashboards and JupyterLab, on a copy of the notebooks.
 
-    pip install 'kdlab[server,hub]' && npm install -g configurable-http-proxy
+    pip install 'kdlab[server,hub] @ git+ADDRESS' && npm install -g configurable-http-proxy
     jupyterhub -f jupyterhub_config.py
 
 Who may come in (authenticator_class) and how servers are started (spawner_class) are yours to choose. On The Littlest

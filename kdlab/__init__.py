@@ -17,7 +17,7 @@ _FILES = {
     "distillation": "distill",
     "live.trainer": "LiveTrainer",
 }
-_MODULES = "answers check clinical conventions evaluation figures lab losses models scenarios softening"
+_MODULES = "answers check clinical conventions evaluation figures foreign_models lab losses models scenarios softening"
 
 __getattr__, __dir__, __all__ = lazily(__name__, _FILES, _MODULES)
 __all__ += ["__version__"]

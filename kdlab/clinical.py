@@ -138,11 +138,11 @@ def bootstrap_interval(measure, scores, labels, threshold=0.5, *, confidence=0.9
     measure is 0 or 1, all draws are alike and the interval is that one value, which is too narrow: for a share take
     ``evaluation.wilson_interval`` there.
 
-    ``scores``, ``labels`` and ``threshold`` as for ``sensitivity`` (the AUC needs no threshold), ``confidence`` between
-    0 and 1, ``resamples`` at least 100. Raises ValueError for anything else.
+    ``scores``, ``labels`` and ``threshold`` as for ``sensitivity`` (the AUC needs no threshold), two samples of each class or
+    more, ``confidence`` between 0 and 1, ``resamples`` at least 100. Raises ValueError for anything else.
     """
-    statistic, samples = _statistic(measure, {"scores": (scores, threshold)}, labels)
-    return Interval(*map(float, bootstrap(statistic, samples, confidence, resamples, seed)))
+    models = {"scores": (scores, threshold)}
+    return Interval(*_interval(measure, models, labels, confidence, resamples, seed))
 
 
 def paired_bootstrap(measure, first, second, labels, thresholds=(0.5, 0.5), *, confidence=0.95, resamples=2000, seed=0):
@@ -156,8 +156,18 @@ def paired_bootstrap(measure, first, second, labels, thresholds=(0.5, 0.5), *, c
     except (TypeError, ValueError):
         raise ValueError(f"thresholds must be two numbers, one for each model, got {thresholds!r}") from None
     models = {"first": (first, first_threshold), "second": (second, second_threshold)}
+    return PairedDifference(*_interval(measure, models, labels, confidence, resamples, seed))
+
+
+def _interval(measure, models, labels, *how):
+    """Return value, low and high of a measure of a model or of two models' difference, three floats."""
     statistic, samples = _statistic(measure, models, labels)
-    return PairedDifference(*map(float, bootstrap(statistic, samples, confidence, resamples, seed)))
+    if min(map(len, samples)) < 2:
+        counts = " and ".join(
+            f"{len(rows)} {name}" for rows, name in zip(samples, ("positive", "negative"), strict=True)
+        )
+        raise ValueError(f"an interval needs at least two positive and two negative samples, got {counts}")
+    return map(float, bootstrap(statistic, samples, *how))
 
 
 def _estimate(measure, scores, labels, threshold):

@@ -61,8 +61,8 @@ def distill(
     ``alpha`` and the loss are those of ``kdlab.Distiller``; ``seed`` becomes Keras's global seed; ``verbose``
     as in ``fit``.
 
-    The defaults suit about a thousand training samples. Fewer make fewer steps an epoch: ``kdlab.runs.runs.suggest``
-    says how many epochs of which batches the command line takes for so many samples.
+    The defaults suit about a thousand training samples. Fewer make fewer steps an epoch: ``suggest`` of
+    ``kdlab.runs.runs`` says how many epochs of which batches the command line takes for so many samples.
 
     Raises ValueError and FloatingPointError as ``Distiller`` does, and ValueError for a teacher that ends in a sigmoid.
     """
@@ -85,17 +85,21 @@ def distill(
 
     # In large batches, and of arrays that no function of TensorFlow reads: else it takes longer than the training.
     judged = stream(data.validation, max(batch_size, 256)) if len(data.validation) else None
-    histories, steps = [], count_steps(data.train.x, batch_size)
+    histories, labelled = [], np.flatnonzero(data.train.y >= 0)
     hard_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     for model, loss in ((distiller, None), (alone, hard_loss)):
+        x, y = data.train.x, data.train.y
+        if model is alone and len(labelled) < len(y):
+            x, y = x[labelled], y[labelled]
+        steps = count_steps(x, batch_size)
         keras.utils.set_random_seed(seed)
         model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss, metrics=["accuracy"])
         if model is alone:  # a Distiller does both by itself
             build_state(alone, student.output_shape[-1])
             choose_execution(alone, alone, epochs * steps)
         fitted = model.fit(
-            data.train.x,
-            data.train.y,
+            x,
+            y,
             batch_size=batch_size,
             epochs=epochs,
             steps_per_epoch=steps,

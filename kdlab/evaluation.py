@@ -258,7 +258,7 @@ def samples_needed(first, second, confidence=0.95, power=0.8):
     """Return how many test samples each needs for a difference of two accuracies to be detected; None for equal ones.
 
     n = (z_{1−(1−confidence)/2} + z_power)² · (p₁(1 − p₁) + p₂(1 − p₂)) / (p₁ − p₂)²: two independent test sets of n,
-    two-sided (Fleiss, Levin & Paik 2003, chapter 4, without the continuity correction). On one test set for both,
+    two-sided, by the normal approximation with each set's own variance. On one test set for both,
     fewer do where the two mostly err on the same samples. Raises ValueError for what is not between 0 and 1.
     """
     from scipy.stats import norm

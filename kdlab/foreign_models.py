@@ -92,10 +92,11 @@ def guess_pixel_range(model):
         )
     except (AttributeError, TypeError, ValueError, IndexError):  # Layers that are not in a row.
         return None
-    scale, offset = float(np.mean(white - black)), float(np.mean(black))
+    scale, offset = float(np.median(white - black)), float(np.median(black))  # the margin may be padding
     if abs(scale - 1) < 1e-6 and abs(offset) < 1e-6:
         return None
-    return (0.0, 255.0) if abs(scale) < 0.1 or offset < -10 else (0.0, 1.0)
+    # 0 to 255 is divided, or has its means taken away; what `adapt` made multiplies first.
+    return (0.0, 255.0) if abs(scale) < 0.1 or (offset < -10 and abs(scale) < 10) else (0.0, 1.0)
 
 
 def inputs_by_itself(model):
@@ -108,7 +109,9 @@ def _before_weights(model, x):
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization) or not getattr(layer, "weights", ()):
             continue
-        x = keras.Model(model.inputs[0], layer.input)(x, training=False)
+        # Of a model inside this one, `input` would be its own, not what this one gives it.
+        given = keras.Operation.input.fget(layer)
+        x = keras.Model(model.inputs[0], given)(x, training=False)
         return _before_weights(layer, x) if isinstance(layer, keras.Model) else x
     return x
 
@@ -139,7 +142,8 @@ def warn_at_chance(teachers, data, stacklevel):
         found = explain_chance(model, inputs, data.class_names, *splits) if getattr(model, "inputs", None) else None
         mend = "its classes must be in the order of data.class_names"
         if found:
-            mend = f"with kdlab.foreign_models.adapt(teacher, kdlab.foreign_models.{found[0]}) it would be right about {found[1]:.0%}"
+            how = f"kdlab.foreign_models.adapt(teacher, kdlab.foreign_models.{found[0]})"
+            mend = f"with {how} its balanced accuracy would be {found[1]:.0%}"
         warnings.warn(
             f"teacher {number} is at chance level: balanced accuracy {balanced_accuracy(named, labels):.0%} on {len(labels)} "
             "labelled samples (of validation data and, where they are few, training data), with values from "

@@ -103,7 +103,7 @@ def check_fits(model, data, name="model"):
             said = " and ".join(f"{key}={value} (--{key.replace('_', '-')} {value})" for key, value in options.items())
             raise MisfitError(
                 f"{name} takes samples of shape {takes}, but the data's have shape {samples}"
-                + (f"; read them with {said}" if said else ""),
+                + (f"; a folder's images can be read with {said}" if said else ""),
                 options,
             )
     logits = np.asarray(model(np.asarray(data.train.x[:2]), training=False), np.float32)

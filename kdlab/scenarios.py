@@ -52,7 +52,7 @@ def _prepare(data, logits, chosen=slice(None), labels=None, ensemble=False):
 
 
 def few(count, rest_unlabelled=False):
-    """Return a scenario's ``prepare`` with ``count`` labelled samples, of every class as many as can be."""
+    """Return a scenario's ``prepare`` with ``count`` labelled samples, balanced over the classes as far as can be."""
 
     def prepare(data, logits):
         chosen = few_of_each(data.train.y, count)

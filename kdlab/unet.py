@@ -68,9 +68,10 @@ def segment(model, x):
 
 
 def dice_loss(logits, masks, labelled=None):
-    """Return 1 − the mean over classes of (2 Σ σ(z)·y + 1) / (Σ σ(z) + Σ y + 1), a scalar (Milletari et al. 2016).
+    """Return 1 − the mean over classes of (2 Σ σ(z)·y + 1) / (Σ σ(z) + Σ y + 1), a scalar.
 
-    Sums go over all pixels of all samples of the batch: many a tile has no nucleus of a class. Both (N, H, W, C).
+    After Milletari et al. 2016, V-Net, section 3, who have squares in the denominator. Sums go over all pixels of all
+    samples of the batch: many a tile has no nucleus of a class. Both (N, H, W, C).
     ``labelled`` (N,) says whose labels count, of whom alone the sums are then; None: of all.
     """
     axes = [0, 1, 2]
@@ -90,8 +91,8 @@ def hard_binary_cross_entropy(logits, masks):
 def soft_binary_cross_entropy(student_logits, teacher_logits, temperature):
     """Return T² · the mean over samples, pixels and classes of −p log q − (1 − p) log(1 − q), a scalar in nats.
 
-    p = σ(z_t / T), q = σ(z_s / T); both logits (N, H, W, C). The derivative by a logit is T·(q − p) / (N·H·W·C), for
-    large T about (z_s − z_t) / 4 of it: as with softmax, T² keeps the term's pull when T is raised. No gradient flows to
+    p = σ(z_t / T), q = σ(z_s / T); both logits (N, H, W, C). The derivative by a logit is T·(q − p) / (N·H·W·C), which
+    for large T tends to (z_s − z_t) / (4·N·H·W·C): as with softmax, T² keeps the term's pull when T is raised. No gradient flows to
     the teacher. At p = q it is T² times the teacher's entropy, not 0.
     """
     temperature = tf.cast(temperature, student_logits.dtype)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import kdlab
+from kdlab.datasets.dataset import Split
 from kdlab.distillation import Result
 from kdlab.foreign_models import Inputs, adapt
 from kdlab.models import mlp
@@ -62,6 +63,18 @@ def test_same_weights_and_batches_for_both(data, teacher):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+def test_samples_without_a_label_are_for_the_distilled_student_alone(data, teacher):
+    y = data.train.y.copy()
+    y[::2] = -1
+    some = dataclasses.replace(data, train=Split(data.train.x, y))
+    result = kdlab.distill(teacher, mlp(seed=2), some, epochs=2, batch_size=32)
+    labelled = dataclasses.replace(data, train=Split(data.train.x[1::2], y[1::2]))
+    without = kdlab.distill(teacher, mlp(seed=2), labelled, epochs=2, batch_size=32).student_alone
+    for one, other in zip(result.student_alone.get_weights(), without.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert result.metrics["loss"] < result.student_alone_metrics["loss"]  # it had twice the samples
+
+
 def test_an_ensemble_of_teachers(data, teacher):
     other = mlp(64, (8,), 10, seed=3)
     nothing = type(data.validation)(data.validation.x[:0], data.validation.y[:0])
@@ -96,7 +109,7 @@ def test_a_teacher_at_chance_is_said_with_what_mends_it(data, teacher):
         text = str(said[0].message)
         assert "on 120 labelled samples (of validation data and, where they are few, training data)" in text
         mend = re.search(
-            r"with kdlab\.foreign_models\.adapt\(teacher, kdlab\.foreign_models\.(.*)\) it would be", text
+            r"with kdlab\.foreign_models\.adapt\(teacher, kdlab\.foreign_models\.(.*)\) its balanced", text
         )[1]
         with warnings.catch_warnings():
             warnings.simplefilter("error")

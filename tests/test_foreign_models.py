@@ -47,6 +47,13 @@ def nested(first):
     return keras.Model(inputs, layers.Dense(3)(inner(inputs)))
 
 
+def before_a_backbone(first):
+    """As in Keras's guide to transfer learning."""
+    backbone = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, include_top=False, weights=None, pooling="avg")
+    inputs = keras.Input((32, 32, 3))
+    return keras.Model(inputs, layers.Dense(2)(backbone(first(inputs), training=False)))
+
+
 @pytest.mark.parametrize(
     ("make", "found"),
     [
@@ -59,6 +66,11 @@ def nested(first):
         (lambda: knowing(), None),
         (lambda: nested(layers.Rescaling(1 / 255)), (0, 255)),
         (lambda: nested(layers.Identity()), None),
+        (lambda: before_a_backbone(layers.Rescaling(1 / 255)), (0, 255)),
+        (lambda: before_a_backbone(layers.Rescaling(1 / 127.5, offset=-1)), (0, 255)),
+        (lambda: before_a_backbone(layers.Identity()), None),
+        (lambda: knowing(layers.Rescaling(1.0, offset=[-104, -117, -124])), (0, 255)),
+        (lambda: adapt(knowing(layers.Rescaling(1.0, offset=[-104, -117, -124])), Inputs((0.0, 255.0))), (0, 1)),
         (tutorial_functional, (0, 255)),
         (lambda: keras.applications.EfficientNetB0(weights=None, input_shape=(32, 32, 3), classes=2), (0, 255)),
         (lambda: efficientnet((32, 32, 3), 2, weights=None), None),

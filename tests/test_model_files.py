@@ -127,7 +127,7 @@ def test_what_a_file_lacks_is_said_whatever_was_read_before_it(tmp_path, make, m
     ],
 )
 def test_a_model_of_other_images_is_told_how_to_read_them(takes, has, options):
-    with pytest.raises(ValueError, match=rf"shape .*; read them with {re.escape(options)}$"):
+    with pytest.raises(ValueError, match=rf"shape .*; a folder's images can be read with {re.escape(options)}$"):
         check_fits(mlp(takes, (), 3), dataset(has))
 
 

@@ -170,7 +170,7 @@ def _scaling(taken):
     numbers = (
         f"{mean:.6g} ({deviation:.6g})" for mean, deviation in zip(scaling["mean"], scaling["deviation"], strict=True)
     )
-    return f"{scaling['formula']}; mean (deviation) of each feature in the training rows: {', '.join(numbers)}"
+    return f"{scaling['formula']}; mean (standard deviation) of each feature in the training rows: {', '.join(numbers)}"
 
 
 def _notes(model):

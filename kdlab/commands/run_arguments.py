@@ -126,9 +126,9 @@ _KINDS = {
 """What argparse is told of each option, but for its help."""
 
 _HELP = {
-    "data": "a folder of class folders, a MedMNIST .npz, an EMNIST .mat, or a name such as emnist-letters",
-    "image-size": "scale the images of a folder to N×N (default: 64)",
-    "test-split": "the share of the images of a folder to test on, where none are given",
+    "data": "a folder of class folders, a table (.csv, .npz), a MedMNIST .npz, an EMNIST .mat, or a name such as emnist-letters",
+    "image-size": "scale the images of a folder to N×N (default: a saved model's own size, else 64)",
+    "test-split": "the share of a folder's images or a table's rows to test on, where none are given",
     "validation-split": "the share of the rest to validate on, where none are given",
     "channels": "3: grey images get three equal channels, for a teacher of colour images; 1: colour ones become grey",
     "preparation": "of the images of a folder: none, or brain-mri, which cuts scans to the head and evens their brightness "
@@ -174,7 +174,9 @@ def add_commands(commands):
     """Add the commands to argparse's ``commands``; each sets ``run``, which takes the options."""
 
     def command(name, text, description, example):
-        parser = commands.add_parser(name, help=text, description=description, epilog=f"Example: kdlab {example}")
+        parser = commands.add_parser(
+            name, allow_abbrev=False, help=text, description=description, epilog=f"Example: kdlab {example}"
+        )
         parser.set_defaults(run=_run, command=name)
         return parser
 

@@ -60,6 +60,10 @@ def _show(found, display):
 
 def _train(command):
     options = command.options
+    if options.pixel_range and options.model in models.NAMES:
+        raise ValueError(
+            f"--pixel-range is of a saved model, and {options.model} is a new one, which takes 0 to 1: leave it out"
+        )
     inputs = options.pixel_range and Inputs(options.pixel_range)
     model = command.model(options.model, inputs=inputs)
     command.begin(model=fingerprint(model))
@@ -256,7 +260,7 @@ def again(line, *dropped, command=None, **changed):
         else:
             kept.append(word)
     if command:
-        kept[1] = command
+        kept[next(k for k, word in enumerate(kept) if word in ("train", "distill", "sweep"))] = command
     for name, value in changed.items():
         if value is not None:
             kept += _option(name, value)
@@ -275,9 +279,10 @@ def complete(options):
     try:
         yield
     except MisfitError as error:
-        if error.options and (set(error.options) == {"channels"} or _is_folder(options.data)):
-            raise ValueError(f"{error}: {again(options.line, **error.options)}") from error
-        raise
+        what = str(error).partition("; a folder's")[0]
+        if error.options and (error.options == {"channels": 3} or _is_folder(options.data)):
+            what += f"; to read them so: {again(options.line, **error.options)}"
+        raise ValueError(what) from error
 
 
 def _is_folder(data):
@@ -339,7 +344,7 @@ def chance(what, model, inputs, data, splits, options, order="teacher_classes"):
     said = " and ".join(parts)
     if options.command == "export" or options.weak_teacher:  # It goes on, and writes its files.
         wanted |= {"force": True, "weak_teacher": None}
-    mend = f"{said[0].upper()}{said[1:]} it would be right about {100 * share:.0f} %: {again(options.line, **wanted)}"
+    mend = f"{said[0].upper()}{said[1:]} its balanced accuracy would be {100 * share:.0f} %: {again(options.line, **wanted)}"
     return measured, mend
 
 
@@ -483,12 +488,12 @@ class _Command:
             return
         settings = self.settings()
         some = f" of {sum(guesses)} of {len(guesses)} seeds" if len(guesses) > 1 else ""
-        further = again(
-            self.options.line, epochs=4 * settings.epochs, patience=settings.epochs, batch_size=8, force=True
-        )
+        more = {"epochs": 4 * settings.epochs, "patience": settings.epochs, "batch_size": min(8, settings.batch_size)}
+        old = ["student_alone"] if name == "student alone" else []  # a file, which would come to the same again
+        further = again(self.options.line, *old, **more, force=True)
         self.add_notes(
             f"The {name}{some} cannot be told from guessing on {len(self.data.test):,} test samples "
-            f"({results.percent(accuracy)} right). More and smaller steps may help: {further}"
+            f"({results.percent(accuracy)} right). More steps, on smaller batches, may help: {further}"
         )
 
     def record(self, chosen=(), **parts):
@@ -499,6 +504,11 @@ class _Command:
             given["teacher_inputs"] = self.teacher_inputs
         settings = {**given, **dict(chosen), **self._plain_settings()}
         title = f"kdlab {options.command}: {options.out.name}"
+        if any(model.get("clinical") for model in parts.get("models", ())):
+            other, positive = self.data.class_names
+            self.add_notes(
+                f"The positive class is {positive}: sensitivity is the recall of {positive}, specificity that of {other}."
+            )
         parts = {**parts, "training": self.training, "notes": self.notes}
         return record(title, self.data, options.data, settings, options.line, **parts)
 

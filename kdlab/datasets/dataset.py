@@ -187,7 +187,7 @@ def hold_out(labels, share, seed=0, groups=None, class_names=None):
 
 
 def few_of_each(labels, count):
-    """Return the places of ``count`` samples, of every class as many as can be; the same every time.
+    """Return the places of ``count`` samples, balanced over the classes as far as can be; the same every time.
 
     ``labels`` (N,) are whole numbers from 0 on. Raises ValueError for another ``count`` than a whole number from 2 to N.
     """

@@ -29,9 +29,10 @@ def load(name_or_path, **options):
     Paths: an EMNIST ``.mat``, an ``.npz`` as MedMNIST or Keras ship them, a folder of class folders, a table of features
     and labels as ``.csv`` or ``.npz`` (``tables.read_table``).
 
-    ``options`` are the source's own: ``seed`` and ``validation_split``, the share of the training part that becomes
-    the validation split where the source gives none; folders also take those of ``image_folders.read_folder``; "digits"
-    takes ``labels``, how many of its 898 digits are kept to train on, of every class as many as can be.
+    ``options`` are the source's own: for most ``seed`` and ``validation_split``, the share of the training part that
+    becomes the validation split where the source gives none; folders also take those of ``image_folders.read_folder``,
+    tables ``label`` and ``test_split``. "digits" takes ``labels`` alone, how many of its 898 digits are kept to train on,
+    balanced over the classes as far as can be, "nuclei" ``size`` and ``split``.
 
     Raises ValueError, listing the names there are, for any other, for options that the source does not have and for
     files that do not hold what they should; OSError for files and downloads that cannot be had. One line each.

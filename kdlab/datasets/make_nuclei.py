@@ -1,6 +1,6 @@
 """The script that makes the shipped nuclei out of the published package: ``python -m kdlab.datasets.make_nuclei``.
 
-It needs pip, the network and ``pip install "kdlab[nuclei]"``, which brings what reads the package's files.
+It needs pip, the network and ``pip install "kdlab[nuclei] @ git+ADDRESS"``, which brings what reads the package's files.
 """
 
 import subprocess

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .convert import ALIGNMENT, arena_bytes, interpreter_of, quantised, run_tflite
+from .convert import ALIGNMENT, arena_bytes, interpreter_of, macro, quantised, run_tflite
 
 __all__ = ["c_lines", "describe"]
 
@@ -56,7 +56,7 @@ def c_lines(contract, name, declare=False, static=False):
     The constants are macros, so that an arena can be an array of that size.
     """
     taken, given, example = contract["input"], contract["output"], contract["example"]
-    upper = name.lstrip("_").upper()
+    upper = macro(name)
     kind = {"int8": "signed char", "float32": "float"}[taken["type"]]
     arrays = {"test_input": (kind, example["input"]), "test_output": (kind, example["output"])}
     if taken["scaling"]:
@@ -134,9 +134,20 @@ def _operators(tflite):
     model = schema.Model.GetRootAs(bytes(tflite))
     codes = [model.OperatorCodes(k) for k in range(model.OperatorCodesLength())]
     builtin = (max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) for code in codes)
-    return sorted(
-        {"Add" + "".join(part.capitalize() for part in names[code].split("_")).replace("2d", "2D") for code in builtin}
-    )
+    return sorted({f"Add{_METHODS.get(names[code]) or _in_capitals(names[code])}" for code in builtin})
+
+
+def _in_capitals(name):
+    return "".join(part.capitalize() for part in name.split("_")).replace("2d", "2D")
+
+
+# Those that do not follow the rule.
+_METHODS = {
+    "BATCH_MATMUL": "BatchMatMul",
+    "CUMSUM": "CumSum",
+    "PADV2": "PadV2",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
+}
 
 
 def _literal(value):

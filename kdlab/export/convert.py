@@ -218,7 +218,12 @@ extern const unsigned int {name}_tflite_len;
 def _guard(name):
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"name must be a C identifier (letters, digits and _, no digit first), got {name!r}")
-    return f"{name.lstrip('_').upper()}_TFLITE_H"
+    return f"{macro(name)}_TFLITE_H"
+
+
+def macro(name):
+    """Return a C identifier as a macro's name begins: in capitals, without underscores in front of a letter."""
+    return re.sub(r"^_+(?=[A-Za-z])", "", name).upper()
 
 
 def run_tflite(tflite, x):

@@ -12,8 +12,8 @@ LOWEST_BITS, HIGHEST_BITS = 2, 8
 def quantise_weights(weights, bits):
     """Return ``weights`` (…, channels) rounded to what ``bits`` can hold, as floats of the same shape.
 
-    A channel's largest weight becomes the largest integer, 2^(bits − 1) − 1, its smallest the negative of that, and all
-    others the multiple of this scale that is nearest: w ≈ scale · integer, zero stays zero (Jacob et al. 2018,
+    A channel's weight of the largest magnitude becomes ±(2^(bits − 1) − 1), and all others the nearest multiple of this
+    scale: w ≈ scale · integer, zero stays zero (Jacob et al. 2018,
     Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference, section 2; one scale
     per channel as in LiteRT's specification). Raises ValueError for ``bits`` not from 2 to 8.
     """

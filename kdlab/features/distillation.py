@@ -20,8 +20,8 @@ class FeatureDistillation:
     is the Distiller's ``feature_alpha``. ``method`` is a function of ``kdlab.features.losses``:
 
     - "hint": the student's features are the teacher's (FitNets, Romero et al. 2015). Layers of the same height and
-      width, or both without. Where only the widths differ, a linear layer over the channels, on maps a 1×1
-      convolution, projects the student's to the teacher's: it trains along and is no part of the student.
+      width, or both without. Where only the numbers of units or channels differ, a linear layer over them, on maps a
+      1×1 convolution, projects the student's to the teacher's: it trains along and is no part of the student.
     - "attention": both look at the same places (Zagoruyko & Komodakis 2017). Maps of any size and width.
     - "similarity": the same samples of a batch are similar for both (Tung & Mori 2019). Layers of any shape.
     - "relational_distance", "relational_angle", and "relational" for both: samples of a batch have

@@ -33,7 +33,7 @@ def hint(*, teacher_features, student_features):
     """Return ‖f_s − f_t‖² / D for each sample, (N,), from features of one shape with D numbers a sample.
 
     FitNets (Romero et al. 2015, equation 3) has ½ in place of 1 / D; a mean does not grow with the layer. Where the
-    widths differ the student's features have been through a projector: see ``FeatureDistillation``.
+    numbers D differ the student's features have been through a projector: see ``FeatureDistillation``.
     """
     return tf.reduce_mean(_flat((student_features - teacher_features) ** 2), axis=1)
 

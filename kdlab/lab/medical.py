@@ -81,17 +81,22 @@ def judged(data, kinds):
         p = softmax(result.logits(x)[0].astype(np.float64))
         right, scores = np.sum(p.argmax(axis=1) == y), p[:, 1]
         share = "{:.1%} ({:.1%} to {:.1%})".format(right / len(y), *wilson_interval(int(right), len(y))[-2:])
-        area = bootstrap_interval("auc", scores, y, resamples=1000)
         clinical = [f"{f(scores, y):.3f}" for f in (sensitivity, specificity)]
         count = result.students[0].count_params()
-        rows.append([name, f"{count:,}", share, *clinical, f"{auc(scores, y):.3f} ({area.low:.3f} to {area.high:.3f})"])
+        rows.append([name, f"{count:,}", share, *clinical, _area(scores, y)])
     majority = np.bincount(y).max() / len(y)
     heads = ["network", "parameters", "accuracy (95 %)", "sensitivity", "specificity", "AUC (95 %)"]
-    caption = (
-        f"{len(y)} test scans, the first student of each kind; the larger class alone would be right on {majority:.1%}"
-    )
+    caption = f"{len(y)} test scans, the first student of each kind; positive: {data.class_names[1]}; "
+    caption += f"the larger class alone would be right on {majority:.1%}"
     gain = paired_difference(kinds["distilled"].test_accuracy, kinds["alone"].test_accuracy)
     return table(rows, heads, caption), "All pairs of students:", verdict(gain)
+
+
+def _area(scores, y):
+    """Return the AUC with its interval, where there are samples for one, in words."""
+    if min(np.bincount(y, minlength=2)) < 2:
+        return f"{auc(scores, y):.3f}"
+    return "{:.3f} ({:.3f} to {:.3f})".format(*bootstrap_interval("auc", scores, y, resamples=1000))
 
 
 def dice_curves(kinds):

@@ -62,7 +62,7 @@ FULL_PAGE = f"""<!DOCTYPE html>
 <meta http-equiv="refresh" content="{AGAIN_AFTER}"><meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body {{ font: 18px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1c2733; max-width: 640px; margin: 20vh auto;
 padding: 0 24px; }}</style></head>
-<body><main><h1>The server is full</h1><p>The server has no memory for another page just now. This page tries again
+<body><main><h1>The server is full</h1><p>The server has no room for another page just now. This page tries again
 every {AGAIN_AFTER} seconds and opens as soon as somebody leaves; pages that you do not need can be closed.</p></main></body></html>
 """
 EVERY_ADDRESS = ("", "0.0.0.0", "::")

@@ -61,7 +61,7 @@ class UNetTrainer(SequentialTrainer):
         self._learning = tf.function(lambda x, training: learner.student(x, training=training))
 
     def train(self, temperature=2.0, alpha=0.5, labelled=None, seeds=1, progress=None, stop=None):
-        """Train ``seeds`` students, one after another, L = (1 − α)·Dice(y) + α·T²·BCE(σ(z_t/T), σ(z_s/T)).
+        """Train ``seeds`` students, one after another, L = (1 − α)·(1 − Dice(y)) + α·T²·BCE(σ(z_t/T), σ(z_s/T)).
 
         ``temperature`` is above 0 and ``alpha`` from 0, the labels alone, to 1, the teacher alone. Of so many tiles as
         ``labelled`` (None: all) the labels count: Dice is of these, the teacher's term of all tiles.

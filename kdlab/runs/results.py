@@ -244,11 +244,16 @@ def table(models):
                 byte_size(model["size_on_disk_bytes"]),
                 percent_interval(model["test_accuracy"], *_ends(model["test_accuracy_95_percent"])),
                 *(percent(model["accuracies"][name]) for name in others),
-                *("{:.3f} ({:.3f} to {:.3f})".format(*_ends(model["clinical"][name])) for name in clinical),
+                *(_with_interval(*_ends(model["clinical"][name])) for name in clinical),
                 *(milliseconds(time["median"], *_ends(time["quartiles"])) for time in times),
             ]
         )
     return header, rows
+
+
+def _with_interval(value, low, high):
+    # A bootstrap of samples that are all right has none: 1 to 1 would claim too much.
+    return f"{value:.3f} ({low:.3f} to {high:.3f})" if low < high else f"{value:.3f} (no interval)"
 
 
 def _ends(interval):

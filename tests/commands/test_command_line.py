@@ -108,6 +108,7 @@ def test_defaults_are_those_of_the_package(folder):
         (["--tensorboard", "teacher.keras/logs"], "--tensorboard: must be a folder or the name of a new one, got 'tea"),
         (["--mixed-precision", "half"], "--mixed-precision: invalid choice: 'half'"),
         (["--nonsense"], "unknown arguments: --nonsense"),
+        (["--imag", "9"], "unknown arguments: --imag 9"),  # or a command that is suggested would repeat it
         (["--out", "model.h5"], "--out must be a file whose name ends in ."),
         (["--out", "."], "--out must be a file whose name ends in ."),
     ],

@@ -129,12 +129,12 @@ def test_a_teacher_at_chance_stops_the_run_and_the_command_that_it_names_mends_i
     assert main(["distill", "--teacher", "teacher.keras", *FAST, *given]) == 2
     error = capsys.readouterr().err
     assert error.startswith("kdlab: The teacher teacher.keras is at chance level: balanced accuracy ")
-    assert f". {said} it would be right about 100 %: kdlab distill " in error
+    assert f". {said} its balanced accuracy would be 100 %: kdlab distill " in error
     assert not (folder / "student.keras").exists()
     monkeypatch.setattr(runs, "train", lambda *args, **how: (_ for _ in ()).throw(KeyboardInterrupt()))
-    assert run_the_command_after("about 100 %: ", error) == 130  # the teacher is judged, and training begins
+    assert run_the_command_after("would be 100 %: ", error) == 130  # the teacher is judged, and training begins
     if "--pixel-range=-1,1" in error:
-        line = shlex.split(error.partition("about 100 %: ")[2].replace("--pixel-range=-1,1", "--pixel-range -1,1"))
+        line = shlex.split(error.partition("would be 100 %: ")[2].replace("--pixel-range=-1,1", "--pixel-range -1,1"))
         assert main(line[1:]) == 130
 
 
@@ -195,9 +195,9 @@ def test_an_export_names_a_model_at_chance_and_the_options_that_its_contract_nee
     assert main(["export", "mine.keras", "--data", "images", "--to", "tflite", "--out", "mine.tflite"]) == 0
     (note,) = (note for note in record("mine.tflite.json")["notes"] if "chance" in note)
     assert note.startswith("The model mine.keras is at chance level: balanced accuracy ")
-    assert f". {said} it would be right about 100 %: kdlab export mine.keras " in note
+    assert f". {said} its balanced accuracy would be 100 %: kdlab export mine.keras " in note
     assert note in capsys.readouterr().out
-    assert run_the_command_after("about 100 %: ", note) == 0
+    assert run_the_command_after("would be 100 %: ", note) == 0
     found = record("mine.tflite.json")
     assert not any("chance" in note for note in found["notes"])
     row = next(row for row in found["table"][1:] if row[0].startswith("test accuracy"))
@@ -220,8 +220,7 @@ def test_an_export_names_a_model_at_chance_and_the_options_that_its_contract_nee
         (["--colour-order", "bgr", "grey.keras"], "--colour-order is of colour images; the model takes (6, 6, 1)"),
         (
             ["--data", "images", "--image-size", "9"],
-            "(9, 9, 3); read them with image_size=6 (--image-size 6): kdlab export mine.keras --to tflite --out mine.tflite "
-            "--data images --image-size 6\n",
+            "(9, 9, 3); to read them so: kdlab export mine.keras --to tflite --out mine.tflite --data images --image-size 6\n",
         ),
     ],
 )

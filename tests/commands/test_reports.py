@@ -65,6 +65,29 @@ def test_pairs_over_seeds_give_one_verdict_and_the_report_names_classes_and_imag
     assert "| training accuracy | validation accuracy |" in page
 
 
+def test_of_two_classes_the_positive_one_is_named(folder):
+    line = ["train", "--data", "images", "--classes", "a,b", "--model", "mlp", "--epochs", "1", "--quiet"]
+    assert main([*line, "--out", "model.keras"]) == 0
+    said = "The positive class is b: sensitivity is the recall of b, specificity that of a."
+    found = json.loads((folder / "model.json").read_text("utf-8"))
+    assert said in found["notes"]
+    assert set(found["models"][0]["clinical"]) == {"sensitivity", "specificity", "AUC"}
+    assert said in (folder / "model.md").read_text("utf-8")
+    assert main([*line, "--pixel-range", "0,255", "--out", "other.keras"]) == 2
+
+
+def test_a_student_alone_that_guesses_is_trained_anew_by_the_command_that_goes_further(folder):
+    line = ["distill", "--data", "images", "--teacher", "teacher.keras", "--student", "mlp", "--epochs", "1", "--quiet"]
+    still = ["--learning-rate", "1e-9", "--batch-size", "4"]
+    train = ["train", *line[1:3], "--image-size", "4", "--model", "mlp", *line[7:]]
+    assert main([*train, *still, "--out", "alone.keras"]) == 0
+    assert main([*line, *still, "--student-alone", "alone.keras", "--out", "student.keras"]) == 0
+    notes = json.loads((folder / "student.json").read_text("utf-8"))["notes"]
+    of = {name: next(note for note in notes if f"student {name} cannot be" in note) for name in ("alone", "distilled")}
+    assert all("--batch-size 4" in note for note in of.values())
+    assert ("--student-alone" in of["alone"], "--student-alone" in of["distilled"]) == (False, True)
+
+
 def test_a_student_at_chance_is_named_with_a_command_that_goes_further(folder, capsys):
     line = ["train", "--data", "images", "--model", "mlp", "--epochs", "1", "--learning-rate", "1e-9"]
     assert main([*line, "--out", "model.keras", "--quiet"]) == 0
@@ -106,6 +129,12 @@ def test_students_of_all_seeds_and_of_a_sweep_that_guess_are_named_first(folder)
             ("alphas", "seeds"),
             {"out": "s.keras"},
             "kdlab sweep --out s.keras",
+        ),
+        (
+            "kdlab --verbose sweep --alphas 0,1 --data d",
+            ("alphas",),
+            {"command": "distill", "alpha": 1},
+            "kdlab --verbose distill --data d --alpha 1",
         ),
         (
             "kdlab train --batch-size 8 --force --data d",

@@ -131,7 +131,7 @@ def test_a_teacher_of_colour_images_teaches_grey_ones(folder, capsys, grey):
     assert main([*line, "--out", "student.keras"]) == 2
     error = capsys.readouterr().err
     mended = shlex.join(["kdlab", *line, "--out", "student.keras", "--channels", "3"])
-    assert error.endswith(f"(8, 8, 1); read them with channels=3 (--channels 3): {mended}\n")
+    assert error.endswith(f"(8, 8, 1); to read them so: {mended}\n")
     assert main(shlex.split(mended)[1:]) == 0
     found = record("student.json")
     assert found["settings"]["channels"] == 3

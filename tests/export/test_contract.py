@@ -149,6 +149,15 @@ def test_a_c_program_scales_a_table_s_features_as_the_model_got_them(tmp_path, m
     np.testing.assert_allclose(scaled[np.lexsort(scaled.T)], everything[np.lexsort(everything.T)], atol=1e-5)
 
 
+def test_operators_whose_methods_do_not_follow_the_rule():
+    inputs = keras.Input((4, 6))
+    rows = layers.Dense(6)(inputs)
+    products = layers.Dot(axes=2)([rows, layers.Dense(6)(inputs)])
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(products)))
+    x = RNG.random((5, 4, 6), np.float32)
+    assert "AddBatchMatMul" in contract.describe(convert.to_tflite(model), "ab", (0.0, 1.0), x[:1])["operators"]
+
+
 def test_the_operators_are_those_of_the_file():
     samples = RNG.random((10, 8, 8, 3), np.float32)
     found = contract.describe(convert.to_tflite_int8(image_model(), samples), "abc", (0.0, 1.0), samples[:1])

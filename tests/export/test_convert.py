@@ -301,6 +301,17 @@ def test_the_c_array_depends_on_bytes_and_name_only():
     assert zlib.crc32(source.encode()) == zlib.crc32(convert.to_c_array(bytes(range(20)), "a_1").encode())
 
 
+@pytest.mark.parametrize(
+    ("name", "begins"), [("model", "MODEL"), ("_model", "MODEL"), ("_8bit", "_8BIT"), ("__8_bit", "__8_BIT")]
+)
+def test_macros_have_names_that_a_preprocessor_takes(name, begins):
+    assert convert.macro(name) == begins
+    for text in (convert.to_c_array(b"x", name), convert.to_c_header(b"x", name)):
+        macros = re.findall(r"^#(?:ifndef|define) (.*)$", text, re.MULTILINE)
+        assert f"{begins}_TFLITE_H" in macros
+        assert all(re.fullmatch(r"[A-Za-z_]\w*", macro) for macro in macros)
+
+
 @pytest.mark.parametrize("name", ["", "1a", "a-b", "a b", "é", "a;"])
 def test_names_that_c_does_not_take_are_refused(name):
     with pytest.raises(ValueError, match="name must be a C identifier"):

@@ -58,10 +58,11 @@ def test_networks_are_judged_on_the_test_scans():
     right, never_ill = np.eye(2)[y] * 4, np.tile([2.0, 0.0], (5, 1))
     kinds = {"teacher": result(right), "alone": result(never_ill), "distilled": result(right)}
     kinds["distilled"].test_accuracy = kinds["alone"].test_accuracy + 0.1
-    table, _, verdict = medical.judged(SimpleNamespace(test=test), kinds)
+    table, _, verdict = medical.judged(SimpleNamespace(test=test, class_names=["no", "yes"]), kinds)
     assert [row[:2] for row in table.rows] == [[name, "1,234"] for name in kinds]
     assert [row[2].split()[0] for row in table.rows] == ["100.0%", "60.0%", "100.0%"]
     assert [row[3:5] for row in table.rows] == [["1.000", "1.000"], ["0.000", "1.000"], ["1.000", "1.000"]]
+    assert "first student of each kind; positive: yes; " in table.caption
     assert "the larger class alone would be right on 60.0%" in table.caption
     assert verdict.startswith("Distilled: better than alone. Distilled − alone: +10.0")
 

@@ -44,4 +44,13 @@ def test_of_more_classes_or_a_single_one_there_is_none(identity):
     x = np.eye(3, dtype=np.float32)
     assert measure("m", [file], [model], Split(x, np.arange(3, dtype=np.int32))).auc is None
     model, file = identity(2)
-    assert measure("m", [file], [model], Split(x[:, :2], np.zeros(3, np.int32))).auc is None
+    for y in ([0, 0, 0], [0, 1, 0]):  # a bootstrap has nothing to draw from
+        assert measure("m", [file], [model], Split(x[:, :2], np.array(y, np.int32))).auc is None
+
+
+def test_the_accuracy_on_many_samples_is_of_all_classes_though_they_come_in_their_order(identity):
+    model, file = identity(2)
+    y = np.repeat([0, 1], 4000).astype(np.int32)
+    x = np.tile(np.float32([[1, 0]]), (8000, 1))  # class 0, always
+    found = measure("m", [file], [model], Split(x[::800], y[::800]), {"training": Split(x, y)})
+    assert found.accuracies == {"training": 0.5}
