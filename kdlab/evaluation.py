@@ -267,7 +267,7 @@ def samples_needed(first, second, confidence=0.95, power=0.8):
     if first == second:
         return None
     reach = norm.ppf((1 + check_confidence(confidence)) / 2) + norm.ppf(check_confidence(power))
-    return math.ceil(reach**2 * (first * (1 - first) + second * (1 - second)) / (first - second) ** 2)
+    return max(1, math.ceil(reach**2 * (first * (1 - first) + second * (1 - second)) / (first - second) ** 2))
 
 
 def _check_predictions(logits, labels, name="logits"):

@@ -348,6 +348,26 @@ def test_mcnemar_is_the_doubled_binomial_tail_and_symmetric(both, first_only, se
     assert evaluation.mcnemar(second, first) == pytest.approx(evaluation.mcnemar(first, second), rel=1e-9)
 
 
+@given(*[st.integers(0, 1000).map(lambda k: k / 1000)] * 2)
+def test_samples_needed_are_the_fewest_with_the_power(first, second):
+    n = evaluation.samples_needed(first, second)
+    difference, variance = abs(first - second), first * (1 - first) + second * (1 - second)
+    if not difference:
+        assert n is None
+        return
+
+    def power(n):
+        return stats.norm.cdf(difference / np.sqrt(variance / n) - stats.norm.ppf(0.975)) if variance else 1.0
+
+    assert n >= 1
+    assert power(n * (1 + 1e-9)) >= 0.8
+    assert n == 1 or power((n - 1) * (1 - 1e-9)) < 0.8
+
+
+def test_one_sample_is_enough_where_one_is_always_right_and_the_other_always_wrong():
+    assert evaluation.samples_needed(0, 1) == evaluation.samples_needed(1.0, 0.0) == 1
+
+
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [

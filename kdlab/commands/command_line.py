@@ -211,7 +211,7 @@ def _lab(options):
         else:
             from jupyterlab.labapp import main as jupyterlab
 
-        from ..lab.kernels import EXTENSIONS
+        from ..lab.kernels import EXTENSIONS, UPLOADS
         from ..lab.program_cache import ProgramCache
 
     if options.token is not None or options.allow_anonymous:
@@ -236,7 +236,7 @@ def _lab(options):
         "--ServerApp.kernel_spec_manager_class=kdlab.lab.kernels.KernelSpecs",
         # The chapters as pages, beside JupyterLab: with the formulas' program that Voila brings, not a content network's.
         f"--VoilaConfiguration.extension_allowlist={EXTENSIONS}",
-        "--ServerApp.tornado_settings={'mathjax_url': None, 'mathjax_config': None}",
+        f"--ServerApp.tornado_settings={ {'mathjax_url': None, 'mathjax_config': None, **UPLOADS} }",
         *([] if hub else [f"--ip={ip}", f"--port={port}"]),
         *options.others,
     ]

@@ -377,6 +377,10 @@ def _name(control, name):
 
 
 def _word(control, value):
+    if isinstance(control, ipywidgets.FileUpload):
+        return ", ".join(file["name"] for file in value)
+    if isinstance(value, list):  # a drawing, of a thousand numbers
+        return ""
     if hasattr(control, "_options_values"):
         with contextlib.suppress(ValueError):
             return control._options_labels[control._options_values.index(value)]

@@ -31,6 +31,7 @@ from traitlets import DottedObjectName, Instance, Type
 __all__ = [
     "EXTENSIONS",
     "FORKED",
+    "UPLOADS",
     "Client",
     "ForkedKernel",
     "KernelManager",
@@ -42,6 +43,8 @@ __all__ = [
 FORKED = sys.platform == "linux"
 """Whether kernels are forked: macOS's frameworks do not survive a fork, and Windows has none."""
 
+# Tornado's setting: a file that is chosen comes in one message, and above 10 MiB, its default, the connection is closed.
+UPLOADS = {"websocket_max_message_size": 64 * 2**20}
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 """Of JupyterLab's extensions those that pages load: others have no business there, and cost them time."""
 

@@ -23,12 +23,23 @@ class Landscape:
             description="Temperature by alpha",
         )
         self.grid.observe(lambda change: self._move(change["new"], T, alpha), "value")
+        self._moving = False
+        for slider in (T, alpha):
+            slider.observe(lambda _: self._look(T, alpha), "value")
         self.button = ipywidgets.Button(description="Choose by validation", disabled=True)
         self.button.on_click(lambda _: self.grid.set_trait("value", self._best))
 
     def _move(self, cell, temperature, alpha):
         if cell is not None:
+            self._moving = True
             temperature.value, alpha.value = self.positions[cell]
+            self._moving = False
+
+    def _look(self, temperature, alpha):
+        """Let no cell be chosen once the sliders are elsewhere: so it can be chosen again."""
+        cell, now = self.grid.value, (temperature.value, alpha.value)
+        if not self._moving and cell is not None and not np.allclose(self.positions[cell], now):
+            self.grid.value = None
 
     def show(self, sweep, alone):
         """Show a ``LiveSweep`` minus the students ``alone``, a ``LiveResult`` of at least as many seeds.

@@ -54,7 +54,7 @@ class Page(BrowserWidget):
                 continue
             try:
                 _set(control, text)
-            except (ValueError, KeyError, traitlets.TraitError):
+            except (ValueError, KeyError, OverflowError, traitlets.TraitError):
                 shown = text if len(text) <= 40 else text[:39] + "…"
                 notes.append(
                     f"The link asks for {name} = “{shown}”; accepted is {_accepted(control)}. "
@@ -74,10 +74,10 @@ def _text(control):
 
 
 def _range(control):
-    """Return the least and the largest value of a slider or a grid."""
+    """Return the least and the largest value of a slider or a grid, or of a field, which may have none."""
     if hasattr(control, "labels"):
         return 0, len(control.labels) - 1
-    low, high = control.min, control.max
+    low, high = getattr(control, "min", -math.inf), getattr(control, "max", math.inf)
     return (control.base**low, control.base**high) if hasattr(control, "base") else (low, high)
 
 
@@ -89,7 +89,8 @@ def _accepted(control):
     if isinstance(control.value, str):
         return "text"
     kind = "number" if isinstance(control.value, float) else "whole number"
-    return "a {} from {:.6g} to {:.6g}".format(kind, *_range(control))
+    low, high = _range(control)
+    return f"a {kind} from {low:.6g} to {high:.6g}" if math.isfinite(high) else f"a {kind}"
 
 
 def _set(control, text):
@@ -102,7 +103,7 @@ def _set(control, text):
         control.value = text[:2000]
     else:
         value, (low, high) = (float if isinstance(control.value, float) else int)(text), _range(control)
-        if not low <= value <= high:
+        if not (low <= value <= high and math.isfinite(value)):
             raise ValueError(text)
         control.value = _on_grid(control, value)
 
@@ -110,7 +111,7 @@ def _set(control, text):
 def _on_grid(control, value):
     """Return the nearest value that a slider can take: another one would be written back by the browser."""
     step = getattr(control, "step", None)
-    if not step:
+    if not step or not hasattr(control, "readout"):  # a field takes every value
         return value
     base = getattr(control, "base", None)
     steps = round(((math.log(value, base) if base else value) - control.min) / step)

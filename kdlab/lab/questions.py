@@ -173,11 +173,16 @@ class _View:
             text = {"placeholder": "a number", "description": "answer", "continuous_update": False}
             self._answer = plain(ipywidgets.Text, **text)
             button = plain(ipywidgets.Button, description="Check")
-            button.on_click(lambda _: self._check(self._answer.value))
+            button.on_click(lambda _: self._press())
             rows = [plain(ipywidgets.HBox, children=[self._answer, button])]
         self._answer.observe(self._changed, "value")
         prompt = plain(ipywidgets.HTML, value=f"<p><b>{escape(question.prompt)}</b></p>")
         self.box = plain(ipywidgets.VBox, children=[prompt, *rows, self._feedback]).add_class("kdlab-question")
+
+    def _press(self):
+        """Check what is typed, unless that was done as the field was left for the button."""
+        if not self._shown or self._shown["answer"] != self._answer.value:
+            self._check(self._answer.value)
 
     def _changed(self, change):
         self._check(change["new"])

@@ -44,7 +44,7 @@ from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from ..memory import free_memory, return_free_memory, share_one_heap
-from .kernels import EXTENSIONS, FORKED, KernelSpecs, end_kernels, start_forkserver
+from .kernels import EXTENSIONS, FORKED, UPLOADS, KernelSpecs, end_kernels, start_forkserver
 from .page_files import PROGRAM, Copies, Files
 from .pages import HOME, OWN, notebooks_folder
 from .program_cache import ProgramCache
@@ -476,6 +476,7 @@ def serve(
                         "allow_remote_access": not loopback or bool(token) or allow_anonymous,
                         "local_hostnames": ["localhost"],
                         "copies": Copies.of_this_python(Path(private, "copies")),
+                        **UPLOADS,
                     },
                 },
                 PasswordIdentityProvider={"allow_password_change": False},

@@ -5,6 +5,7 @@ Each is a model of one module, ``static/lab.js``, in which ``kind`` says what it
 
 import functools
 import io
+import uuid
 from pathlib import Path
 
 import anywidget
@@ -128,7 +129,7 @@ class Pad(BrowserWidget):
 
     kind = traitlets.Unicode("pad").tag(sync=True)
     side = traitlets.Int(8).tag(sync=True)
-    value = traitlets.List().tag(sync=True)
+    value = traitlets.List().tag(sync=True, echo_update=False)  # an echo would take back what is drawn meanwhile
 
     def __init__(self, description="Drawing pad", **options):
         super().__init__(description=description, **options)
@@ -155,6 +156,11 @@ class State(BrowserWidget):
     message, stale = traitlets.Unicode().tag(sync=True), traitlets.Bool(False).tag(sync=True)
     available, ratio = traitlets.Int(0).tag(sync=True), traitlets.Float(1.0).tag(sync=True)
     visible, hand = traitlets.Bool(False).tag(sync=True), traitlets.Bool(False).tag(sync=True)
+    key = traitlets.Unicode(help="what its views know each other by").tag(sync=True)
+
+    @traitlets.default("key")
+    def _its_own(self):
+        return uuid.uuid4().hex
 
     def say(self, state, message="", stale=None):
         """Show that a panel is in ``state``; ``stale`` greys what it shows."""

@@ -189,12 +189,18 @@ class LiveTrainer:
         seeds, tied = check_count(seeds, "seeds"), self._ties.tie(feature_alpha, method, pairs)
         shape = (len(temperatures), len(alphas), seeds)
         cells = list(np.ndindex(shape[:2]))
-        size = min(max(1, STUDENTS_AT_ONCE // seeds), -(-len(cells) // _processors()))
-        self._check_run(alphas, seeds, seeds * size * _processors(), tied=tied)
+        for workers in range(_processors(), 0, -1):  # as many as there is memory for
+            size = min(max(1, STUDENTS_AT_ONCE // seeds), -(-len(cells) // workers))
+            try:
+                self._check_run(alphas, seeds, seeds * size * workers, tied=tied)
+                break
+            except ValueError:
+                if workers == 1:
+                    raise
 
         test, validation = np.full((2, *shape), np.nan, np.float32)
         sweep = LiveSweep(np.array(temperatures), np.array(alphas), test, validation, np.full(shape, -1))
-        done, pool = 0, ThreadPoolExecutor(_processors())
+        done, pool = 0, ThreadPoolExecutor(workers)
         try:
             chunks = {}
             for first in range(0, len(cells), size):

@@ -1,5 +1,6 @@
 """The notebooks with their code, in a real JupyterLab: `kdlab lab` and Chromium."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -107,13 +108,17 @@ def notebook(jupyterlab, context):
         page.get_by_text("(ipykernel) | Idle").wait_for(timeout=120_000)  # what is run before is lost
         if not run_all:
             return page
-        page.locator(".lm-MenuBar-item", has_text="Run").first.click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        menu(page, "Run", "Run All Cells")
         return page
 
     yield run
     for page in context.pages:
         page.close()
+
+
+def menu(page, name, item):
+    page.locator(".lm-MenuBar-item", has_text=name).first.click()
+    page.get_by_text(item, exact=True).click()
 
 
 def settings(page):
@@ -187,7 +192,7 @@ END_KERNELS = """async () => {
 }"""
 
 
-def test_a_saved_notebook_shows_its_panels_without_their_kernel_and_answers_are_downloaded(notebook, wait):
+def test_a_saved_notebook_shows_its_panels_without_their_kernel_and_answers_are_downloaded(jupyterlab, notebook, wait):
     page = notebook("saved")
     image = page.locator("[data-kdlab=figure] img")
     image.wait_for(timeout=120_000)
@@ -200,11 +205,16 @@ def test_a_saved_notebook_shows_its_panels_without_their_kernel_and_answers_are_
     assert answer["tries"] == 2
     page.get_by_text(answer["message"]).wait_for()
 
-    page.locator(".lm-MenuBar-item", has_text="File").first.click()
-    page.get_by_text("Save Notebook", exact=True).click()
-    read = "async () => (await (await fetch('/api/contents/saved.ipynb')).json()).content"  # none while it is written
-    assert wait(lambda: "widgets" in (page.evaluate(read) or {"metadata": ()})["metadata"], 30)
-    (shown,) = page.evaluate(read)["cells"][1]["outputs"]
+    menu(page, "File", "Save Notebook")
+    saved = []
+
+    def written():  # which takes a moment, in which it is half there
+        with contextlib.suppress(ValueError):
+            saved[:] = [nbformat.read(jupyterlab.notebooks / "saved.ipynb", as_version=4)]
+        return saved and "widgets" in saved[0].metadata
+
+    assert wait(written, 60)
+    (shown,) = saved[0]["cells"][1]["outputs"]
     assert shown["data"]["text/plain"] == "The panel of softened with T: run this cell to see it."
     assert shown["data"]["text/html"] == "<p>The panel of softened with T: run this cell to see it.</p>"
     page.evaluate(END_KERNELS)
@@ -220,3 +230,17 @@ def test_a_saved_notebook_shows_its_panels_without_their_kernel_and_answers_are_
         "Shown as it was saved. To make it live again, run the notebook: menu Run, Run All Cells."
     ).wait_for()
     assert again.get_by_text("Error displaying widget").count() == 0
+
+    # Run again, it lives, in the old panel's place; what is gone with a restarted kernel is said.
+    menu(again, "Run", "Run All Cells")
+    again.get_by_text("Shown as it was saved.").wait_for(state="detached", timeout=60_000)
+    again.get_by_role("slider", name="T", exact=True).press("ArrowRight")
+    again.get_by_text("at T = 4.36").wait_for(timeout=60_000)
+    assert again.evaluate("[...kdlabOnScreen.values()].map(views => views.size)") == [1]
+    menu(again, "Kernel", "Restart Kernel…")
+    again.get_by_role("button", name="Confirm Kernel Restart").click()
+    again.get_by_text(
+        "Its kernel was restarted or has stopped. To make it live again, run the notebook: menu Run, Run All Cells."
+    ).wait_for(timeout=60_000)
+    again.get_by_text("at T = 4.36").wait_for()
+    again.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)  # a server that is ended meanwhile fails to

@@ -127,6 +127,7 @@ def test_a_table_of_ones_own_is_distilled_on_or_refused_in_a_sentence(lab_page):
     assert re.search(r"[Dd]istilled − alone: [+−]\d+\.\d percentage points, 95 % interval", words)
     for bad, said in (
         ("\n".join(["class,a,b,c,d", *rows, "ash,,1,2,3"]), "The uploaded file has missing values in 'a' (line 302)"),
+        ("\n".join(["class,a,b,c,d", *rows * 600]), "bytes; accepted are at most 5,000,000."),
         ("\n".join(["class,a,b,c,d", *rows[:60]]), "This panel needs 50 rows to train on; the table has 42 of them."),
     ):
         choose("bad.csv", bad)

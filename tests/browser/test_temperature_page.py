@@ -248,9 +248,19 @@ def test_a_link_its_copy_answers_over_a_reload_and_garbage_in_the_link(server, o
     assert question(page, PROMPT).get_by_label("Another class becomes the likeliest").is_checked()
     assert question(page, NUMBER).get_by_label("answer").input_value() == "0.982"
 
+    # Another tab has the same answers, and what is answered there is answered here.
+    assert question(page, NUMBER).locator("[role=status]").inner_text().startswith("✗ Not quite.")
+    other = page.context.new_page()
+    other.goto(server.page(NAME))
+    question(other, PROMPT).get_by_text("✓ Right.").wait_for(timeout=60_000)
+    question(other, NUMBER).get_by_label("answer").fill("0.844")
+    other.keyboard.press("Enter")
+    question(page, NUMBER).get_by_text("✓ Right.").wait_for(timeout=30_000)
+    assert question(page, NUMBER).get_by_label("answer").input_value() == "0.844"
+
     # Answers are downloaded, and forgotten.
     box = page.locator(".kdlab-answers")
-    assert box.locator("span").inner_text() == "Answered on this page: 2, of them correct: 1. This browser keeps them."
+    assert box.locator("span").inner_text() == "Answered on this page: 2, of them correct: 2. This browser keeps them."
     box.get_by_label("Your name").fill("Ada <L.>")
     with page.expect_download() as got:
         box.get_by_role("button", name="Download my answers").click()
@@ -263,9 +273,11 @@ def test_a_link_its_copy_answers_over_a_reload_and_garbage_in_the_link(server, o
     first, second = saved["answers"]
     assert first["question"].startswith(PROMPT)
     assert (first["answer"], first["correct"], first["tries"]) == ("Another class becomes the likeliest", True, 2)
-    assert (second["answer"], second["correct"], second["tries"]) == ("0.982", False, 1)
+    assert (second["answer"], second["correct"], second["tries"]) == ("0.844", True, 2)
     box.get_by_role("button", name="Forget them").click()
-    page.wait_for_function("document.querySelectorAll('.kdlab-question input:checked').length === 0")
+    for tab in (page, other):
+        tab.wait_for_function("document.querySelectorAll('.kdlab-question input:checked').length === 0")
+    other.close()
 
     # Garbage in the URL is said, and the page keeps its defaults.
     page.goto(server.page(NAME, "?T=abc&digit=3.5&picture=40&cell=-1&logits=1,2&T=8"))

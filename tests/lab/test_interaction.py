@@ -2,6 +2,7 @@
 
 import re
 import threading
+from datetime import UTC, datetime
 from functools import partial
 
 import ipywidgets
@@ -484,6 +485,20 @@ def test_controls_that_were_empty_are_not_said(queue):
     x.value = 2
     settle(queue)
     assert state(panel).message.endswith("What is shown was made for x = 1.")
+
+
+def test_of_files_the_names_are_said_and_of_drawings_nothing(queue):
+    upload, pad, x = ipywidgets.FileUpload(multiple=True), lab.Pad(), slider(1)
+    panel = on_screen(lab.interact(lambda files, drawing, x: 1 / (x - 2), files=upload, drawing=pad, x=x, queue=queue))
+    upload.value = tuple(
+        {"name": name, "type": "", "size": 4, "content": b"GIF8", "last_modified": datetime.now(UTC)}
+        for name in ("a.gif", "b.gif")
+    )
+    pad.value = [0.25] * 64
+    settle(queue)
+    x.value = 2
+    settle(queue)
+    assert state(panel).message.endswith("What is shown was made for Upload = a.gif, b.gif, x = 1.")
 
 
 def test_the_name_of_an_option_is_said_and_not_its_value(queue):

@@ -18,6 +18,9 @@ def controls():
         "logits": ipywidgets.Text(),
         "cell": lab.Grid(["a", "b", "c"], value=2),
         "free": lab.Grid(["a", "b", "c"]),
+        "field": ipywidgets.FloatText(0.5),
+        "count": ipywidgets.IntText(3),
+        "images": ipywidgets.BoundedIntText(100, 1, 500, step=5),
     }
 
 
@@ -43,6 +46,10 @@ def page(controls):
         ("logits", "%3Cscript%3E", "<script>"),
         ("cell", "0", 0),
         ("free", "2", 2),
+        ("field", "-1e9", -1e9),
+        ("field", "0.123", 0.123),
+        ("count", "-12", -12),
+        ("images", "500", 500),
     ],
 )
 def test_a_value_moves_its_control_and_stands_in_the_url(page, controls, name, text, value):
@@ -75,6 +82,13 @@ GARBAGE = [
     ("cell", "-1", "a whole number from 0 to 2"),
     ("cell", "b", "a whole number from 0 to 2"),
     ("free", "x", "a whole number from 0 to 2"),
+    ("field", "a", "a number"),
+    ("field", "inf", "a number"),
+    ("field", "nan", "a number"),
+    ("count", "2.5", "a whole number"),
+    ("count", "inf", "a whole number"),
+    ("count", "1" + "0" * 400, "a whole number"),
+    ("images", "0", "a whole number from 1 to 500"),
 ]
 
 
@@ -127,6 +141,9 @@ def test_what_a_page_writes_another_reads(page, controls):
         "fixed": True,
         "logits": "1;2 & 3",
         "cell": 0,
+        "field": -0.125,
+        "count": 8,
+        "images": 17,
     }
     for name, value in moved.items():
         controls[name].value = value
@@ -140,6 +157,9 @@ def test_what_a_page_writes_another_reads(page, controls):
         "fixed": False,
         "logits": "",
         "cell": 2,
+        "field": 0.5,
+        "count": 3,
+        "images": 100,
     }.items():
         controls[name].value = value
     other = lab.Page(**controls)

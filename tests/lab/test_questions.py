@@ -106,6 +106,22 @@ def test_a_number_is_checked_by_enter_and_by_the_button():
     assert "&lt;b&gt;0.2&lt;/b&gt;" in feedback(view)
 
 
+def test_a_number_that_was_checked_as_its_field_was_left_is_not_another_try_at_the_button():
+    record = Record()
+    page, view = (
+        lab.Page(record),
+        Questions([Question("how many?", lambda answer: Answer(answer == 2, "said"))], record),
+    )
+    text, button = view.children[0].children[1].children
+    tries = []
+    for value in ("1", "2", "1"):
+        text.value = value
+        button.click()
+        button.click()
+        tries.append([entry["tries"] for entry in page.answers.values()])
+    assert tries == [[1], [2], [3]]
+
+
 @pytest.mark.parametrize("choices", [(), ("one", "other")])
 def test_a_broken_check_is_said_on_the_page(choices):
     def broken(answer):

@@ -115,9 +115,16 @@ def test_state_says_and_keeps_whether_it_is_stale():
     assert (state.state, state.message, state.stale) == ("idle", "", False)
 
 
+def test_every_panel_has_a_key_of_its_own_that_its_views_share():
+    keys = [State().get_state()["key"] for _ in range(3)]
+    assert len(set(keys)) == 3
+    assert all(keys)
+
+
 def test_pad_begins_clear():
     pad = lab.Pad(side=28)
     assert (pad.kind, pad.side, pad.value, pad.description) == ("pad", 28, [], "Drawing pad")
+    assert pad.traits()["value"].metadata["echo_update"] is False  # or a slow kernel would undo what is drawn meanwhile
 
 
 @pytest.mark.parametrize(

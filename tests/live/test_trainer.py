@@ -4,6 +4,8 @@ Tolerances: sums in another order differ by about 1e-7, and Adam divides by smal
 that grows to some 1e-5 in a weight. Accuracies may then differ by one sample.
 """
 
+from bisect import bisect_left
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -350,6 +352,29 @@ def test_a_sweep_reports_progress_and_compiles_once(trainer, monkeypatch):
     for count, landscape in zip(done, landscapes, strict=True):
         assert np.isfinite(landscape.test_accuracy).sum() == count
     np.testing.assert_array_equal(landscapes[-1].test_accuracy, sweep.test_accuracy)
+
+
+@pytest.mark.parametrize(("processors", "fit"), [(1, 1), (4, 4), (64, 5)])
+def test_a_sweep_on_many_processors_trains_as_many_students_at_once_as_there_is_memory_for(
+    trainer, monkeypatch, processors, fit
+):
+    def fits(limit):
+        monkeypatch.setattr(trainer, "memory_limit", limit)
+        try:
+            return trainer._check_run([1.0], 2, 10) or True
+        except ValueError:
+            return False
+
+    pools = []
+    monkeypatch.setattr(trainer, "memory_limit", bisect_left(range(10**8), True, key=fits))  # of ten students
+    monkeypatch.setattr("kdlab.live.trainer._processors", lambda: processors)
+    monkeypatch.setattr("kdlab.live.trainer.STUDENTS_AT_ONCE", 2)
+    monkeypatch.setattr(
+        "kdlab.live.trainer.ThreadPoolExecutor", lambda workers: pools.append(workers) or ThreadPoolExecutor(workers)
+    )
+    sweep = trainer.sweep(np.linspace(1, 9, 64), [1.0], seeds=2)
+    assert pools == [fit]
+    assert np.isfinite(sweep.test_accuracy).all()
 
 
 def test_a_stopped_sweep_keeps_what_it_had(trainer):

@@ -241,7 +241,7 @@ function renderFigure({ model, el }) {
   return () => URL.revokeObjectURL(image.src);
 }
 
-const SAVED = "Shown as it was saved. To make it live again, run the notebook: menu Run, Run All Cells.";
+const AGAIN = "To make it live again, run the notebook: menu Run, Run All Cells.";
 
 // A notebook that was saved with its widgets and reopened has their models, but no kernel that knows of them.
 async function isLive(model) {
@@ -251,22 +251,36 @@ async function isLive(model) {
 
 // ---- state of a panel: what it is doing, and what only the browser knows of it
 
+// A panel is visible while any of its views is: JupyterLab shows it twice on demand, and removes it when its cell is run again.
+const onScreen = (globalThis.kdlabOnScreen ??= new Map());
+
+function see(model, view, seen) {
+  const views = onScreen.get(model.get("key")) ?? new Set();
+  views[seen ? "add" : "delete"](view);
+  if (views.size) onScreen.set(model.get("key"), views);
+  else onScreen.delete(model.get("key"));
+  tell(model, { visible: views.size > 0 });
+}
+
 function renderState({ model, el }) {
   const status = el.appendChild(element("p"));
   status.setAttribute("role", "status");
-  let saved = false;
+  let [live, was] = [true, "Shown as it was saved."];
   const say = () => {
-    const state = saved ? "idle" : model.get("state");
-    status.textContent = saved ? SAVED : model.get("message");
+    const state = live ? model.get("state") : "idle";
+    status.textContent = live ? model.get("message") : `${was} ${AGAIN}`;
     status.dataset.state = state;
     el.closest(".kdlab-panel")?.classList.toggle("kdlab-stale", model.get("stale"));
   };
   model.on("change:state change:message change:stale", say);
   say();
-  isLive(model).then((live) => {
-    saved = !live;
+  const look = () => isLive(model).then((now) => {
+    if (now) was = "Its kernel was restarted or has stopped.";
+    live = now;
     say();
   });
+  model.on("comm_live_update", look);
+  look();
   let seen;
   let sized;
   const touched = ({ target }) => tell(model, { hand: Boolean(el.closest(".kdlab-panel")?.contains(target)) });
@@ -274,7 +288,7 @@ function renderState({ model, el }) {
   const attached = new ResizeObserver(() => {
     const panel = el.closest(".kdlab-panel");
     if (!panel || seen) return;
-    seen = new IntersectionObserver((entries) => tell(model, { visible: entries.at(-1).isIntersecting }));
+    seen = new IntersectionObserver((entries) => see(model, el, entries.at(-1).isIntersecting));
     seen.observe(panel);
     sized = new ResizeObserver(() => el.clientWidth && tell(model, { available: el.clientWidth, ratio: devicePixelRatio * (el.currentCSSZoom ?? 1) }));
     sized.observe(el);
@@ -283,7 +297,7 @@ function renderState({ model, el }) {
   attached.observe(el);
   // To be printed, a panel counts as seen; afterwards it is looked for again.
   const printing = ({ detail }) => {
-    if (detail) return tell(model, { visible: true });
+    if (detail) return see(model, el, true);
     const panel = el.closest(".kdlab-panel");
     seen?.unobserve(panel);
     seen?.observe(panel);
@@ -292,6 +306,7 @@ function renderState({ model, el }) {
   for (const event of ["pointerdown", "focusin"]) document.addEventListener(event, touched, true);
   return () => {
     for (const observer of [attached, seen, sized]) observer?.disconnect();
+    see(model, el, false);
     document.removeEventListener("kdlab-print", printing);
     for (const event of ["pointerdown", "focusin"]) document.removeEventListener(event, touched, true);
   };
@@ -352,6 +367,8 @@ function startPage({ model }) {
   const key = `kdlab answers ${location.pathname}`;
   tell(model, { answers: { ...stored(key), ...model.get("answers") } });
   model.on("change:answers", () => stored(key, model.get("answers")));
+  // Answered in another tab.
+  addEventListener("storage", (event) => event.key === key && tell(model, { answers: stored(key) ?? {} }));
   let timer;
   model.on("change:values", () => {
     clearTimeout(timer);
