@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .checks import check_alpha, check_count, check_labels, check_same_shape
+from .checks import check_alpha, check_count, check_labels, check_logits, check_same_shape
 from .evaluation import Interval, PairedDifference, bootstrap
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "one_against_rest",
     "paired_bootstrap",
     "roc_curve",
+    "scores_for_auc",
     "sensitivity",
     "specificity",
     "youden_threshold",
@@ -97,6 +98,21 @@ def auc(scores, labels):
     McNeil 1982). Arguments and errors as of ``sensitivity``.
     """
     return _estimate("auc", scores, labels, 0.5)
+
+
+def scores_for_auc(logits):
+    """Return scores (N,) from 0 to 1 in the order of the margins z₁ − z₀ of two classes' ``logits`` (N, 2).
+
+    They are ranks, for what depends on the order alone: probabilities of margins above 37 round to 1 even in float64, and
+    as ties would count half. Raises ValueError for logits of another shape, or that are not finite.
+    """
+    from scipy.stats import rankdata
+
+    logits = check_logits(logits)
+    if logits.ndim != 2 or logits.shape[1] != 2:
+        raise ValueError(f"logits must have shape (samples, 2), got shape {logits.shape}")
+    margins = logits[:, 1].astype(np.float64) - logits[:, 0]
+    return rankdata(margins) / max(len(margins), 1)
 
 
 def roc_curve(scores, labels):

@@ -10,6 +10,7 @@ import numpy as np
 
 from .backend import keras
 from .evaluation import at_chance, balanced_accuracy
+from .training_checks import check_one_in_one_out
 from .transfer_set import over_batches
 
 __all__ = [
@@ -44,8 +45,9 @@ def take_softmax_off(model, name="model"):
     """Return ``model`` or, where a layer shows a softmax as its last step, a model of the logits before it, and whether it did.
 
     Layers and weights are shared; a softmax that is a layer's activation is taken off ``model`` itself. Raises
-    ValueError for a sigmoid at the end.
+    ValueError for a sigmoid at the end, for several inputs or outputs, and for a model that is not built.
     """
+    check_one_in_one_out(model, name)
     check_no_sigmoid(model, name)
     last = _last_layer(model)
     activation = _activation(last)
@@ -93,7 +95,7 @@ def guess_pixel_range(model):
     except (AttributeError, TypeError, ValueError, IndexError):  # Layers that are not in a row.
         return None
     scale, offset = float(np.median(white - black)), float(np.median(black))  # the margin may be padding
-    if abs(scale - 1) < 1e-6 and abs(offset) < 1e-6:
+    if scale == 0 or (abs(scale - 1) < 1e-6 and abs(offset) < 1e-6):
         return None
     # 0 to 255 is divided, or has its means taken away; what `adapt` made multiplies first.
     return (0.0, 255.0) if abs(scale) < 0.1 or (offset < -10 and abs(scale) < 10) else (0.0, 1.0)
@@ -110,7 +112,7 @@ def _before_weights(model, x):
         if isinstance(layer, keras.layers.Normalization) or not getattr(layer, "weights", ()):
             continue
         # Of a model inside this one, `input` would be its own, not what this one gives it.
-        given = keras.Operation.input.fget(layer)
+        given = keras.tree.flatten(keras.Operation.input.fget(layer))[0]  # of attention: the query
         x = keras.Model(model.inputs[0], given)(x, training=False)
         return _before_weights(layer, x) if isinstance(layer, keras.Model) else x
     return x

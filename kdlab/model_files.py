@@ -13,7 +13,7 @@ from .backend import keras
 from .cache import ELSEWHERE, explained
 from .checks import check_model_file
 from .distiller import Distiller
-from .training_checks import check_not_probabilities
+from .training_checks import check_not_probabilities, check_one_in_one_out
 
 __all__ = ["MisfitError", "cause", "check_fits", "fingerprint", "input_shape", "load", "save"]
 
@@ -91,13 +91,9 @@ def check_fits(model, data, name="model"):
     if not isinstance(model, keras.Model):
         raise ValueError(f"{name} must be a keras.Model, got {model!r}")
     samples, classes = tuple(data.train.x.shape[1:]), len(data.class_names)
-    if not model.built:
-        raise ValueError(f"{name} must be built: call it on samples once, or begin it with a keras.Input")
-    inputs, outputs = (keras.tree.flatten(getattr(model, what, None) or []) for what in ("inputs", "outputs"))
-    if len(inputs) > 1 or len(outputs) > 1:
-        raise ValueError(f"{name} must have one input and one output, got {len(inputs)} and {len(outputs)}")
-    if inputs:
-        takes = tuple(inputs[0].shape[1:])
+    check_one_in_one_out(model, name)
+    if getattr(model, "inputs", None):
+        takes = tuple(model.inputs[0].shape[1:])
         if len(takes) != len(samples) or any(a not in (None, b) for a, b in zip(takes, samples, strict=True)):
             options = _mend(takes, samples)
             said = " and ".join(f"{key}={value} (--{key.replace('_', '-')} {value})" for key, value in options.items())

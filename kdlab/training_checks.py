@@ -6,7 +6,7 @@ import numpy as np
 
 from .backend import keras, tf
 
-__all__ = ["DivergenceGuard", "check_models", "check_not_probabilities"]
+__all__ = ["DivergenceGuard", "check_models", "check_not_probabilities", "check_one_in_one_out"]
 
 
 def check_models(teachers, student):
@@ -35,6 +35,15 @@ def check_models(teachers, student):
                 raise ValueError(
                     f"teacher and student must have {what} of the same shape, got {_named(theirs)} and {_named(ours)}"
                 )
+
+
+def check_one_in_one_out(model, name):
+    """Raise ValueError for a model that is not built, and for one of several inputs or outputs."""
+    if not model.built:
+        raise ValueError(f"{name} must be built: call it on samples once, or begin it with a keras.Input")
+    inputs, outputs = (keras.tree.flatten(getattr(model, what, None) or []) for what in ("inputs", "outputs"))
+    if len(inputs) > 1 or len(outputs) > 1:
+        raise ValueError(f"{name} must have one input and one output, got {len(inputs)} and {len(outputs)}")
 
 
 def check_not_probabilities(outputs, name):

@@ -75,6 +75,24 @@ def test_the_area_counts_pairs():
     assert clinical.auc(SCORES, LABELS) == pytest.approx(wins / (40 * 80), rel=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1, 10, 1000, 1e30])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_area_is_that_of_the_order_however_far_apart_logits_are(scale, kind):
+    random = np.random.default_rng(5)
+    labels = random.integers(0, 2, 300)
+    margins = (random.normal(labels, 1.5).round(2) * scale).astype(kind)  # some of them ties
+    logits = np.stack([np.zeros(300, kind), margins], axis=1)
+    assert clinical.auc(clinical.scores_for_auc(logits), labels) == pytest.approx(
+        metrics.roc_auc_score(labels, margins)
+    )
+
+
+@pytest.mark.parametrize("logits", [np.zeros(3), np.zeros((3, 3)), np.zeros((3, 1)), [[0.0, np.nan]]])
+def test_what_is_not_two_logits_a_sample_has_no_order(logits):
+    with pytest.raises(ValueError, match="logits"):
+        clinical.scores_for_auc(logits)
+
+
 def test_confusion_of_three_classes_has_the_truth_in_the_row():
     matrix = clinical.confusion_matrix([0, 2, 2, 1, 2], [0, 1, 2, 1, 1], classes=3)
     assert matrix.tolist() == [[1, 0, 0], [0, 1, 2], [0, 0, 1]]

@@ -47,6 +47,16 @@ def nested(first):
     return keras.Model(inputs, layers.Dense(3)(inner(inputs)))
 
 
+def attention(*before):
+    """The first layer with weights takes several tensors, of which none says which pixels they come from."""
+    x = inputs = keras.Input((6, 6, 3))
+    for layer in before:
+        x = layer(x)
+    x = layers.Reshape((36, 3))(x)
+    x = layers.MultiHeadAttention(1, 2)(x, x)
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
+
+
 def before_a_backbone(first):
     """As in Keras's guide to transfer learning."""
     backbone = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, include_top=False, weights=None, pooling="avg")
@@ -58,6 +68,9 @@ def before_a_backbone(first):
     ("make", "found"),
     [
         (lambda: knowing(layers.Rescaling(1 / 255)), (0, 255)),
+        (attention, None),
+        (lambda: attention(layers.Rescaling(1 / 255)), (0, 255)),
+        (lambda: knowing(layers.Lambda(keras.ops.zeros_like)), None),
         (lambda: knowing(layers.Rescaling(1 / 127.5, offset=-1)), (0, 255)),
         (lambda: knowing(layers.Rescaling(2.0, offset=-1)), (0, 1)),
         (lambda: knowing(layers.Rescaling(255.0), layers.Rescaling(1 / 255)), None),
@@ -98,6 +111,29 @@ def test_a_softmax_at_the_end_is_taken_off(make):
     assert had_softmax
     np.testing.assert_allclose(bare(x), plain(x), atol=1e-4)
     assert take_softmax_off(plain) == (plain, False)
+
+
+def two_inputs():
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    return keras.Model(inputs, layers.Softmax()(layers.Dense(3)(layers.Add()(inputs))))
+
+
+def two_heads():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, [layers.Softmax()(layers.Dense(3)(inputs)) for _ in range(2)])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (two_heads, "teacher t must have one input and one output, got 1 and 2"),
+        (two_inputs, "teacher t must have one input and one output, got 2 and 1"),
+        (lambda: keras.Sequential([layers.Dense(3), layers.Softmax()]), "teacher t must be built: call it on samples"),
+    ],
+)
+def test_a_softmax_is_taken_off_no_model_of_several_inputs_or_outputs(make, message):
+    with pytest.raises(ValueError, match=message):
+        take_softmax_off(make(), "teacher t")
 
 
 @pytest.mark.parametrize("units", [1, 3])

@@ -14,7 +14,9 @@ from ..export.boards import BOARDS, CLOSE
 from ..export.contract import c_lines, describe
 from ..foreign_models import take_softmax_off
 from ..runs import results
+from ..runs.record import UNKNOWN, knows_data
 from ..runs.results import byte_size, milliseconds, percent, percent_interval
+from ..training_checks import check_not_probabilities
 from ..transfer_set import over_batches
 from .progress import Display
 from .run_command import chance, complete, inputs_of, read_data
@@ -42,12 +44,9 @@ def run(options):
         warnings.showwarning = lambda message, *_: display.say(f"Note: {message}")
         data = None if options.data is None else read_data(options, display)
         model, had_softmax = take_softmax_off(model_files.load(options.model), f"model {options.model}")
-        if data is not None:
-            with complete(options):
-                model_files.check_fits(model, data, f"model {options.model}")
-        notes = (
-            [f"The softmax at the end of {options.model} is taken off: the file returns logits."] if had_softmax else []
-        )
+        notes = _check_data(model, data, options) if data else []
+        if had_softmax:
+            notes.append(f"The softmax at the end of {options.model} is taken off: the file returns logits.")
         count = model.outputs[0].shape[-1]
         classes = data.class_names if data else options.model_classes or tuple(str(k) for k in range(count))
         if len(classes) != count:
@@ -62,10 +61,22 @@ def run(options):
         if options.to != "tflite":
             chosen = np.random.default_rng(0).permutation(len(data.train))[:REPRESENTATIVE]
             files["LiteRT int8"] = convert.to_tflite_int8(model, train(np.sort(chosen)))
+        shape = (1, *model.inputs[0].shape[1:])
+        example = test(slice(1)) if data else _noise(shape, *inputs.pixel_range)
+        if not data:
+            check_not_probabilities(model(example, training=False), f"model {options.model}")
         display.note("Measuring")
         table = _table(options, model, files, data and _right_outputs(data, inputs), test, display)
         tflite = list(files.values())[-1]
-        contract = _contract(tflite, model, options.model_classes or classes, data, test, inputs)
+        contract = describe(
+            tflite,
+            options.model_classes or classes,
+            inputs.pixel_range,
+            example,
+            inputs.bgr,
+            data and data.scaling,
+            options.preparation,
+        )
         notes = [*(data.notes if data else ()), *notes, *_notes(model)]
         found = {
             "title": f"kdlab export: {options.out.name}",
@@ -85,6 +96,26 @@ def run(options):
             display.say(f"\n{note}")
 
 
+def _check_data(model, data, options):
+    """Return notes on whether these are the data of the model's training; raise ValueError where the file would be wrong."""
+    with complete(options):
+        model_files.check_fits(model, data, f"model {options.model}")
+    knows = knows_data("model", options.model, data)
+    if knows is None:
+        return [UNKNOWN.format(options.model)]
+    if not knows and data.scaling:
+        raise ValueError(
+            f"{options.model} was trained on other rows than {options.data} has to train on, and its features were scaled by "
+            "those: give the --data and the splits of its training, as its record has them"
+        )
+    other = f"{options.model} was trained on other data, or on these read or split otherwise: some of these test samples may"
+    return [] if knows else [f"{other} be of its training, and their preparation or size not what it knows."]
+
+
+def _noise(shape, low, high):
+    return np.random.default_rng(0).uniform(low, high, shape).astype(np.float32)
+
+
 def _as(split, inputs):
     """Return a function from rows of a split to its samples as ``inputs``, of ``foreign_models``, says."""
     low, high = inputs.pixel_range
@@ -101,13 +132,6 @@ def _as(split, inputs):
 def _right_outputs(data, inputs):
     """Return the place of the right output for each test sample, (N,)."""
     return data.test.y if inputs.classes is None else np.array(inputs.classes)[data.test.y]
-
-
-def _contract(tflite, model, class_names, data, test, inputs):
-    """Return the contract of the file; its example is a test sample or, without data, one of noise."""
-    noise = np.random.default_rng(0).uniform(*inputs.pixel_range, (1, *model.inputs[0].shape[1:])).astype(np.float32)
-    example = test(slice(1)) if data else noise
-    return describe(tflite, class_names, inputs.pixel_range, example, inputs.bgr, data and data.scaling)
 
 
 def _contents(options, tflite, found):
@@ -141,6 +165,7 @@ def _markdown(found):
         "Input": f"{taken['type']}, {' × '.join(map(str, taken['shape']))} ({', '.join(taken['axes'])}), "
         f"values from {low:g} to {high:g}" + (f", {taken['channels']}" if taken["channels"] else "") + _scale(taken),
         **({"Scaling of the features": _scaling(taken)} if taken["scaling"] else {}),
+        **({"Preparation of the images": taken["preparation"]} if taken["preparation"] else {}),
         "Output": f"{given['type']}, {given['what']}; classes in order: {', '.join(given['class_names'])}{_scale(given)}",
         "Operators to register": ", ".join(found["operators"]),
         "Arena": f"{found['arena_bytes']:,} bytes to begin with: {found['activation_bytes']:,} for activations, an "

@@ -1,6 +1,7 @@
 """The arguments of ``kdlab train``, ``distill``, ``sweep`` and ``export``: checked here, before TensorFlow is loaded."""
 
 import argparse
+import csv
 import json
 import math
 import os
@@ -45,8 +46,9 @@ def checked(check, kind=float, **limits):
 
 
 def _list_of(kind):
-    def convert(text):
-        values = tuple(kind(part.strip()) for part in text.split(","))
+    def convert(text):  # 'a, b' in quotes is one name
+        parts = next(csv.reader([text], skipinitialspace=True)) or [""]
+        values = tuple(kind(part.strip()) for part in parts)
         if len(set(values)) < len(values):
             raise argparse.ArgumentTypeError(f"must not hold a value twice, got {text!r}")
         return values
@@ -237,7 +239,7 @@ def _run(options):
     if not out.parent.is_dir():
         raise ValueError(f"the folder {out.parent} of --out does not exist; make it first")
     options.outputs = _outputs(options)
-    _check_models(options)
+    _check_inputs(options)
     _check_data(options)
     if options.command == "distill":
         if options.seeds > 1 and options.student_alone:
@@ -276,16 +278,16 @@ def _outputs(options):
     return [out, *more, *(bare.with_name(bare.name + kind) for kind in (".json", ".md"))]
 
 
-def _check_models(options):
-    """Raise ValueError for a model's file that is not there, or that an output would overwrite."""
-    for name in ("teacher", "student_alone", "model", "student"):
+def _check_inputs(options):
+    """Raise ValueError for a model's file that is not there, and for a file that is read and that an output would overwrite."""
+    for name in ("data", "teacher", "student_alone", "model", "student"):
         given = getattr(options, name, None) or []
         for path in given if isinstance(given, list) else [given]:
             # What looks like no path is the name of a new model, which kdlab.models knows.
             new = name in ("model", "student") and options.command != "export"
-            if not new or os.sep in path or Path(path).suffix or Path(path).is_dir():
+            if name != "data" and (not new or os.sep in path or Path(path).suffix or Path(path).is_dir()):
                 check_model_file(path)
-            if any(Path(path).resolve() == output.resolve() for output in options.outputs):
+            if any(Path(path).expanduser().resolve() == output.resolve() for output in options.outputs):
                 raise ValueError(f"--out would overwrite --{name.replace('_', '-')} {path}; give another --out")
 
 
@@ -320,6 +322,19 @@ def _killed_at_its_end(options):
         record = json.loads(options.outputs[-2].read_text("utf-8"))
         if record["command"] == options.line:
             return record
-    if not options.force and not (options.command == "sweep" and options.out.exists()):
-        refuse_existing(options.outputs)
+    if options.command == "sweep" and options.out.exists():
+        *_, as_json, as_markdown = options.outputs
+        outputs = [] if _is_of(options.out, as_json) else [as_json, as_markdown]
+    else:
+        outputs = options.outputs
+    if not options.force:
+        refuse_existing(outputs)
     return None
+
+
+def _is_of(table, record):
+    """Return whether a sweep's record is that of this table."""
+    try:
+        return json.loads(record.read_text("utf-8")).get("table") == table.name
+    except (OSError, ValueError, AttributeError):
+        return False

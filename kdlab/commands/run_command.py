@@ -1,7 +1,10 @@
 """``kdlab train``, ``distill`` and ``sweep``: data and models in; models, a table and a record out."""
 
+import csv
 import hashlib
+import io
 import json
+import os
 import shlex
 import warnings
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ import numpy as np
 from .. import models
 from ..cache import ELSEWHERE, new_file, try_file
 from ..datasets.class_folders import printable
-from ..datasets.load import load
+from ..datasets.load import NAMES, load
 from ..evaluation import at_chance, balanced_accuracy
 from ..figures import landscape, png
 from ..foreign_models import Inputs, adapt, explain_chance, inputs_by_itself, judge, take_softmax_off
@@ -22,7 +25,7 @@ from ..model_files import MisfitError, fingerprint, input_shape
 from ..model_files import load as load_model
 from ..runs import results, runs
 from ..runs.logits_cache import teacher_logits
-from ..runs.record import answers, describe_run, measure, record, teacher_notes
+from ..runs.record import UNKNOWN, answers, describe_run, knows_data, measure, record
 from ..runs.sweeps import sweep
 from ..runs.unfinished import Unfinished
 from .progress import Display
@@ -82,7 +85,17 @@ def _distill(command):
             "on the labels."
         )
     teachers = command.teachers()
-    given = command.model(options.student_alone) if options.student_alone else None
+    given = None
+    if options.student_alone:
+        knows = knows_data("student", options.student_alone, command.data)
+        if knows is False:
+            raise ValueError(
+                f"--student-alone {options.student_alone} was trained on other data, or on these read or split otherwise, and "
+                "may have seen some of these test samples: leave it out, and a student is trained alone here"
+            )
+        given = command.model(options.student_alone)
+        if knows is None:
+            command.add_notes(UNKNOWN.format(options.student_alone))
     command.begin(
         teacher=[fingerprint(teacher) for teacher in teachers],
         student=fingerprint(command.model(options.student)),
@@ -213,6 +226,13 @@ def read_data(options, display):
     """Return the ``Dataset`` of --data and the options about it; ValueError where it cannot be had or lacks a split."""
     display.note(f"Reading {options.data}")
     folder = _is_folder(options.data)
+    if options.data in NAMES and Path(options.data).exists():
+        raise ValueError(
+            f"--data {options.data} is the name of a data set, and here is a file or folder of that name: for that write "
+            f"--data .{os.sep}{options.data}, or give the command in another folder"
+        )
+    if options.data == "brain-tumor" and options.preparation is None:
+        options.preparation = "brain-mri"
     if options.image_size is None and folder:
         options.image_size = _size_of_models(options)
     try:  # Of a folder alone the reader makes the channels.
@@ -265,6 +285,13 @@ def again(line, *dropped, command=None, **changed):
         if value is not None:
             kept += _option(name, value)
     return shlex.join(kept)
+
+
+def _listed(names):
+    """Return names as one value of an option, those with a comma in quotes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(names)
+    return text.getvalue()
 
 
 def _option(name, value):
@@ -330,7 +357,8 @@ def chance(what, model, inputs, data, splits, options, order="teacher_classes"):
         wanted["colour_order"], had["colour_order"] = "bgr" if best.bgr else None, "bgr"
     if best.classes != inputs.classes:
         names = [
-            places and ",".join(class_names[k] for k in np.argsort(places)) for places in (best.classes, inputs.classes)
+            places and _listed([class_names[k] for k in np.argsort(places)])
+            for places in (best.classes, inputs.classes)
         ]
         wanted[order], had[order] = names
     parts = [
@@ -428,7 +456,13 @@ class _Command:
         options, data, teachers = self.options, self.data, []
         for file in options.teacher:
             further = again(options.line, *_NOT_OF_TRAIN, command="train", model=file, out="again.keras")
-            self.add_notes(*teacher_notes(file, data, further))
+            knows = knows_data("teacher", file, data)
+            if knows is None:
+                self.add_notes(f"{UNKNOWN.format(file)} To train it further on this training split alone: {further}")
+            elif not knows:
+                self.add_notes(
+                    f"The teacher {file} was trained on other data, which may hold some of these test samples."
+                )
             self.display.note(f"Judging {file}")
             whole = take_softmax_off(load_model(file), f"model {file}")[0]
             inputs = inputs_of(options, data.class_names, whole)

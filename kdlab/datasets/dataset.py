@@ -121,20 +121,20 @@ class Dataset:
         ``test_split`` of the labelled samples of every class are split off to test on and ``validation_split`` of the
         rest to validate on. ``class_names`` are "0", "1", … unless given. Raises ValueError for what does not fit.
         """
-        x, y = _samples(x, "x"), np.asarray(y)
-        given = [y, *(part[1] for part in (test, validation) if part is not None)]
+        pairs = {"train": (x, y), "test": test, "validation": validation}
+        classes = 2**31 - 1 if class_names is None else len(class_names)
+        parts = {name: _split(name, *pair, classes) for name, pair in pairs.items() if pair is not None}
         if class_names is None:
-            class_names = [str(k) for k in range(int(max(np.max(labels, initial=0) for labels in given)) + 1)]
-        y = check_labels(y, len(class_names), len(x), "y", unlabelled=True).astype(np.int32)
-        parts, rest = {}, np.arange(len(x))
-        for name, pair, share in (("test", test, test_split), ("validation", validation, validation_split)):
-            if pair is None:
+            class_names = [str(k) for k in range(max(part.y.max(initial=0) for part in parts.values()) + 1)]
+        x, y = parts["train"].x, parts["train"].y
+        rest = np.arange(len(x))
+        for name, share in (("test", test_split), ("validation", validation_split)):
+            if name not in parts:
                 known = rest[y[rest] >= 0]
                 held = known[hold_out(y[known], share, seed, class_names=class_names)[1]]
                 parts[name], rest = Split(x[held], y[held]), np.setdiff1d(rest, held)
-            else:
-                parts[name] = Split(_samples(pair[0], f"{name}'s x"), np.asarray(pair[1], np.int32))
-        return cls(Split(x[rest], y[rest]), **parts, class_names=tuple(class_names), source="arrays", licence="its own")
+        parts["train"] = Split(x[rest], y[rest])
+        return cls(**parts, class_names=tuple(class_names), source="arrays", licence="its own")
 
     @cached_property
     def fingerprint(self):
@@ -148,12 +148,20 @@ class Dataset:
         return content.hexdigest()
 
 
-def _samples(x, name):
+def _split(name, x, y, classes):
+    """Return the ``Split`` of given arrays, or raise ValueError; only that to train on may have samples without a label."""
+    train = name == "train"
+    whose = "" if train else f"{name}'s "
+    x = _samples(x, f"{whose}x", least=1 if train else 0)
+    return Split(x, check_labels(y, classes, len(x), f"{whose}y", unlabelled=train).astype(np.int32))
+
+
+def _samples(x, name, least=1):
     """Return samples as float32 in [0, 1], images with their channels, or raise ValueError."""
     x = np.asarray(x)
     if x.dtype == np.uint8:
         x = x.astype(np.float32) / 255
-    if x.dtype.kind not in "fiu" or x.ndim not in (2, 3, 4) or not len(x):
+    if x.dtype.kind not in "fiu" or x.ndim not in (2, 3, 4) or len(x) < least:
         shapes = "(N, F), (N, height, width) or (N, height, width, channels)"
         raise ValueError(f"{name} must be numbers of shape {shapes}, got {x.dtype} of shape {x.shape}")
     return (x[..., None] if x.ndim == 3 else x).astype(np.float32)

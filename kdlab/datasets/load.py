@@ -10,7 +10,7 @@ from . import emnist, image_folders, medmnist, tables
 from .dataset import digits
 from .nuclei import load_nuclei
 
-__all__ = ["load"]
+__all__ = ["NAMES", "load"]
 
 _NAMED = {
     "digits": digits,
@@ -18,6 +18,7 @@ _NAMED = {
     **{name: partial(module.load_by_name, name) for module in (emnist, medmnist) for name in module.NAMES},
     "brain-tumor": image_folders.load_brain_tumor,
 }
+NAMES = tuple(_NAMED)
 _PATHS = "an EMNIST .mat, a MedMNIST .npz, a table as .csv or .npz, or a folder of class folders"
 
 
@@ -73,5 +74,5 @@ def _reader(name_or_path):
             raise FileNotFoundError(
                 f"{path} does not exist: give the path of a .mat, an .npz, a .csv or a folder of images"
             )
-    names = ", ".join(map(repr, _NAMED))
+    names = ", ".join(map(repr, NAMES))
     raise ValueError(f"name_or_path must be one of {names}, or the path of {_PATHS}, got {name_or_path!r}")

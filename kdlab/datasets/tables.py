@@ -17,6 +17,7 @@ __all__ = ["from_table", "holds_table", "read_file", "read_table"]
 
 ROWS, COLUMNS, CLASSES = 20_000, 500, 20  # the most of each
 LABELS = ("label", "labels", "class", "target", "y")
+NUMBERING = ("", "unnamed: 0", "index", "id")  # the last two as pandas writes rows' numbers, and others their patients'
 FEATURES = ("x", "features", "data")
 MISSING = ("", "?", "na", "n/a", "nan", "null", "none")
 DEVIATIONS = 4.0  # beyond, a feature counts as so far from its mean
@@ -42,9 +43,10 @@ def read_table(
     """Return the ``Dataset`` of the table that ``data`` are the bytes of: a CSV file, or an ``.npz``.
 
     A CSV file is UTF-8 text with commas, semicolons or tabs between its values; its first row are names unless one of
-    them is a number. ``label`` names the column of the classes, or says which it is, from 1; by default it is the one called
-    label, class, target or y, else the last. All others are features: numbers, none missing. An ``.npz`` holds an array
-    "x" (N, F) of features and an array "y" (N,) of labels. Splitting and scaling are those of ``from_table``.
+    them is a number, or if they are 0, 1, 2, …. ``label`` names the column of the classes, or says which it is, from 1; by
+    default it is the one called label, class, target or y, else the last. A column without a name, or called index or id,
+    that numbers the rows is left out. All others are features: numbers, none missing. An ``.npz`` holds an array "x" (N, F)
+    of features and an array "y" (N,) of labels. Splitting and scaling are those of ``from_table``.
 
     ``name`` is what messages call the table. Raises ValueError, one sentence that says what came and what is accepted, for
     anything else, and for more than ``max_bytes`` bytes, 20,000 rows, 500 features or 20 classes.
@@ -55,8 +57,9 @@ def read_table(
     if len(data) > max_bytes:
         raise ValueError(f"{name} has {len(data):,} bytes; accepted are at most {max_bytes:,}.")
     read = _read_npz if data.startswith(b"PK") else _read_csv
-    x, y = read(bytes(data), label, name)
-    return from_table(x, y, seed=seed, test_split=test_split, validation_split=validation_split, name=name)
+    x, y, notes = read(bytes(data), label, name)
+    table = from_table(x, y, seed=seed, test_split=test_split, validation_split=validation_split, name=name)
+    return replace(table, notes=notes)
 
 
 def from_table(x, y, *, seed=0, test_split=0.2, validation_split=0.1, name="The table"):
@@ -80,7 +83,9 @@ def from_table(x, y, *, seed=0, test_split=0.2, validation_split=0.1, name="The 
     inner, held = hold_out(y[rest], validation_split, seed, groups[rest], names)
     train, validation = rest[inner], rest[held]
     mean, deviation = x[train].mean(axis=0), x[train].std(axis=0)
-    deviation = np.where(deviation > 0, deviation, 1.0)
+    least = x[train].min(axis=0)
+    constant = least == x[train].max(axis=0)  # whose mean and deviation may differ from it and from 0 by rounding
+    mean, deviation = np.where(constant, least, mean), np.where(constant, 1.0, deviation)
     x = (x - mean) / deviation
     x = np.clip(0.5 + x / (2 * DEVIATIONS), 0, 1).astype(np.float32)
     held = {part: (x[rows], y[rows]) for part, rows in (("test", test), ("validation", validation))}
@@ -131,15 +136,14 @@ def _number(text):
 
 
 def _read_csv(data, label, name):
-    """Return x (N, F) and labels (N,) of a CSV file, or raise ValueError."""
+    """Return x (N, F), labels (N,) and notes of a CSV file, or raise ValueError."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{name} is no text in UTF-8; accepted are tables as .csv or .npz.") from None
     if "\0" in text:
         raise ValueError(f"{name} is no text; accepted are tables as .csv or .npz.")
-    first = next(filter(str.strip, text.splitlines()), "")
-    delimiter = max(",;\t", key=first.count)
+    delimiter = _delimiter(list(filter(str.strip, text[:1_000_000].splitlines()))[:20])
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         rows = [(lines.line_num, [value.strip() for value in row]) for row in lines if any(map(str.strip, row))]
@@ -151,10 +155,8 @@ def _read_csv(data, label, name):
     for line, row in rows:
         if len(row) != width:
             raise ValueError(f"{name} has {len(row)} values in line {line} where its first row has {width}.")
-    decimal_comma = delimiter == ";"
-    named = not any(_number(value) is not None for value in rows[0][1])
-    named = named or any(value.lower() in LABELS for value in rows[0][1])
-    names = rows.pop(0)[1] if named else [f"column {k}" for k in range(1, width + 1)]
+    number = (lambda value: _number(value.replace(",", "."))) if delimiter == ";" else _number
+    names = rows.pop(0)[1] if _are_names(rows, number) else [f"column {k}" for k in range(1, width + 1)]
     if not rows:
         raise ValueError(f"{name} has no rows below its names.")
     if len(rows) > ROWS:
@@ -173,37 +175,78 @@ def _read_csv(data, label, name):
             f"{name} has missing values in {_quoted([column for column, _ in faults])} (line {faults[0][1]}): fill them in, "
             "or leave these rows or columns out."
         )
-    x = [
-        [_number(v.replace(",", ".") if decimal_comma else v) for v in c] for k, c in enumerate(columns) if k != chosen
+    numbering = [
+        k
+        for k, column in enumerate(columns)
+        if k != chosen
+        and names[k].lower() in NUMBERING
+        and len(set(column)) == len(column)
+        and all(map(str.isdecimal, column))
     ]
-    features = [column for k, column in enumerate(names) if k != chosen]
-    bad = [(k, column.index(None)) for k, column in enumerate(x) if None in column]
+    features = [k for k in range(width) if k not in (chosen, *numbering)]
+    if not features:
+        raise ValueError(f"{name} has no features beside its labels and its rows' numbers.")
+    x = [list(map(number, columns[k])) for k in features]
+    bad = [(k, column.index(None)) for k, column in zip(features, x, strict=True) if None in column]
     if bad:
         k, at = bad[0]
-        said = rows[at][1][k + (k >= chosen)]
         raise ValueError(
-            f"{name} has columns that are not all numbers: {_quoted([features[k] for k, _ in bad])} ({said[:30]!r} in line "
-            f"{rows[at][0]}): write them as numbers, or leave them out."
+            f"{name} has columns that are not all numbers: {_quoted([names[k] for k, _ in bad])} ({columns[k][at][:30]!r} "
+            f"in line {rows[at][0]}): write them as numbers, or leave them out."
         )
     # A whole number is the same class with a fraction and without: 1.0 is 1.
     labels = [text if (value := _number(text)) is None else _said(value) for text in columns[chosen]]
-    return np.array(x, np.float64).T, np.array(labels)
+    left = _quoted([names[k] or f"column {k + 1}" for k in numbering])
+    notes = (f"Left out, as it numbers the rows and is no feature: {left}.",) if numbering else ()
+    return np.array(x, np.float64).T, np.array(labels), notes
+
+
+def _delimiter(lines):
+    """Return what is between the values of these lines: what cuts all alike, of several the most frequent in the first."""
+
+    def fits(delimiter):
+        try:
+            widths = {len(row) for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True)}
+        except csv.Error:
+            return False, 0
+        return len(widths) == 1 and widths != {1}, lines[0].count(delimiter)
+
+    return max(";\t,", key=fits) if lines else ","  # of as many commas as semicolons those: the commas are decimal
+
+
+def _are_names(rows, number):
+    """Return whether the first row holds the columns' names, not a sample; ``number`` makes one of a text, or None."""
+    (_, first), *others = rows
+    numbered = first[1:] if not first[0] else first
+    if not any(number(value) is not None for value in first):
+        return True
+    if len(numbered) > 2 and numbered == [str(k) for k in range(len(numbered))]:
+        return True  # as pandas names the columns of an array
+    labels = [k for k, value in enumerate(first) if value.lower() in LABELS]
+    return any(all(row[k] != first[k] for _, row in others) for k in labels)  # "y" may be a class, beside "n"
 
 
 def _label_column(names, label, name):
     """Return the place of the label's column."""
-    if label:
+    if label not in (None, ""):
         if str(label) in names:
             return names.index(str(label))
         if str(label).isdecimal() and 1 <= int(label) <= len(names):
             return int(label) - 1
         raise ValueError(f"{name} has no column {str(label)!r} to take the labels from; it has {_quoted(names, 12)}.")
     called = [k for k, column in enumerate(names) if column.lower() in LABELS]
+    if len(called) > 1:
+        called = [k for k in called if names[k].lower() != "y" or "x" not in map(str.lower, names)]  # a coordinate
+    if len(called) > 1:
+        raise ValueError(
+            f"{name} has several columns that may be the labels, {_quoted([names[k] for k in called])}, and one of them as a "
+            "feature would give the answer away: leave all but one out."
+        )
     return called[0] if called else len(names) - 1
 
 
 def _read_npz(data, label, name):
-    """Return x (N, F) and labels (N,) of an ``.npz``, or raise ValueError; never runs anything that it holds."""
+    """Return x (N, F), labels (N,) and no notes of an ``.npz``, or raise ValueError; never runs anything that it holds."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as members:
             sizes = {member.filename: member.file_size for member in members.infolist()}
@@ -243,4 +286,4 @@ def _read_npz(data, label, name):
         )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError(f"{name} has missing or infinite values in its labels: leave these rows out.")
-    return x, y
+    return x, y, ()

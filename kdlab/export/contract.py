@@ -11,12 +11,13 @@ __all__ = ["c_lines", "describe"]
 RECORDS = 4096  # bytes: the interpreter's own records of tensors and operations, for small models
 
 
-def describe(tflite, class_names, pixel_range, sample, bgr=False, scaling=None):
+def describe(tflite, class_names, pixel_range, sample, bgr=False, scaling=None, preparation=None):
     """Return the contract of a LiteRT file's bytes, in plain values.
 
     ``class_names`` are those of its outputs, in order, ``pixel_range`` what black and white are to the model, ``sample``
     an input (1, …) in that range, whose output by LiteRT's interpreter becomes the expected one. ``bgr`` says that blue
-    comes first; ``scaling``, a ``FeatureScaling`` of ``kdlab.datasets``, how a table's features become samples.
+    comes first; ``scaling``, a ``FeatureScaling`` of ``kdlab.datasets``, how a table's features become samples;
+    ``preparation``, one of ``decoded_images.PREPARATIONS``, what is done to an image before.
     """
     interpreter = interpreter_of(tflite)
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -32,6 +33,7 @@ def describe(tflite, class_names, pixel_range, sample, bgr=False, scaling=None):
             "channels": {1: "grey", 3: _COLOURS[bgr]}.get(shape[-1]) if len(shape) == 3 else None,
             "range": list(pixel_range),
             "scaling": scaling and _scaling(scaling, *pixel_range),
+            "preparation": None if preparation == "none" else preparation,
             **_number(taken),
         },
         "output": {

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import figures
-from ..clinical import auc, bootstrap_interval, sensitivity, specificity
+from ..clinical import auc, bootstrap_interval, scores_for_auc, sensitivity, specificity
 from ..evaluation import paired_difference, wilson_interval
 from ..softening import softmax
 from .controls import points, table, verdict
@@ -78,12 +78,13 @@ def judged(data, kinds):
     """
     x, y, rows = data.test.x, data.test.y, []
     for name, result in kinds.items():
-        p = softmax(result.logits(x)[0].astype(np.float64))
+        logits = result.logits(x)[0]
+        p = softmax(logits.astype(np.float64))
         right, scores = np.sum(p.argmax(axis=1) == y), p[:, 1]
         share = "{:.1%} ({:.1%} to {:.1%})".format(right / len(y), *wilson_interval(int(right), len(y))[-2:])
         clinical = [f"{f(scores, y):.3f}" for f in (sensitivity, specificity)]
         count = result.students[0].count_params()
-        rows.append([name, f"{count:,}", share, *clinical, _area(scores, y)])
+        rows.append([name, f"{count:,}", share, *clinical, _area(scores_for_auc(logits), y)])
     majority = np.bincount(y).max() / len(y)
     heads = ["network", "parameters", "accuracy (95 %)", "sensitivity", "specificity", "AUC (95 %)"]
     caption = f"{len(y)} test scans, the first student of each kind; positive: {data.class_names[1]}; "

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import tf
-from ..clinical import bootstrap_interval
+from ..clinical import bootstrap_interval, scores_for_auc
 from ..losses import ensemble_logits
-from ..softening import softmax
 from ..timing import time_per_example
 from ..transfer_set import over_batches
 from .results import ModelResult, machine, now, versions
 
-__all__ = ["answers", "describe_run", "measure", "record", "teacher_notes"]
+__all__ = ["UNKNOWN", "answers", "describe_run", "knows_data", "measure", "record"]
 
 BATCH_SIZES = (1, 32)
 MOST_MEASURED = 5000  # samples of a split that is only looked at
@@ -45,7 +44,7 @@ def measure(name, files, models, split, others=None):
             for name, other in (others or {}).items()
             if (other.y >= 0).any()
         },
-        auc=bootstrap_interval("auc", softmax(logits)[:, 1], split.y) if both else None,
+        auc=bootstrap_interval("auc", scores_for_auc(logits), split.y) if both else None,
         times={size: time_per_example(lambda x: answer(x).numpy(), split.x, size) for size in BATCH_SIZES},
     )
 
@@ -86,27 +85,28 @@ def describe_run(run):
     }
 
 
-def teacher_notes(file, data, further):
-    """Return sentences on what the teacher's own record, ``teacher.json`` beside ``teacher.keras``, says of these data.
+UNKNOWN = "What {} was trained on is not known: where it has seen these test samples, its test accuracy flatters it."
 
-    ``further`` is a command that trains it on these data. Raises ValueError where the record names other classes.
+
+def knows_data(what, file, data):
+    """Return whether a model was trained on these data, as its own record says; None where there is none.
+
+    That is ``model.json`` beside ``model.keras``, and beside ``model.alone.keras``, too; ``what`` names the model in messages.
+    Raises ValueError where the record names other classes.
     """
+    path = Path(file)
     try:
-        theirs = json.loads(Path(file).with_suffix(".json").read_text("utf-8"))["data"]
+        beside = path.with_name(path.stem.removesuffix(".alone") + ".json")
+        theirs = json.loads(beside.read_text("utf-8"))["data"]
         classes, fingerprint = theirs["class_names"], theirs["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
-        return [
-            f"What {file} was trained on is not known: where it has seen these test samples, its test accuracy flatters it. "
-            f"To train it further on this training split alone: {further}"
-        ]
+        return None
     if classes != list(data.class_names):
         raise ValueError(
-            f"the teacher {file} knows the classes {_few(classes)}, the data have {_few(data.class_names)}; "
-            "give a teacher that was trained on these"
+            f"the {what} {file} knows the classes {_few(classes)}, the data have {_few(data.class_names)}; "
+            f"give a {what} that was trained on these"
         )
-    if fingerprint == data.fingerprint:
-        return []
-    return [f"The teacher {file} was trained on other data, which may hold some of these test samples."]
+    return fingerprint == data.fingerprint
 
 
 def record(title, data, data_name, settings, command, **parts):

@@ -1,5 +1,6 @@
 """A real JupyterHub with the configuration in binder/: two users, each with a server of their own."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -95,7 +96,11 @@ def servers(hub):
 
 def kernels(server):
     """The kernels of a user's server: each leads a session of its own."""
-    return [child for child in server.children(recursive=True) if os.getsid(child.pid) == child.pid]
+    found = []
+    for child in server.children(recursive=True):
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            found += [child] if os.getsid(child.pid) == child.pid else []
+    return found
 
 
 def test_two_users_have_dashboards_of_their_own_that_end_when_they_are_left(hub, browser, tmp_path, wait):

@@ -202,12 +202,16 @@ def test_a_second_copy_of_a_command_is_refused(folder, capsys):
         ("distill", "student", "student.keras"),
         ("distill", "student-alone", "b.keras"),
         ("train", "model", "student.keras"),
+        ("sweep", "data", "table.csv"),
+        ("sweep", "data", "~/table.csv"),
     ],
 )
-def test_a_model_that_is_read_is_never_written_over_even_if_forced(folder, capsys, command, option, out):
+def test_what_is_read_is_never_written_over_even_if_forced(folder, capsys, monkeypatch, command, option, out):
+    monkeypatch.setenv("HOME", str(folder))
+    out, given = out.removeprefix("~/"), out
     (folder / out).write_text("weights")
-    said = refused([command, *others(command), f"--{option}", out, "--out", f"./{out}", "--force"], capsys)
-    assert f"--out would overwrite --{option} {out}; give another --out" in said
+    said = refused([command, *others(command), f"--{option}", given, "--out", f"./{out}", "--force"], capsys)
+    assert f"--out would overwrite --{option} {given}; give another --out" in said
     assert (folder / out).read_text() == "weights"
 
 

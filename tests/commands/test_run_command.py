@@ -23,7 +23,9 @@ from kdlab import models
 from kdlab.commands import run_command
 from kdlab.commands.command_line import main
 from kdlab.datasets.class_folders import printable
+from kdlab.foreign_models import Inputs, adapt
 from kdlab.runs import runs
+from kdlab.runs.record import knows_data
 from kdlab.softening import softmax
 
 SETTINGS = runs.Settings(epochs=2, batch_size=32)
@@ -577,18 +579,78 @@ def test_a_teacher_of_other_classes_is_told_by_its_record(folder, capsys):
     assert said in capsys.readouterr().err
     for odd in ("{}", "no JSON", '{"data": 3}'):
         Path("teacher.json").write_text(odd)
-        (note,) = run_command.teacher_notes("teacher.keras", kdlab.load("data.npz"), "kdlab train …")
-        assert note.startswith("What teacher.keras was trained on is not known")
-        assert note.endswith("on this training split alone: kdlab train …")
+        assert knows_data("teacher", "teacher.keras", kdlab.load("data.npz")) is None
 
 
-def test_a_teacher_of_other_data_is_a_note(folder, data):
+@pytest.mark.parametrize("told", [True, False])
+def test_of_models_of_other_data_the_teacher_is_a_note_and_the_student_alone_refused(folder, capsys, told):
     theirs = record("teacher.json")
-    Path("teacher.json").unlink()
     theirs["data"]["fingerprint"] = "0" * 64
-    Path("teacher.json").write_text(json.dumps(theirs))
-    (note,) = run_command.teacher_notes("teacher.keras", data, "kdlab train …")
-    assert "was trained on other data, which may hold some of these test samples" in note
+    Path("theirs.keras").symlink_to("teacher.keras")
+    if told:
+        Path("theirs.json").write_text(json.dumps(theirs))
+    line = [*DISTILL[:3], "--teacher", "theirs.keras", *DISTILL[5:], "--out", "s.keras", "--quiet"]
+    assert main([*line, "--student-alone", "teacher.keras"]) == 0
+    (note,) = (note for note in record("s.json")["notes"] if "theirs.keras was trained on" in note)
+    assert ("which may hold some of these test samples" in note) == told
+    assert ("theirs.keras was trained on is not known" in note) == (not told)
+
+    line = [*DISTILL, "--student-alone", "theirs.keras", "--out", "t.keras", "--quiet"]
+    assert main(line) == (2 if told else 0)
+    said = (
+        "--student-alone theirs.keras was trained on other data, or on these read or split otherwise, and may have seen"
+    )
+    assert (said in capsys.readouterr().err) == told
+    if not told:
+        assert any("What theirs.keras was trained on is not known" in note for note in record("t.json")["notes"])
+
+
+def test_the_student_alone_of_a_distillation_is_known_by_its_record(distilled, data):
+    assert knows_data("student", distilled / "student.alone.keras", data) is True
+
+
+def test_a_sweep_goes_on_only_where_the_record_beside_is_its_own(folder, capsys):
+    line = [*SWEEP, "--temperatures", "2", "--alphas", "0.5", "--seeds", "1", "--out", "s.csv", "--quiet"]
+    assert main(line) == 0
+    assert main(line) == 0  # its own
+    own = record("s.json")
+    for name, content in (("s.json", json.dumps({**own, "table": "other.csv"})), ("s.json", "{}"), ("s.md", "mine")):
+        Path("s.json").unlink(missing_ok=True)
+        Path("s.md").unlink(missing_ok=True)
+        Path(name).write_text(content)
+        capsys.readouterr()
+        assert main(line) == 2
+        assert f"{name} exists already; --force" in capsys.readouterr().err
+        assert Path(name).read_text() == content
+    Path("s.md").unlink()
+    Path("s.csv").rename("other.csv")
+
+
+def test_a_folder_with_the_name_of_a_data_set_is_a_question(folder, capsys):
+    make_folder(folder / "digits", "L")
+    assert main(["train", "--data", "digits", "--model", "mlp", *FAST, "--out", "m.keras"]) == 2
+    error = capsys.readouterr().err
+    assert "--data digits is the name of a data set, and here is a file or folder of that name" in error
+    path = error.partition("for that write --data ")[2].partition(",")[0]
+    assert main(["train", "--data", path, "--image-size", "8", "--model", "mlp", *FAST, "--out", "m.keras"]) == 0
+    assert record("m.json")["data"]["class_names"] == ["a", "b"]
+
+
+def test_classes_with_commas_in_their_names_are_given_in_quotes_and_named_so(folder, capsys):
+    classes = ("duct, tubule", "leukocytes", "mucus")
+    make_folder(folder / "tissue", "L", classes)
+    line = ["--data", "tissue", "--image-size", "8", "--epochs", "40"]
+    assert main(["train", *line, "--model", "mlp", "--out", "t.keras", "--quiet"]) == 0
+    data = kdlab.load("tissue", image_size=8)
+    turned = adapt(keras.saving.load_model("t.keras"), Inputs(classes=(1, 2, 0)))
+    turned.save("turned.keras")
+    line = ["distill", *line, "--teacher", "turned.keras", "--student", "mlp", "--out", "s.keras"]
+    assert main(line) == 2
+    command = capsys.readouterr().err.partition("would be 100 %: ")[2]
+    assert """--teacher-classes 'leukocytes,mucus,"duct, tubule"'""" in command
+    assert main(shlex.split(command)[1:]) == 0
+    right = (predict("t.keras", data.test.x).argmax(axis=1) == data.test.y).sum()
+    assert record("s.json")["models"][0]["test_correct"] == right
 
 
 def test_an_existing_output_is_replaced_only_when_forced_and_only_when_all_is_done(folder, capsys, monkeypatch):

@@ -431,6 +431,33 @@ def test_arrays_that_are_no_samples_are_refused(x, y, message):
         kdlab.Dataset.from_arrays(x, y)
 
 
+X, Y = np.zeros((20, 2)), np.arange(20) % 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"y": Y.astype(str)}, "^y must be whole numbers, got values of type <U21"),
+        ({"y": Y + 0.5}, "^y must be whole numbers"),
+        ({"y": Y, "test": (X[:2], [0.9, 1.9])}, "^test's y must be whole numbers, got values of type float64"),
+        ({"y": Y, "test": (X[:2], ["0", "1"])}, "^test's y must be whole numbers, got values of type <U1"),
+        ({"y": Y, "test": (X[:2], [0, -1])}, "^test's y must lie in 0 to"),
+        ({"y": Y, "validation": (X[:3], [0, 1])}, r"^validation's y must have shape \(3,\)"),
+        ({"y": Y, "validation": (X[:2], [0, 3]), "class_names": "abc"}, "^validation's y must lie in 0 to 2, got 3"),
+    ],
+)
+def test_labels_that_are_none_are_refused_in_every_part(given, message):
+    with pytest.raises(ValueError, match=message):
+        kdlab.Dataset.from_arrays(X, **given)
+
+
+def test_a_part_may_be_empty():
+    data = kdlab.Dataset.from_arrays(X, Y, validation=(X[:0], Y[:0]), test=(X[:2], [0.0, 4.0]))
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [20, 0, 2]
+    assert data.class_names == ("0", "1", "2", "3", "4")
+    assert data.test.y.tolist() == [0, 4]
+
+
 def test_a_dataset_is_one_line():
     data = kdlab.load("digits")
     assert repr(data) == "Dataset(898 train, 299 validation, 600 test; 10 classes; samples of shape (64,))"

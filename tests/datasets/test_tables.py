@@ -21,7 +21,10 @@ KINDS = np.array(["a dog", "cat", "Ünde, „x“"])
 
 def csv_file(x, y, heads=None, delimiter=",", decimal="."):
     file = io.StringIO()
-    rows = ([repr(float(v)).replace(".", decimal) for v in row] + [label] for row, label in zip(x, y, strict=True))
+    rows = (
+        [repr(v if isinstance(v, int) else float(v)).replace(".", decimal) for v in row] + [label]
+        for row, label in zip(x, y, strict=True)
+    )
     csv.writer(file, delimiter=delimiter).writerows([*([heads] if heads else []), *rows])
     return file.getvalue().encode()
 
@@ -74,10 +77,29 @@ def test_what_is_far_from_the_mean_is_at_the_end_of_the_range_and_what_is_consta
     assert (data.scaling.mean[1], data.scaling.deviation[1]) == (7, 1)
 
 
+@given(st.floats(-1e6, 1e6))
+def test_a_constant_feature_has_a_deviation_of_1_whatever_rounds(value):
+    data = from_table(np.column_stack([np.arange(50), np.full(50, value)]), np.arange(50) % 2)
+    assert (data.scaling.mean[1], data.scaling.deviation[1]) == (value, 1)
+    np.testing.assert_array_equal(data.train.x[:, 1], 0.5)
+
+
 FILES = {
     "semicolons and decimal commas": csv_file(X, KINDS[Y], ["a", "b", "c", "k"], ";", ","),
     "tabs": csv_file(X, KINDS[Y], ["a", "b", "c", "k"], "\t"),
     "no names": csv_file(X, KINDS[Y]),
+    "semicolons, decimal commas, no names": csv_file(X, KINDS[Y], None, ";", ","),
+    "commas in names between semicolons": csv_file(X, KINDS[Y], ["a, cm", "b, cm", "c, cm", "k"], ";", ","),
+    "names that are numbers": csv_file(X, KINDS[Y], ["0", "1", "2", "3"]),
+    "the rows' numbers, as pandas writes them": csv_file(
+        np.c_[np.arange(60).astype(object), X], KINDS[Y], ["", "a", "b", "c", "k"]
+    ),
+    "the rows' numbers, shuffled, and numbers for names": csv_file(
+        np.c_[RANDOM.permutation(60).astype(object), X], KINDS[Y], ["", "0", "1", "2", "3"]
+    ),
+    "patients' numbers": csv_file(
+        np.c_[X[:, :1].astype(object), 1000 + np.arange(60), X[:, 1:]], KINDS[Y], ["a", "ID", "b", "c", "k"]
+    ),
     "a byte-order mark and empty lines": b"\xef\xbb\xbf"
     + csv_file(X, KINDS[Y], ["a", "b", "c", "k"])
     + b"\r\n , ,,\r\n",
@@ -102,6 +124,10 @@ def test_the_same_table_in_other_words_is_the_same_data(file):
         (None, "1", 0),
         (None, "", 2),
         (["0", "1", "label"], "", 2),
+        (["x", "y", "label"], "", 2),
+        (["x", "y", "c"], "", 1),
+        (["label", "target", "c"], "target", 1),
+        (None, 1, 0),
     ],
 )
 def test_the_label_is_the_named_column_or_the_one_that_is_called_so_or_the_last(heads, label, taken):
@@ -118,6 +144,27 @@ def test_numbers_are_classes_in_the_order_of_their_size_and_1_point_0_is_1():
     assert read_table(csv_file(X, y)).class_names == ("1", "9", "10")
     assert read_table(npz(x=X, y=np.array([10.0, 9.0, 1.0])[Y])).class_names == ("1", "9", "10")
     assert read_table(npz(x=X, y=Y == 1)).class_names == ("False", "True")
+
+
+def test_classes_named_y_and_n_are_no_names_of_columns():
+    rows = "".join(f"{k},{k * k % 7},{'yn'[k % 2]}\n" for k in range(40))
+    assert sum(map(sum, read_table(rows.encode()).count())) == 40
+
+
+def test_what_numbers_the_rows_is_left_out_and_said_to_be():
+    x = np.c_[np.arange(60).astype(object), X]
+    data = read_table(csv_file(x, KINDS[Y], ["", "a", "b", "c", "kind"]))
+    assert data.notes == ("Left out, as it numbers the rows and is no feature: 'column 1'.",)
+    assert read_table(csv_file(X, KINDS[Y], ["a", "b", "c", "kind"])).notes == ()
+    x[7, 0] = 6  # not a number for each row
+    assert read_table(csv_file(x, KINDS[Y], ["id", "a", "b", "c", "kind"])).train.x.shape[1] == 4
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_a_part_may_be_empty(part):
+    data = read_table(csv_file(X, KINDS[Y]), **{f"{part}_split": 0})
+    assert len(getattr(data, part)) == 0
+    assert sum(map(sum, data.count())) == 60
 
 
 def test_copies_of_a_row_are_on_one_side_of_the_split():
@@ -171,6 +218,10 @@ BAD = {
     "blank": (b" \n\n", "has 0 columns"),
     "names alone": (b"a,b,label\n", "has no rows below its names."),
     "a short row": ((GOOD + "1,2\n").encode(), "has 2 values in line 42 where its first row has 3."),
+    "two labels": (GOOD.replace("a,b,", "a,Target,").encode(), "several columns that may be the labels, 'Target', 'label', and"),
+    "numbers alone": (
+        ("id,label\n" + "".join(f"{k},{k % 2}\n" for k in range(40))).encode(), "no features beside its labels and its rows'"
+    ),
     "a gap": (GOOD.replace("3,2,y", "3,,y").encode(), "has missing values in 'b' (line 5): fill them in, or leave"),
     "a label's gap": (GOOD.replace("3,2,y", "3,2,?").encode(), "has missing values in 'label' (line 5)"),
     "words": (GOOD.replace("3,2,y", "3,two,y").encode(), "are not all numbers: 'b' ('two' in line 5): write them as"),

@@ -7,6 +7,7 @@ import subprocess
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import kdlab
 from kdlab.commands.command_line import main
@@ -147,6 +148,63 @@ def test_a_c_program_scales_a_table_s_features_as_the_model_got_them(tmp_path, m
     data = kdlab.load("table.npz")
     everything = np.concatenate([getattr(data, part).x for part in ("train", "validation", "test")])
     np.testing.assert_allclose(scaled[np.lexsort(scaled.T)], everything[np.lexsort(everything.T)], atol=1e-5)
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A folder with a table and a model that kdlab trained on it."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{RNG.normal(5 + k % 2)},{RNG.normal(-300, 90)},{'ab'[k % 2]}" for k in range(60)]
+    (tmp_path / "table.csv").write_text("\n".join(["f1,f2,label", *rows]))
+    (tmp_path / "other.csv").write_text("\n".join(["f1,f2,label", *rows]).replace(",a\n", ",c\n"))
+    line = ["train", "--data", "table.csv", "--model", "mlp", "--epochs", "2", "--out", "t.keras", "--quiet"]
+    assert main(line) == 0
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            ["table.csv", "--test-split", "0.5"],
+            "t.keras was trained on other rows than table.csv has to train on, and its",
+        ),
+        (
+            ["other.csv"],
+            "the model t.keras knows the classes a, b, the data have b, c; give a model that was trained on",
+        ),
+    ],
+)
+def test_a_table_that_is_not_that_of_the_training_would_give_wrong_constants(trained, capsys, data, said):
+    line = ["export", "t.keras", "--to", "c-array", "--out", "t.c", "--quiet", "--data"]
+    assert main([*line, *data]) == 2
+    assert said in capsys.readouterr().err
+    assert main([*line, "table.csv"]) == 0
+    assert not any("trained on" in note for note in json.loads((trained / "t.c.json").read_text("utf-8"))["notes"])
+    (trained / "t.json").unlink()
+    assert main([*line, "table.csv", "--force"]) == 0
+    notes = json.loads((trained / "t.c.json").read_text("utf-8"))["notes"]
+    assert any(note.startswith("What t.keras was trained on is not known") for note in notes)
+
+
+def test_images_are_exported_with_their_preparation_and_other_samples_are_a_note(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, level in (("ill", 60), ("well", 160)):
+        (tmp_path / "scans" / name).mkdir(parents=True)
+        for k in range(20):
+            image = Image.fromarray(RNG.integers(level - 40, level + 40, (12, 12)).astype(np.uint8))
+            image.save(tmp_path / "scans" / name / f"{k}.png")
+    data = ["--data", "scans", "--image-size", "8"]
+    prepared = [*data, "--preparation", "brain-mri"]
+    assert main(["train", *prepared, "--model", "mlp", "--epochs", "1", "--out", "m.keras", "--quiet"]) == 0
+    for options, preparation in ((prepared, "brain-mri"), (data, None)):
+        line = ["export", "m.keras", "--to", "tflite-int8", *options, "--out", "m.tflite", "--force", "--quiet"]
+        assert main(line) == 0
+        found = json.loads((tmp_path / "m.tflite.json").read_text("utf-8"))
+        assert found["input"]["preparation"] == preparation
+        page = (tmp_path / "m.tflite.md").read_text("utf-8")
+        assert ("Preparation of the images: brain-mri" in page) == (preparation is not None)
+        assert any("read or split otherwise" in note for note in found["notes"]) == (preparation is None)
 
 
 def test_operators_whose_methods_do_not_follow_the_rule():

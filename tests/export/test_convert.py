@@ -453,6 +453,26 @@ def test_what_goes_wrong_in_the_command_is_one_line_and_leaves_nothing(folder, c
         assert sorted(path.name for path in folder.iterdir()) == before
 
 
+def probabilities():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, keras.ops.softmax(keras.layers.Dense(3)(inputs)))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (probabilities, "outputs look like probabilities"),
+        (lambda: keras.Sequential([keras.layers.Dense(3)]), "model odd.keras must be built"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+def test_without_data_too_a_model_must_return_logits(folder, capsys, make, said):
+    make().save("odd.keras")
+    assert main(["export", "odd.keras", "--to", "tflite", "--out", "a.tflite", "--quiet"]) == 2
+    assert said in capsys.readouterr().err
+    assert not (folder / "a.tflite").exists()
+
+
 def test_stopped_it_leaves_what_was_there(folder, capsys, monkeypatch):
     (folder / "a.h").write_text("old")
     monkeypatch.setattr(convert, "to_c_array", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt()))

@@ -34,6 +34,8 @@ def test_of_two_classes_the_second_is_the_positive_one(identity):
     assert found["specificity"]["mean"] == pytest.approx(recall_score(y, called, pos_label=0))
     assert found["AUC"]["mean"] == pytest.approx(roc_auc_score(y, margin))
     assert found["AUC"]["low"] < found["AUC"]["mean"] < found["AUC"]["high"]
+    larger = keras.Sequential([model, keras.layers.Rescaling(256.0)])  # probabilities of 0 and 1, in the same order
+    assert measure("m", [file], [larger], Split(x, y)).to_json()["clinical"]["AUC"] == found["AUC"]
     right = int((called[y == 1] == 1).sum())
     oracle = binomtest(right, int((y == 1).sum())).proportion_ci(0.95, method="wilson")
     assert list(found["sensitivity"].values())[1:] == pytest.approx([oracle.low, oracle.high])
