@@ -17,7 +17,7 @@ def _dots(figure, axes, count, xlabel="test accuracy, per cent", paired=False):
         for _, colour, marker in zip(rows, COLOURS * 3, MARKERS * 3, strict=False)
     ]
     bars = [axes.plot([], [], "-", color=BLACK, linewidth=3, solid_capstyle="butt")[0] for _ in rows]
-    means = [axes.plot([], [], "|", color=BLACK, markersize=17, markeredgewidth=2.5)[0] for _ in rows]
+    means = [axes.plot([], [], "|", color=BLACK, markersize=12, markeredgewidth=2.5)[0] for _ in rows]
     pairs = axes.add_collection(LineCollection([], colors="#7a8794", linewidths=0.6, alpha=0.6))
     place = {"transform": axes.get_yaxis_transform(), "va": "bottom", "in_layout": False}
     names = [axes.text(0.01, row - 0.3, "", fontsize=9.5, color=BLACK, **place) for row in rows]
@@ -38,8 +38,8 @@ def _dots(figure, axes, count, xlabel="test accuracy, per cent", paired=False):
             height = row + 0.05 + 0.2 * np.sin(2.4 * np.arange(len(some)))
             mean, low, high = mean_interval(some) if len(some) > 1 else (some[0],) * 3
             dots[row].set_data(some, height)
-            bars[row].set_data([low, high], [row + 0.38] * 2)
-            means[row].set_data([mean], [row + 0.38])
+            bars[row].set_data([low, high], [row + 0.35] * 2)
+            means[row].set_data([mean], [row + 0.35])
             if np.isfinite(mean):  # else it is not trained yet
                 words.append(f"{name}: mean {mean:.2f}, 95 % interval {low:.2f} to {high:.2f}")
         set_texts(figure, names, series)
