@@ -137,25 +137,8 @@ def _number(text):
 
 def _read_csv(data, label, name):
     """Return x (N, F), labels (N,) and notes of a CSV file, or raise ValueError."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{name} is no text in UTF-8; accepted are tables as .csv or .npz.") from None
-    if "\0" in text:
-        raise ValueError(f"{name} is no text; accepted are tables as .csv or .npz.")
-    delimiter = _delimiter(list(filter(str.strip, text[:1_000_000].splitlines()))[:20])
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    try:
-        rows = [(lines.line_num, [value.strip() for value in row]) for row in lines if any(map(str.strip, row))]
-    except csv.Error as error:
-        raise ValueError(f"{name} is no table that can be read ({error}); accepted are .csv or .npz.") from None
-    width = len(rows[0][1]) if rows else 0
-    if width < 2:
-        raise ValueError(f"{name} has {width} columns; at least one feature and a label are needed.")
-    for line, row in rows:
-        if len(row) != width:
-            raise ValueError(f"{name} has {len(row)} values in line {line} where its first row has {width}.")
-    number = (lambda value: _number(value.replace(",", "."))) if delimiter == ";" else _number
+    rows, number = _rows(data, name)
+    width = len(rows[0][1])
     names = rows.pop(0)[1] if _are_names(rows, number) else [f"column {k}" for k in range(1, width + 1)]
     if not rows:
         raise ValueError(f"{name} has no rows below its names.")
@@ -199,6 +182,29 @@ def _read_csv(data, label, name):
     left = _quoted([names[k] or f"column {k + 1}" for k in numbering])
     notes = (f"Left out, as it numbers the rows and is no feature: {left}.",) if numbering else ()
     return np.array(x, np.float64).T, np.array(labels), notes
+
+
+def _rows(data, name):
+    """Return the rows of a CSV file, (its line, its values) each, all as long, and what makes a number of a value, or None."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} is no text in UTF-8; accepted are tables as .csv or .npz.") from None
+    if "\0" in text:
+        raise ValueError(f"{name} is no text; accepted are tables as .csv or .npz.")
+    delimiter = _delimiter(list(filter(str.strip, text[:1_000_000].splitlines()))[:20])
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    try:
+        rows = [(lines.line_num, [value.strip() for value in row]) for row in lines if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise ValueError(f"{name} is no table that can be read ({error}); accepted are .csv or .npz.") from None
+    width = len(rows[0][1]) if rows else 0
+    if width < 2:
+        raise ValueError(f"{name} has {width} columns; at least one feature and a label are needed.")
+    for line, row in rows:
+        if len(row) != width:
+            raise ValueError(f"{name} has {len(row)} values in line {line} where its first row has {width}.")
+    return rows, (lambda value: _number(value.replace(",", "."))) if delimiter == ";" else _number
 
 
 def _delimiter(lines):
