@@ -8,7 +8,7 @@ from .backend import keras
 from .datasets.dataset import Dataset
 from .datasets.image_streams import stream
 from .distiller import Distiller
-from .execution import build_state, choose_execution, count_steps
+from .execution import build_state, choose_execution, count_steps, seed_layers
 from .foreign_models import adapt, check_no_sigmoid, inputs_by_itself, warn_at_chance
 from .losses import ensemble_logits
 from .softening import cross_entropy
@@ -93,9 +93,10 @@ def distill(
             x, y = x[labelled], y[labelled]
         steps = count_steps(x, batch_size)
         keras.utils.set_random_seed(seed)
+        seed_layers(model, seed)
         model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss, metrics=["accuracy"])
         if model is alone:  # a Distiller does both by itself
-            build_state(alone, student.output_shape[-1])
+            build_state(alone, len(data.class_names))
             choose_execution(alone, alone, epochs * steps)
         fitted = model.fit(
             x,

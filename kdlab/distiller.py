@@ -8,7 +8,7 @@ import numpy as np
 
 from .backend import keras, tf
 from .checks import check_alpha, check_training_temperature
-from .execution import build_state, choose_execution, count_steps
+from .execution import DENSE, build_state, choose_execution, count_steps, is_known, keep_count, made_of
 from .features.distillation import FeatureDistillation, FeatureTerm
 from .features.taps import tap
 from .losses import SoftCrossEntropy, call_loss, ensemble_logits
@@ -134,6 +134,8 @@ class Distiller(keras.Model):
         if loss.reduction != "sum_over_batch_size":
             raise ValueError(f'loss must have reduction="sum_over_batch_size", got {loss.reduction!r}')
         self._choose_execution = not {"steps_per_execution", "jit_compile"} & set(keywords)
+        measured = keras.tree.flatten([keywords.get("metrics"), keywords.get("weighted_metrics")])
+        self._known = all(is_known(one) for one in (loss, self.distillation_loss, *measured) if one is not None)
         super().compile(optimizer=optimizer, loss=loss, **keywords)
 
     def fit(
@@ -174,6 +176,7 @@ class Distiller(keras.Model):
         """
         if class_weight is not None and sample_weight is not None:
             raise ValueError("give class_weight or sample_weight, not both")
+        counts = keywords.get("steps_per_epoch"), keywords.get("validation_steps")
         if in_memory(x):
             if isinstance(y, tuple):
                 y, teacher_logits, teacher_features = (*y, teacher_features)[:3]
@@ -181,7 +184,9 @@ class Distiller(keras.Model):
             targets = {"logits": teacher_logits, "features": teacher_features}
             x, y, sample_weight, split_off = prepare(self, x, y, targets, sample_weight, split)
             validation_data, validation_split = split_off or validation_data, 0.0
-            keywords["steps_per_epoch"] = keywords.get("steps_per_epoch") or count_steps(x, batch_size)
+            if not counts[0]:  # told both, Keras makes one iterator an epoch
+                batch_size = batch_size or 32
+                keywords["steps_per_epoch"] = count_steps(x, batch_size)
         elif teacher_logits is not None or teacher_features is not None:
             raise ValueError(
                 "teacher_logits go with arrays, and so do teacher_features; a data set yields them itself: "
@@ -206,7 +211,10 @@ class Distiller(keras.Model):
             callbacks = [guard, *(keras.tree.flatten(callbacks) if callbacks else [])]
             if self.compiled and self._choose_execution:
                 steps = count_steps(x, batch_size, keywords.get("steps_per_epoch"))
-                choose_execution(self, self.student, steps and steps * epochs, callbacks)
+                xla = self._known and (
+                    _brings_targets(x) or all(made_of(one, DENSE) for one in self.teacher_targets.models)
+                )
+                choose_execution(self, self.student, steps and steps * epochs, callbacks, counts, xla)
         try:
             return super().fit(
                 x,
@@ -228,6 +236,12 @@ class Distiller(keras.Model):
                 guard.restore()
                 raise ValueError(f"{fault}. The student is as it was {guard.when}") from error
             raise
+
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, **keywords):
+        """Return the student's own loss and the metrics: ``keras.Model.evaluate``."""
+        if self.compiled and self._choose_execution and not keywords.get("_use_cached_eval_dataset"):  # not within fit
+            keep_count(self, (steps,))
+        return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, **keywords)
 
     @property
     def _classes(self):
@@ -260,6 +274,7 @@ class Distiller(keras.Model):
         # Keras divides its losses by the number of devices, over which gradients are summed.
         devices = tf.distribute.get_strategy().num_replicas_in_sync
         student_loss = self.loss(tf.maximum(labels, 0), logits, sample_weight=labelled * weight) * devices
+        student_loss = tf.cast(student_loss, tf.float32)  # from a student in other numbers
         if not training:
             # The mean over the labelled samples of all batches; Keras's own tracker counts the others too.
             number = tf.reduce_sum(labelled)
@@ -281,8 +296,8 @@ class Distiller(keras.Model):
             feature_loss = self.feature_term(targets["features"], student_features, sample_weight=weight)
             self._feature_loss.update_state(feature_loss, sample_weight=samples)
             feature_alpha = tf.cast(self._feature_alpha, tf.float32)
-            loss = feature_alpha * feature_loss + (1 - feature_alpha) * loss
-        return tf.add_n([loss, *(tf.reduce_sum(penalty) for penalty in self.losses)]) / devices
+            loss = feature_alpha * tf.cast(feature_loss, tf.float32) + (1 - feature_alpha) * loss
+        return tf.add_n([loss, *(tf.cast(tf.reduce_sum(penalty), tf.float32) for penalty in self.losses)]) / devices
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the metrics with the labelled samples of a batch and return all of them, a dict."""
@@ -340,6 +355,12 @@ class Distiller(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+
+def _brings_targets(x):
+    """Whether the teacher need not run in the steps of ``fit``, as far as can be told."""
+    spec = x.element_spec if isinstance(x, tf.data.Dataset) else ()
+    return in_memory(x) or (isinstance(spec, tuple) and len(spec) > 1 and isinstance(spec[1], tuple))
 
 
 def _batches(x, y, sample_weight):

@@ -1,15 +1,27 @@
 """How Keras runs its steps: one at a time, or many in one call and compiled by XLA where that pays."""
 
+import numpy as np
+
 from .backend import keras, tf
 from .transfer_set import in_memory
 
-__all__ = ["build_state", "choose_execution", "count_steps", "leaf_layers", "made_of"]
+__all__ = [
+    "DENSE",
+    "build_state",
+    "choose_execution",
+    "count_steps",
+    "is_known",
+    "keep_count",
+    "leaf_layers",
+    "made_of",
+    "seed_layers",
+]
 
 STEPS_PER_EXECUTION = 16
 # XLA takes about two seconds to start with and saves one or two milliseconds a step.
 WORTH_COMPILING = 500
 
-_DENSE = ("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "ReLU", "Dropout", "Rescaling")
+DENSE = ("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "ReLU", "Dropout", "Rescaling")
 
 
 def build_state(model, classes):
@@ -24,26 +36,61 @@ def build_state(model, classes):
         model.reset_metrics()
 
 
-def choose_execution(model, student, steps, callbacks=()):
+def choose_execution(model, student, steps, callbacks=(), counts=(), xla=True):
     """Let ``model``, compiled with Keras's defaults, run many steps a call under XLA where that is faster.
 
     It is for a dense ``student`` on a CPU: the optimizer's many small operations take most of its step, and
-    XLA makes them one; convolutions are slower with it. ``steps`` is the number in this call of ``fit``, None
-    where nobody knows. A callback that wants every batch keeps the steps single. What is computed changes
-    by rounding only. Once chosen it stays, so that nothing compiles twice.
+    XLA makes them one; convolutions are slower with it, and what is not Keras's or ours may not work: without ``xla``
+    there are many steps a call alone. ``steps`` is the number in this call of ``fit``, None where nobody knows.
+    ``counts`` are those of an epoch or a validation that ``fit`` is told, None where it is not: no more are run. A
+    callback that wants every batch keeps the steps single. What is computed changes by rounding only. Once chosen it
+    stays, but for what counts or callbacks ask, so that nothing compiles twice.
     """
-    if not steps or steps < WORTH_COMPILING or model.steps_per_execution > 1 or model.run_eagerly:
-        return
-    if tf.config.list_logical_devices("GPU") or any(map(_wants_batches, callbacks)):
-        return
-    if made_of(student, _DENSE):
-        model.steps_per_execution, model.jit_compile = STEPS_PER_EXECUTION, True
-        model.train_function = model.test_function = model.predict_function = None
+    if any(map(_wants_batches, callbacks)):
+        counts = (1,)
+    if model.steps_per_execution > 1 or model.jit_compile:
+        keep_count(model, counts)
+    elif (
+        steps
+        and steps >= WORTH_COMPILING
+        and 1 not in counts
+        and not model.run_eagerly
+        and not tf.config.list_logical_devices("GPU")
+        and made_of(student, DENSE)
+    ):
+        _run(model, _most_at_once(counts), xla)
+
+
+def keep_count(model, counts):
+    """Let ``model`` run so many steps a call that each of ``counts``, None for one that is not given, is met."""
+    if any(count and count % model.steps_per_execution for count in counts):
+        _run(model, _most_at_once(counts), model.jit_compile)
+
+
+def _most_at_once(counts):
+    return max(k for k in range(1, STEPS_PER_EXECUTION + 1) if not any(count and count % k for count in counts))
+
+
+def _run(model, steps, xla):
+    model.steps_per_execution, model.jit_compile = steps, xla
+    model.train_function = model.test_function = model.predict_function = None
+
+
+def seed_layers(model, *numbers):
+    """Make what is random in a model's layers, such as dropout and augmentation, depend on these whole numbers alone."""
+    states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
+    for place, variable in enumerate(states):
+        variable.assign(np.random.SeedSequence((*numbers, place)).generate_state(2).astype(variable.dtype))
 
 
 def made_of(model, kinds):
     """Whether all layers of ``model``, those of models inside it too, are Keras's own, of the classes with these names."""
     return all(_is_keras(layer) and type(layer).__name__ in kinds for layer in _flatten(model))
+
+
+def is_known(thing):
+    """Whether a loss or a metric is Keras's own, or ours: of others nobody knows whether XLA can compile them."""
+    return isinstance(thing, str) or type(thing).__module__.partition(".")[0] in ("keras", "kdlab")
 
 
 def leaf_layers(model):

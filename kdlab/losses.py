@@ -47,7 +47,8 @@ class _LogitsLoss(keras.distillation.DistillationLoss):
         ``temperature`` (a number, tensor or variable) takes the place of the loss's own for this call.
         No gradient flows to the teacher. Raises ValueError where the two shapes cannot be the same.
         """
-        student, teacher = (_wide(logits) for logits in (student_logits, teacher_logits))
+        student = _wide(student_logits)
+        teacher = tf.cast(teacher_logits, student.dtype)
         if not student.shape.is_compatible_with(teacher.shape):
             raise ValueError(
                 f"teacher_logits and student_logits must have the same shape (samples, classes), "
@@ -164,7 +165,8 @@ def call_loss(loss, teacher_logits, student_logits, labels, temperature):
     of its own) or a function of (teacher_logits, student_logits, temperature). No gradient flows to the teacher.
     Raises ValueError for a result of another shape.
     """
-    teacher, student = tf.stop_gradient(_wide(teacher_logits)), _wide(student_logits)
+    student = _wide(student_logits)
+    teacher = tf.stop_gradient(tf.cast(teacher_logits, student.dtype))
     temperature = tf.cast(temperature, student.dtype)
     own = isinstance(loss, _LogitsLoss) and type(loss).compute_loss is _LogitsLoss.compute_loss
     if own or (hasattr(loss, "per_sample") and not isinstance(loss, keras.distillation.DistillationLoss)):

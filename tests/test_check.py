@@ -126,7 +126,14 @@ MISTAKES = {
         "Softmax takes exponentials": {MAXIMUM: "z / T"},
         "The sign is wrong": {MAXIMUM: "np.exp(-z / T)"},
         "It is right for small logits": {MAXIMUM: "np.exp(z / T)"},
-        "It is not numerically stable yet": {"z.max(axis=-1, keepdims=True)": "z.max()"},
+        "It is not numerically stable yet: the number": {"z.max(axis=-1, keepdims=True)": "z.max()"},
+        "It is not numerically stable yet: what is far above": [
+            {"z.max(axis=-1, keepdims=True)": "z.mean(axis=-1, keepdims=True)"},
+            {"z.max(axis=-1, keepdims=True)": "z.min(axis=-1, keepdims=True)"},
+            {"z.max(axis=-1, keepdims=True)": "np.median(z, axis=-1, keepdims=True)"},
+            {"z.max(axis=-1, keepdims=True)": "z[..., :1]"},
+            {"z.max(axis=-1, keepdims=True)": "z[..., -1:]"},
+        ],
     },
     "entropy": {
         "That is in nats": {"log2": "log"},
@@ -254,6 +261,13 @@ MISTAKES = {
         "The position was chosen on the test set": {"validation.mean": "test.mean"},
         "The accuracy returned is the one on validation": {"test[row": "validation[row"},
         "The position is that of the best single student": {"validation.mean(": "validation.max("},
+        "The position is chosen by one seed alone": [
+            {"validation.mean(axis=2)": f"validation[:, :, {k}]"} for k in (0, 1, 3, 4, 5)
+        ],
+        "The position is that of the largest median": [
+            {"validation.mean(axis=2)": "np.median(validation, axis=2)"},
+            {"validation.mean(": "validation.min("},
+        ],
         "The accuracy is that of the best student": {"column].mean()": "column].max()"},
         "Row and column are swapped": {"return row, column": "return column, row"},
         "The position is chosen on the mean of": {"validation.mean": "(validation + test).mean"},
@@ -458,6 +472,7 @@ MISTAKES = {
         "The activations take four bytes": {ARENA: f"4 * {ARENA}"},
         "All layers' outputs": {ARENA: "sum(sizes)"},
         "The arena has room for the largest layer alone": {ARENA: "max(sizes)"},
+        "The arena has room for the two largest layers": {ARENA: "sum(sorted(sizes)[-2:])"},
         "The arena is the sum": {ARENA: ARENA.replace("max", "sum")},
         "The arena holds the least": {ARENA: ARENA.replace("max", "min")},
         "The two are swapped": {f"flash, {ARENA}": f"{ARENA}, flash"},
@@ -526,6 +541,14 @@ def test_of_what_is_not_returned_it_says_how_it_was_left():
 
 
 # ---- what no check knows by name
+
+
+def test_several_results_may_be_an_array():
+    interval = written("paired_interval")
+    assert kdlab.check.paired_interval(lambda first, second: np.array(interval(first, second)))
+    assert "must return 3 results" in said(
+        "paired_interval", lambda first, second: np.array(interval(first, second)[:2])
+    )
 
 
 def test_an_exception_is_passed_on_with_its_line():

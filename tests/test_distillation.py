@@ -63,6 +63,48 @@ def test_same_weights_and_batches_for_both(data, teacher):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [lambda: keras.layers.Dropout(0.3), lambda: keras.layers.GaussianNoise(0.2), lambda: keras.layers.RandomFlip()],
+)
+def test_what_is_random_in_a_students_layers_is_the_same_for_both_and_depends_on_the_seed_alone(data, teacher, layer):
+    def student():
+        layers = [keras.layers.Reshape((8, 8, 1)), layer(), keras.layers.Flatten(), keras.layers.Dense(10)]
+        model = keras.Sequential([keras.Input((64,)), *layers])
+        model.set_weights(
+            [0.01 * np.random.default_rng(k).normal(size=w.shape) for k, w in enumerate(model.get_weights())]
+        )
+        return model
+
+    first, again = (
+        kdlab.distill(teacher, student(), data, alpha=0.0, epochs=2, batch_size=32, seed=seed).student
+        for seed in (3, 3)
+    )
+    result = kdlab.distill(teacher, student(), data, alpha=0.0, epochs=2, batch_size=32, seed=4)
+    for a, b, c, d in zip(
+        *(model.get_weights() for model in (first, again, result.student, result.student_alone)), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(c, d, atol=1e-5)
+        assert not np.allclose(a, c)
+
+
+@keras.saving.register_keras_serializable("kdlab_tests")
+class OfOnesOwn(keras.Model):
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.dense = keras.layers.Dense(10)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def test_a_student_of_a_class_of_ones_own_is_distilled(data, teacher):
+    result = kdlab.distill(teacher, OfOnesOwn(), data, alpha=0.0, epochs=1, batch_size=32)
+    for a, b in zip(result.student.get_weights(), result.student_alone.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_samples_without_a_label_are_for_the_distilled_student_alone(data, teacher):
     y = data.train.y.copy()
     y[::2] = -1

@@ -460,6 +460,34 @@ def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(data, tmp_path, 
         np.testing.assert_array_equal(loaded.teacher_logits(x), model.teacher_logits(x))
 
 
+WIDE = [None, "SoftKLDivergence", "LogitMatching", "DecoupledKnowledgeDistillation"]
+
+
+@pytest.mark.parametrize("loss", WIDE)
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_student_in_float64_trains_as_one_in_float32(loss, everything):
+    random = np.random.default_rng(0)
+    x, y = random.random((64, 5)), random.integers(0, 3, 64)
+    logits = random.normal(size=(64, 3)).astype(np.float32)
+    weights = []
+    for kind in ("float32", "float64"):
+        if everything:
+            keras.config.set_floatx(kind)
+        try:
+            layer = keras.layers.Dense(3, dtype=kind, kernel_regularizer="l2", activity_regularizer="l2")
+            student = keras.Sequential([keras.Input((5,), dtype=kind), layer])
+            student.set_weights([np.full((5, 3), 0.1), np.zeros(3)])
+            model = kdlab.Distiller(student=student, distillation_loss=loss and getattr(losses, loss)())
+            model.compile(keras.optimizers.SGD(0.1))
+            model.fit(x, y, teacher_logits=logits, shuffle=False, epochs=2, verbose=0)
+            weights.append(student.get_weights())
+        finally:
+            keras.config.set_floatx("float32")
+    for a, b in zip(*weights, strict=True):
+        assert (a.dtype, b.dtype) == (np.float32, np.float64)
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_loading_in_another_process(data, teacher, tmp_path):
     x, y = data
     model = distiller(teacher)

@@ -122,6 +122,93 @@ def test_callbacks_that_want_every_batch_get_every_batch(callback, expected):
     assert chosen(model) is expected
 
 
+def endless(data, batch=BATCH):
+    x, y, teacher_logits = data
+    return tf.data.Dataset.from_tensor_slices((x, (y, teacher_logits))).batch(batch, drop_remainder=True).repeat()
+
+
+def generator(data):
+    x, y, teacher_logits = data
+    while True:
+        for start in range(0, len(x) - BATCH, BATCH):
+            some = slice(start, start + BATCH)
+            yield x[some], (y[some], teacher_logits[some])
+
+
+@pytest.mark.parametrize(("steps", "at_once"), [(16, 16), (35, 7), (24, 12), (37, 1)])
+@pytest.mark.parametrize("kind", [endless, generator])
+def test_as_many_steps_are_trained_as_were_asked_for(data, kind, steps, at_once):
+    model = compiled()
+    model.fit(kind(data), steps_per_epoch=steps, epochs=2 * WORTH_COMPILING // steps + 1, shuffle=False, verbose=0)
+    asked = steps * (2 * WORTH_COMPILING // steps + 1)
+    assert int(model.optimizer.iterations) == asked
+    assert model.steps_per_execution == at_once
+    assert model.jit_compile
+    model.fit(kind(data), steps_per_epoch=5, epochs=2, shuffle=False, verbose=0)  # the choice was another's
+    assert int(model.optimizer.iterations) == asked + 10
+
+
+def test_as_many_steps_are_validated_and_evaluated_as_were_asked_for(data):
+    model, seen = compiled(), []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(int(model._student_loss.count)))
+    checked = tf.data.Dataset.from_tensor_slices(data[:2]).batch(BATCH).repeat()
+    fit(model, data, validation_data=checked, validation_steps=10, callbacks=[watch])
+    assert model.steps_per_execution == 10
+    assert seen == [10 * BATCH]
+    model.evaluate(checked, steps=7, verbose=0)
+    assert int(model._student_loss.count) == 7 * BATCH
+
+
+def test_a_callback_that_wants_every_batch_gets_it_in_a_later_fit_too(data):
+    model, seen = compiled(), []
+    fit(model, data)
+    assert chosen(model)
+    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    fit(model, data, callbacks=[count])
+    assert len(seen) == WORTH_COMPILING + 1
+
+
+def printing(teacher_logits, student_logits, temperature):
+    tf.print("looking", output_stream="file:///dev/null")
+    return tf.reduce_mean((teacher_logits - student_logits) ** 2, axis=1)
+
+
+def resizing():
+    """A convolutional teacher, with an operation that XLA has not."""
+    inputs = keras.Input((FEATURES,))
+    x = keras.layers.Reshape((FEATURES, 1, 1))(inputs)
+    x = keras.layers.Conv2D(2, 1)(keras.layers.Resizing(3, 3, antialias=True)(x))
+    return keras.Model(inputs, keras.layers.Dense(CLASSES)(keras.layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize("what", ["loss", "metric", "teacher"])
+def test_what_xla_may_not_know_runs_many_steps_a_call_without_it(data, what):
+    student = mlp(FEATURES, (4,), CLASSES, seed=1)
+    teacher = resizing() if what == "teacher" else None
+    model = Distiller(teacher=teacher, student=student, distillation_loss=printing if what == "loss" else None)
+    model.compile("adam", metrics=[lambda y, z: tf.reduce_mean(z)] if what == "metric" else ["accuracy"])
+    if what == "teacher":
+        model.fit(tf.data.Dataset.from_tensor_slices(data[:2]).batch(BATCH), shuffle=False, verbose=0)
+    else:
+        fit(model, data)
+    assert (model.steps_per_execution, bool(model.jit_compile)) == (STEPS_PER_EXECUTION, False)
+    assert int(model.optimizer.iterations) == WORTH_COMPILING + 1
+
+
+@pytest.mark.parametrize("samples", [40, 50, 100])
+def test_without_a_batch_size_arrays_come_in_batches_of_32_as_in_keras(samples):
+    random = np.random.default_rng(1)
+    x, y = random.random((samples, FEATURES)).astype(np.float32), random.integers(0, CLASSES, samples)
+    plain, student = (mlp(FEATURES, (4,), CLASSES, seed=1) for _ in range(2))
+    plain.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model = Distiller(student=student, alpha=0.0)
+    model.compile("adam")
+    plain.fit(x, y, shuffle=False, verbose=0)
+    model.fit(x, y, shuffle=False, verbose=0, teacher_logits=np.zeros((samples, CLASSES), np.float32))
+    for a, b in zip(plain.get_weights(), student.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 def test_convolutions_and_models_of_ones_own_are_left_alone():
     layers = keras.layers
     convolutional = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(3)])

@@ -560,6 +560,33 @@ def test_landscape_has_numbers_colours_frame_and_words():
         assert contrast(text.get_color(), cells.to_rgba(100 * DIFFERENCES[row, column])[:3]) >= 4.5
 
 
+SIGNS = ["US$_$", "$x^$", "a_b", r"\alpha", "%d", "<b>", "né"]
+OF_MANY = {
+    "bars": lambda names: figures.bars({n: [0.1, 0.9] for n in names}, names[:2]),
+    "curves": lambda names: figures.curves(np.array([1, 2, 4]), {n: np.array([1, 2, 3]) for n in names}, names[0]),
+    "strip": lambda names: figures.strip({n: [0.1, 0.2, 0.4] for n in names}, names[0]),
+    "learning": lambda names: figures.learning({n: KINDS["alone"] for n in names}, names[0]),
+    "roc": lambda names: figures.roc({n: ([0, 0.2, 1], [0, 0.8, 1]) for n in names}, {names[-1]: (0.2, 0.8)}),
+    "matrix": lambda names: figures.matrix(np.eye(len(names)), names, names, names[0]),
+    "reliability": lambda names: figures.reliability({n: probabilities(0) for n in names}),
+}
+
+
+@pytest.mark.parametrize("name", OF_MANY)
+@pytest.mark.parametrize("names", [SIGNS, [f"kind {k}" for k in range(25)]], ids=["odd signs", "many"])
+def test_names_are_shown_as_they_are_and_there_may_be_many(name, names):
+    figure, _ = drawn(lambda: OF_MANY[name](names), "wide")
+    shown = "\n".join(t.get_text() for t in texts(figure))
+    missing = [one for one in (names[:2] if name == "bars" else names) if one not in shown]
+    assert missing == []
+    assert name in ("matrix", "bars") or all(one in figure.get_label() for one in names)
+
+
+def test_a_table_with_an_absent_class_names_its_largest_share():
+    values = np.array([[0.9, 0.1, 0.0], [np.nan] * 3, [0.5, 0.1, 0.4]])
+    assert figures.matrix(values).get_label().endswith("row 2, column 0, 50.0 per cent.")
+
+
 @pytest.mark.parametrize("differences", [np.zeros((3, 2)), np.full((3, 2), 1e-9)])
 def test_landscape_of_nothing_is_white(differences):
     cells = figures.landscape([1, 4, 20], [0.1, 0.9], differences).axes[0].images[0]
@@ -569,7 +596,7 @@ def test_landscape_of_nothing_is_white(differences):
 @pytest.mark.parametrize("title", ["costs $x_$", "a$b$c", "$", "🧠 腫瘍", r"$\frac$ {"])
 def test_a_title_of_file_names_is_no_formula(title):
     figure = figures.landscape([1, 4, 20], [0.1, 0.9], np.zeros((3, 2)), title=title)
-    assert figure.axes[0].get_title(loc="left").replace("\\$", "$").split("\n")[0] == title
+    assert figure.axes[0].get_title(loc="left").split("\n")[0] == title
     assert figures.png(figure).startswith(b"\x89PNG")
 
 

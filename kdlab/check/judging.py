@@ -165,6 +165,8 @@ def _arrays(value, returns):
     """Return results as a list of arrays, one for each of the names, or in words why they are none."""
     if value is None:
         return "returns nothing: its last line must return the result."
+    if returns and isinstance(value, np.ndarray) and value.ndim and len(value) == len(returns):
+        value = list(value)
     if not returns:
         value, names = [value], ("the result",)
     elif not isinstance(value, (tuple, list)) or len(value) != len(returns):

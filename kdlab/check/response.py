@@ -209,8 +209,12 @@ def best_position(random):
     test[tested] += 0.05
     validation[both] += 0.03
     test[both] += 0.04
-    validation[lucky][2] += 0.1  # one seed alone
+    validation[lucky][2] += 0.12
     validation[worst] -= 0.02
+    # No single seed, and neither the median nor the least of them, is largest where the mean is.
+    validation[chosen] += np.array([0.05, 0.05, -0.025, -0.025, -0.025, -0.025])
+    validation[np.arange(5), (chosen[1] + 1) % 4, [0, 1, 3, 4, 5]] += 0.1
+    validation[row, (chosen[1] + 2) % 4] += 0.035
 
     def best(of, reduce=np.mean):
         return tuple(int(k) for k in np.unravel_index(reduce(of, axis=2).argmax(), of.shape[:2]))
@@ -229,6 +233,13 @@ def best_position(random):
             ),
             "The position is that of the best single student: one lucky seed decides. Take the mean over seeds first.": (
                 lambda v, t: at(best(v, np.max), t)
+            ),
+            "The position is chosen by one seed alone: take the mean over seeds first.": tuple(
+                (lambda v, t, k=k: at(best(v[:, :, k : k + 1]), t)) for k in range(6)
+            ),
+            "The position is that of the largest median, or of the best worst case: the sheet asks for the mean over seeds.": (
+                lambda v, t: at(best(v, np.median), t),
+                lambda v, t: at(best(v, np.min), t),
             ),
             "The accuracy is that of the best student at that position: report the mean over seeds.": (
                 lambda v, t: at(best(v), t, np.max)

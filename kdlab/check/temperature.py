@@ -28,6 +28,8 @@ def softmax(random):
     """Check ``softened(z, T)``: softmax(z / T) along the last axis, of logits (..., C), against scipy's."""
     z = random.normal(0, 3, (5, 4))
     far = z + np.array([0, -5000, 0, 0, 0])[:, None]
+    # Within a row, so that nothing but its maximum will do: that is not its first, its last or near its mean.
+    apart = z + np.where(np.arange(4) == 1 + np.arange(5)[:, None] % 2, 2000, -2000)
 
     def unstable(z, T):
         return np.exp(z / T) / np.exp(z / T).sum(axis=-1, keepdims=True)
@@ -36,6 +38,9 @@ def softmax(random):
         powers = np.exp((z - z.max()) / T)
         return powers / powers.sum(axis=-1, keepdims=True)
 
+    def less(what):
+        return lambda z, T: unstable(z - what(z), T)
+
     return Exercise(
         cases=[
             (z, 3.0),
@@ -43,6 +48,7 @@ def softmax(random):
             (random.normal(0, 3, (2, 3, 4)), 2.0),
             (z + 2000, 1.0),
             (far, 1.0),
+            (apart, 1.0),
         ],
         reference=lambda z, T: _softmax(z / T),
         mistakes={
@@ -69,6 +75,14 @@ def softmax(random):
             "The sign is wrong: the largest logit must get the largest probability.": lambda z, T: _softmax(-z / T),
             "It is not numerically stable yet: the number that you subtract is the same for all rows, and a row far below "
             "it becomes 0 / 0.": one_maximum,
+            "It is not numerically stable yet: what is far above the number that you subtract still overflows. Subtract each "
+            "row's largest logit.": (
+                less(lambda z: z.mean(axis=-1, keepdims=True)),
+                less(lambda z: np.median(z, axis=-1, keepdims=True)),
+                less(lambda z: z.min(axis=-1, keepdims=True)),
+                less(lambda z: z[..., :1]),
+                less(lambda z: z[..., -1:]),
+            ),
             "It is right for small logits, but not numerically stable: exp of a large number overflows. Adding the same "
             "number to all logits of a row changes nothing.": unstable,
         },

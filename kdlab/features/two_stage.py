@@ -1,7 +1,7 @@
 """Training in two stages, as in FitNets: first the student's layers up to the hint, then the whole student."""
 
 from ..backend import keras, tf
-from ..execution import choose_execution, count_steps
+from ..execution import DENSE, choose_execution, count_steps, made_of
 from ..training_checks import DivergenceGuard
 from ..transfer_set import in_memory, weights
 from .taps import tap
@@ -42,8 +42,10 @@ def hint_stage(
     stage = _HintStage(distiller)
     stage.compile(optimizer)
     callbacks = [DivergenceGuard(), *keras.tree.flatten(callbacks or [])]
-    steps = fitting["steps_per_epoch"] = count_steps(x, batch_size, fitting.get("steps_per_epoch"))
-    choose_execution(stage, stage.lower_layers, steps and steps * epochs, callbacks)
+    counts = (fitting.get("steps_per_epoch"),)
+    steps = fitting["steps_per_epoch"] = count_steps(x, batch_size, *counts)
+    xla = teacher_features is not None or made_of(distiller.teacher, DENSE)
+    choose_execution(stage, stage.lower_layers, steps and steps * epochs, callbacks, counts, xla)
     return stage.fit(x, teacher_features, batch_size=batch_size, epochs=epochs, callbacks=callbacks, **fitting)
 
 

@@ -1,5 +1,7 @@
 """Students as dots with intervals, and how they came there, epoch by epoch."""
 
+from itertools import cycle
+
 import numpy as np
 from matplotlib.collections import LineCollection
 
@@ -14,7 +16,7 @@ def _dots(figure, axes, count, xlabel="test accuracy, per cent", paired=False):
     rows = range(count)
     dots = [
         axes.plot([], [], marker, color=colour, markersize=6, alpha=0.75, markeredgecolor="white", clip_on=False)[0]
-        for _, colour, marker in zip(rows, COLOURS * 3, MARKERS * 3, strict=False)
+        for _, colour, marker in zip(rows, cycle(COLOURS), cycle(MARKERS), strict=False)
     ]
     bars = [axes.plot([], [], "-", color=BLACK, linewidth=3, solid_capstyle="butt")[0] for _ in rows]
     means = [axes.plot([], [], "|", color=BLACK, markersize=12, markeredgewidth=2.5)[0] for _ in rows]
@@ -149,7 +151,7 @@ def learning(kinds, title="", teacher=None, trained=1.0):
     up to five students have a curve each, more only their mean. ``teacher`` is its test accuracy, for a line;
     ``trained``, up to 1, shows the students after that share of their training.
     """
-    style = list(zip(kinds.items(), COLOURS, DASHES, strict=False))
+    style = list(zip(kinds.items(), cycle(COLOURS), cycle(DASHES), strict=False))
     lines = [(name, colour, dash, 2.2) for (name, _), colour, dash in style]
     lines += [("_", colour, dash, 0.8) for (_, every), colour, dash in style for _ in every if len(every) <= 5]
     figure, show = _training(1.2 + 0.62 * len(kinds), len(kinds), lines, "mean test accuracy, per cent")

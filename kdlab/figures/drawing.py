@@ -34,6 +34,7 @@ STYLE = {
     "font.size": 9.5, "axes.titlesize": 10.5, "axes.labelsize": 9.5, "xtick.labelsize": 9, "ytick.labelsize": 9,
     "legend.fontsize": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#7a8794",
     "axes.titlelocation": "left", "legend.frameon": False, "hatch.linewidth": 0.6, "hatch.color": "#ffffff",
+    "text.parse_math": False,  # a class may be called "US$"
 }  # fmt: skip
 HEADING = {"x": 0.01, "ha": "left", "fontsize": 10.5, "wrap": True}
 _STYLING = threading.Lock()  # rc_context is the process's, and two threads may draw

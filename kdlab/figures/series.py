@@ -1,5 +1,7 @@
 """Numbers by class and lines over a range: bars, curves, ROC curves and reliability diagrams."""
 
+from itertools import cycle
+
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -32,7 +34,7 @@ def bars(series, classes=None, title="", ylabel="probability"):
     figure, (axes,) = new_figure(2.9)
     groups = [
         axes.bar(np.arange(count) + (k - (len(series) - 1) / 2) * width, 0, width, color=colour, hatch=hatch, label=" ")
-        for k, colour, hatch in zip(range(len(series)), (BLACK, *COLOURS[:4]), HATCHES, strict=False)
+        for k, colour, hatch in zip(range(len(series)), cycle((BLACK, *COLOURS[:4])), cycle(HATCHES), strict=False)
     ]
     axes.set_xticks(range(count), classes if classes is not None else range(count))
     axes.axhline(0, color="#7a8794", linewidth=0.8)
@@ -64,7 +66,8 @@ def curves(x, series, title="", xlabel="T", ylabel="", log=True, mark=None):
     """
     check_some(series)
     figure, (axes,) = new_figure(3.0)
-    style = zip(series.values(), (COLOURS[1], COLOURS[0], *COLOURS[2:6]), ("-", "--", *DASHES[2:6]), strict=False)
+    colours, dashes = cycle((COLOURS[1], COLOURS[0], *COLOURS[2:6])), cycle(("-", "--", *DASHES[2:]))
+    style = zip(series.values(), colours, dashes, strict=False)
     lines = [axes.plot(x, y, color=colour, linestyle=dash, linewidth=2, label=" ")[0] for y, colour, dash in style]
     cursor = cursor_on(axes)
     if log:
@@ -102,7 +105,7 @@ def reliability(kinds, bins=10):
     Guo et al. 2017, section 2. A dot's area is its share of the samples.
     """
     figure, every = new_figure(2.7, len(kinds), sharey=True)
-    words, style = [], zip(every, kinds.items(), (BLACK, *COLOURS), ("o", *MARKERS), strict=False)
+    words, style = [], zip(every, kinds.items(), cycle((BLACK, *COLOURS)), cycle(("o", *MARKERS)), strict=False)
     for axes, (name, (probabilities, labels)), colour, marker in style:
         confidence, right, count = reliability_diagram(probabilities, labels, bins)
         axes.plot([0, 100], [0, 100], color="#7a8794", linewidth=1, linestyle="--")
@@ -120,7 +123,7 @@ def reliability(kinds, bins=10):
 def roc(kinds, points=None, title=""):
     """Draw ROC curves: ``kinds`` is {name: (false positive rates, sensitivities)}, ``points`` {name: one of each} to mark."""
     figure, (axes,) = new_figure(4.2)
-    style = list(zip(kinds, (BLACK, *COLOURS), ("-", *DASHES), ("P", *MARKERS), strict=False))
+    style = list(zip(kinds, cycle((BLACK, *COLOURS)), cycle(("-", *DASHES)), cycle(("P", *MARKERS)), strict=False))
     lines = [axes.plot([], [], color=c, linestyle=dash, linewidth=2, label=" ")[0] for _, c, dash, _ in style]
     dots = [axes.plot([], [], m, color=c, markersize=11, markeredgecolor="white")[0] for _, c, _, m in style]
     axes.plot([0, 1], [0, 1], color="#7a8794", linewidth=1, linestyle="--")

@@ -13,7 +13,7 @@ from ..backend import keras
 from ..checks import check_alpha, check_count, check_temperature, check_training_temperature
 from ..datasets.image_streams import stream
 from ..distiller import Distiller
-from ..execution import build_state, choose_execution
+from ..execution import build_state, choose_execution, seed_layers
 from ..model_files import check_fits, fingerprint, save
 from ..training_checks import DivergenceGuard
 from ..transfer_set import check_teacher_logits
@@ -251,10 +251,7 @@ def _compiled(wrap, model, settings, policy, batches, strategy=None):
 def _begin_epoch(trainee, batches, settings, epoch):
     """Make all that is random in the epoch depend on its number and the seed alone."""
     batches.begin_epoch(epoch)
-    states = [variable for variable in trainee.variables if variable.name == "seed_generator_state"]
-    for number, variable in enumerate(states):  # those of dropout and of augmentation layers
-        seeds = np.random.SeedSequence((settings.seed, epoch, number)).generate_state(2)
-        variable.assign(seeds.astype(variable.dtype))
+    seed_layers(trainee, settings.seed, epoch)
 
 
 def _notes(data, rows, strategy, policy):
