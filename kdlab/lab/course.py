@@ -10,7 +10,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from ..cache import ELSEWHERE, new_file
+from ..cache import ELSEWHERE, explained, new_file, try_file
 from ..mistakes import MISTAKES
 from ..runs.results import markdown_table
 from . import feature_questions, medical_questions, response_questions, temperature_questions, tinyml_questions
@@ -22,12 +22,18 @@ __all__ = ["GRADEBOOK", "PLANS", "TEST", "choices_of", "expected", "guide", "tes
 
 GRADEBOOK = "gradebook.db"
 CONFIG = """# nbgrader's settings of this course; every `nbgrader` command in this folder reads them.
+from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, OverwriteKernelspec
+
+from kdlab.lab.grading import AddedBack, CountedOnce
+
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "kdlab"
 c.CourseDirectory.release_directory = "student"
 c.CourseDirectory.solution_directory = "solutions"
 c.Execute.timeout = 600  # seconds for a cell of a submission; some train students
 c.Execute.kernel_manager_class = "kdlab.lab.kernels.KernelManager"  # on Linux a submission's is there in a third of a second
+# Cells that a student has copied count once, and checks that one has deleted are added back.
+c.Autograde.sanitize_preprocessors = [ClearOutput, CountedOnce, OverwriteKernelspec, AddedBack, CheckCellMetadata]
 """
 
 # A chapter's questions on its page, in the chapters' order.
@@ -84,6 +90,7 @@ def write_course(folder, force=False, sheets=None, say=print):
     there = [] if force else [folder / name for name in made if (folder / name).exists()]
     if there:
         raise ValueError(f"{there[0]} exists already; --force replaces what kdlab course wrote, or give another folder")
+    _try_folder(folder)
     with tempfile.TemporaryDirectory() as work:
         work = Path(work)
         if (folder / GRADEBOOK).exists():
@@ -112,6 +119,18 @@ def write_course(folder, force=False, sheets=None, say=print):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with new_file(folder / name, ELSEWHERE) as file:
                 file.write((work / name).read_bytes())
+
+
+def _try_folder(folder):
+    """Raise what writing to the folder would raise, before solutions are run for nothing; leave no new one."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    with explained(folder, ELSEWHERE):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        try_file(folder / "guide.md", ELSEWHERE)
+    finally:
+        for path in made:
+            path.rmdir()
 
 
 def _take_expected(book):
@@ -223,7 +242,7 @@ OPENING = """# Teaching with kdlab: a guide for the instructor
   `nbgrader collect SHEET`); from anywhere else, put the files at `submitted/NAME/SHEET/SHEET.ipynb`.
 - Grading: in this folder `nbgrader autograde SHEET` and `nbgrader generate_feedback SHEET`; `nbgrader export` writes the scores as
   a table. Functions and values are graded, no widget is; the answers in words wait for you (in JupyterLab: *Nbgrader*,
-  *Formgrader*).
+  *Formgrader*). A file that you have replaced is graded again by `nbgrader autograde SHEET --student NAME --force`.
 - Numbers below were computed when this file was written, unless it says otherwise beside them. Minutes are estimates of the
   authors, not yet measured in a class."""
 

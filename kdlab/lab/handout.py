@@ -99,6 +99,12 @@ def run(book, folder):
     client = NotebookClient(book, kernel_manager_class=KernelManager, timeout=None, resources=resources, config=config)
     try:
         client.execute(env={**os.environ, "TF_XLA_FLAGS": programs.flags(os.environ)})
+    except Exception:
+        # Ctrl-C, which nbclient takes for itself: it ends the kernel, and then fails at that there is none.
+        if ending := getattr(client, "_async_cleanup_kernel_future", None):
+            ending.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise KeyboardInterrupt from None
+        raise
     finally:
         programs.tidy()
 

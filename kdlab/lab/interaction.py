@@ -39,7 +39,8 @@ class Queue:
     def ask(self, job, values, first=False):
         """Let ``job(values)`` be called; an earlier call of it that still waits is dropped."""
         with self.wake:
-            if self._thread is None:  # not before: a thread does not come along in a forked kernel
+            # Not before: a thread does not come along in a forked kernel.
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, daemon=True)
                 self._thread.start()
             self.waiting[job] = values
@@ -231,7 +232,7 @@ class Panel(ipywidgets.VBox):
                 stopped = f"Stopped at {progress.done} of {progress.total}." if early else ""
                 self._state.say("idle", stopped, stale=False)
                 self._mark()
-            except Exception as error:
+            except (Exception, SystemExit, KeyboardInterrupt) as error:  # the thread is all panels'
                 if progress and self.values is not None:
                     self._show(self._result)
                 if raises:

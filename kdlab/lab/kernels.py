@@ -199,8 +199,14 @@ def _forkserver():
     # Python would look for modules in the current folder, whatever lies there; and OpenBLAS's threads, which wait for
     # work by spinning, take a quarter of a kernel's processor time from the others (threadpoolctl gives them back).
     threads = os.environ.get("OPENBLAS_NUM_THREADS", "1")
-    with _environment(PYTHONSAFEPATH="1", OPENBLAS_NUM_THREADS=threads):
-        multiprocessing.forkserver.ensure_running()
+    # Ctrl-C is for the server, while this imports too. (To start that tracker lets the signal through again.)
+    multiprocessing.resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _environment(PYTHONSAFEPATH="1", OPENBLAS_NUM_THREADS=threads):
+            multiprocessing.forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return forks
 
 
@@ -266,6 +272,7 @@ def _run_kernel(arguments, environment, folder, quiet):
     from . import page_kernel
 
     os.setsid()  # Ctrl-C in the server's terminal is for the server
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # by which a cell is stopped
     server = multiprocessing.parent_process()
     threading.Thread(target=lambda: (server.join(), os.killpg(0, signal.SIGKILL)), daemon=True).start()
     if quiet:
@@ -276,6 +283,11 @@ def _run_kernel(arguments, environment, folder, quiet):
     os.environ.update(environment)
     os.environ["JPY_PARENT_PID"] = "1"  # no watch of its own: it takes the end of what forks for the server's
     os.chdir(folder)
+    if not environment.get(
+        "PYTHONSAFEPATH"
+    ):  # a reader's own modules, as IPython would, which sees how this was started
+        installed = (k for k, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages")))
+        sys.path.insert(next(installed, 0), "")
     tempfile.tempdir = None  # to be looked up again
     if environment.get("SERVER_SOFTWARE", "").startswith("voila/"):
         arguments = [*arguments, *page_kernel.ARGUMENTS]

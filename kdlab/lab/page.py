@@ -20,6 +20,8 @@ class Page(BrowserWidget):
 
     ``answers`` are those of ``record`` (``kdlab.answers``): a dashboard's browser keeps them from one visit to the next,
     and they can be downloaded as JSON, in JupyterLab too.
+
+    Raises ValueError for a control whose value is no number, text, choice or yes or no: a link cannot hold it.
     """
 
     kind = traitlets.Unicode("page").tag(sync=True)
@@ -29,6 +31,12 @@ class Page(BrowserWidget):
 
     def __init__(self, record=RECORD, /, **controls):
         super().__init__()
+        for name, control in controls.items():
+            if not _fits_a_link(control):
+                raise ValueError(
+                    f"a link holds numbers, texts, choices and check boxes; {name} is a {type(control).__name__}, whose value is "
+                    f"{control.value!r}: leave it out of lab.Page"
+                )
         self.controls, self.defaults = controls, {name: _text(control) for name, control in controls.items()}
         for control in controls.values():
             control.observe(self._keep, "value")
@@ -65,12 +73,21 @@ class Page(BrowserWidget):
             self._keep()
 
 
+def _fits_a_link(control):
+    if hasattr(control, "options"):
+        return not isinstance(control.index, tuple)  # of several choices
+    return hasattr(control, "labels") or isinstance(control.value, (bool, int, float, str))
+
+
 def _text(control):
     """Return the control's value as the URL has it: an option's label, or the value."""
     value = getattr(control, "label", None) if hasattr(control, "options") else control.value
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, float):  # of a slider that is enough, which takes its nearest step
+        short = f"{value:.6g}"
+        return short if hasattr(control, "readout") or float(short) == value else repr(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _range(control):

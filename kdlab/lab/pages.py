@@ -73,6 +73,11 @@ def notebooks_folder():
     return inside if inside.is_dir() else package.parent / "notebooks"
 
 
+def notebooks_in(folder):
+    """Return the notebooks in a folder, sorted, without hidden ones, such as macOS puts beside others, and what only looks so."""
+    return [file for file in sorted(folder.glob("*.ipynb")) if file.is_file() and not file.name.startswith(".")]
+
+
 def header(name):
     """Return the style and navigation of the page ``name``, to be shown first."""
     return _html(f"{_style()}{_navigation(name)}")
@@ -106,7 +111,7 @@ def _own_pages():
     shipped = {HOME, *(page.name for page in CHAPTERS)}
     folders = [Path(folder) for folder in (notebooks_folder(), os.environ.get(OWN)) if folder]
     # Of two files of one name the later is shown, the lecturer's.
-    files = {file.stem: file for folder in folders for file in sorted(folder.glob("*.ipynb"))}
+    files = {file.stem: file for folder in folders for file in notebooks_in(folder)}
     return [Page(name, _title(file)) for name, file in files.items() if name not in shipped]
 
 

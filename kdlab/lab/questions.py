@@ -54,8 +54,11 @@ class Question:
 def chosen(right, *feedback):
     """Return the check of a choice: ``right`` is the index of the right one, ``feedback`` has a message per choice, in order.
 
-    The message of a wrong choice says what is wrong with it, not which one is right.
+    The message of a wrong choice says what is wrong with it, not which one is right. Raises ValueError for a ``right`` that
+    has no message.
     """
+    if not 0 <= right < len(feedback):
+        raise ValueError(f"right must be the index of one of the {len(feedback)} messages, from 0, got {right}")
 
     def check(answer):
         if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(feedback):
@@ -191,6 +194,8 @@ class _View:
         self._feedback.value = _said("Checking …")  # a prediction's answer may have to be trained first
         try:
             result = self.question.check(answer)
+            if not isinstance(result, Answer):
+                raise TypeError(f"a check must return an Answer(correct, message), got {result!r}")
         except Exception as error:  # an exception in an observer shows nowhere: say it on the page
             self._feedback.value = _said(f"✗ Not quite. This answer could not be checked: {error}", "wrong")
             return

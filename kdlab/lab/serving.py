@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
+from html import escape
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
@@ -46,7 +47,7 @@ from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from ..memory import free_memory, return_free_memory, share_one_heap
 from .kernels import EXTENSIONS, FORKED, UPLOADS, KernelSpecs, end_kernels, start_forkserver
 from .page_files import PROGRAM, Copies, Files
-from .pages import HOME, OWN, notebooks_folder
+from .pages import HOME, OWN, notebooks_folder, notebooks_in
 from .program_cache import ProgramCache
 
 __all__ = ["Dashboards", "bound", "serve"]
@@ -57,14 +58,19 @@ PROTOCOL = "v1.kernel.websocket.jupyter.org"  # of pages and kernels, as Jupyter
 FORKED_KERNEL, ORDINARY_KERNEL, SERVER = 200e6, 600e6, 800e6
 WHOLE_PAGE = 400e6  # what a page adds once everything on it was computed: so much must be free for another one
 AGAIN_AFTER = 5  # seconds until a visitor who found no room is let try again
-FULL_PAGE = f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>The server is full</title>
-<meta http-equiv="refresh" content="{AGAIN_AFTER}"><meta name="viewport" content="width=device-width, initial-scale=1">
+NO_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>{more}
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body {{ font: 18px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1c2733; max-width: 640px; margin: 20vh auto;
-padding: 0 24px; }}</style></head>
-<body><main><h1>The server is full</h1><p>The server has no room for another page just now. This page tries again
-every {AGAIN_AFTER} seconds and opens as soon as somebody leaves; pages that you do not need can be closed.</p></main></body></html>
+padding: 0 24px; }} a {{ color: #005f96; }}</style></head>
+<body><main><h1>{title}</h1><p>{text}</p></main></body></html>
 """
+FULL_PAGE = NO_PAGE.format(
+    title="The server is full",
+    more=f'<meta http-equiv="refresh" content="{AGAIN_AFTER}">',
+    text="The server has no room for another page just now. This page tries again "
+    f"every {AGAIN_AFTER} seconds and opens as soon as somebody leaves; pages that you do not need can be closed.",
+)
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
 
 
@@ -88,11 +94,25 @@ class PageHandler(TornadoVoilaHandler):
         await super().get(path)
 
     def write_error(self, status_code, **options):
-        """Say that the house is full, and try again; other errors are Voila's."""
-        if not isinstance(options.get("exc_info", (None,) * 2)[1], FullHouseError):
-            return super().write_error(status_code, **options)
-        self.set_header("Retry-After", str(AGAIN_AFTER))
-        self.finish(FULL_PAGE)
+        """Say that the house is full, and try again; or what is wrong, with a way home."""
+        error = options.get("exc_info", (None,) * 2)[1]
+        if isinstance(error, FullHouseError):
+            self.set_header("Retry-After", str(AGAIN_AFTER))
+            self.finish(FULL_PAGE)
+            return
+        if status_code == 404:
+            title, text = "There is no such page", ""
+        elif status_code == 403:
+            title, text = "This page cannot be opened so", escape(getattr(error, "log_message", None) or "")
+        else:
+            title, text = "This page cannot be shown", "Its notebook is damaged, or not for Python. "
+            text += (
+                escape(str(error))
+                if self.log.isEnabledFor(logging.INFO)
+                else "Started with --verbose, kdlab says more."
+            )
+        home = f'<br><a href="{escape(self.base_url)}">Home</a>'
+        self.finish(NO_PAGE.format(title=title, more="", text=text + home))
 
 
 class ShutdownHandler(VoilaShutdownKernelHandler):
@@ -403,7 +423,7 @@ def _with_notebooks(folder):
     path = Path(folder).resolve()
     if not path.is_dir():
         raise ValueError(f"--notebooks must be a folder of notebooks, and there is no folder {folder}")
-    if not any(path.glob("*.ipynb")):
+    if not notebooks_in(path):
         raise ValueError(f"--notebooks must be a folder of notebooks, and there is none (.ipynb) in {folder}")
     return path
 
@@ -487,7 +507,7 @@ def serve(
                     # A template's conf.json in the user's folders may have options, too.
                     "preheat_kernel": False,
                     "progressive_rendering": False,
-                    "show_tracebacks": False,
+                    "show_tracebacks": verbose,
                     "kernel_spec_manager_class": KernelSpecs,
                     "multi_kernel_manager_class": Kernels,
                     "extension_allowlist": EXTENSIONS,
@@ -500,7 +520,10 @@ def serve(
                     "optimistic_validation": True,
                     "filters": {"highlight_code": lambda source, metadata=None: highlighted(source)},
                 },
-                VoilaExecutor={"record_timing": False},
+                VoilaExecutor={
+                    "record_timing": False,
+                    "cell_error_instruction": "Started with --verbose, kdlab shows it here.",
+                },
                 Kernels={
                     "quiet": not verbose,
                     "limit": places,

@@ -797,6 +797,10 @@ def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_sh
     cells = ["a = 6", "", "print(7 * a)", *tagged, "print(1000 * a)", "1 / 0", "print(8 * a)"]
     (tmp_path / "failing.ipynb").write_text(page_of(*cells))
     (tmp_path / "data.txt").write_text("read from the folder of the page")
+    (tmp_path / "broken.ipynb").write_text("no <notebook>")
+    (tmp_path / "._mine.ipynb").write_bytes(b"\0\5\x16\7")  # as macOS puts beside others on a stick
+    (tmp_path / "folder.ipynb").mkdir()
+    (tmp_path / "gone.ipynb").symlink_to("nowhere.ipynb")
     with socket.create_server(("127.0.0.1", 8991)):
         server = start_server("--port", "8991", "--notebooks", str(tmp_path))
     assert "Port 8991 is taken; using 8992, the next free one." in "".join(server.output)
@@ -816,6 +820,18 @@ def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_sh
     assert re.findall(r"<pre>(?:<[^>]*>)*(\d+)\n", failing) == ["42", "6000"]
     assert "There was an error when executing cell" in failing
     assert "48" not in re.findall(r">(\d+)\n", failing)
+    assert "Started with --verbose, kdlab shows it here." in failing
+    # What is none is not offered, and said to be none.
+    assert {name for name in ("._mine", "folder", "gone") if f'href="{name}.ipynb"' in home} == set()
+    for name, status, said in (
+        ("broken", 400, "This page cannot be shown"),
+        ("absent", 404, "There is no such page"),
+        ("gone", 404, "There is no such page"),
+    ):
+        answered, page = get(server.page(name))
+        assert answered == status
+        assert f"<h1>{said}</h1>" in page
+        assert '<a href="/">Home</a>' in page
+        assert "http" not in page.partition("<body>")[2]
     assert get(server.url + "voila/render/data.txt")[0] == 404
-    assert get(server.page("absent"))[0] == 404
     assert_ends_while_kernels_start(server, 0)

@@ -1,5 +1,6 @@
 """``kdlab course``: the sheets through nbgrader, from handing out to the scores, and the guide."""
 
+import copy
 import os
 import shutil
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from typing import ClassVar
 import nbformat
 import numpy as np
 import pytest
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.api import Gradebook
 from nbgrader.auth import Authenticator
@@ -154,14 +156,29 @@ def test_nbgrader_collects_and_scores_a_right_a_wrong_an_empty_and_a_crashing_su
 
         return write
 
+    right = "return np.exp(z / T) / np.exp(z / T).sum()"
+
+    def copies(book):
+        """Copy the answer's cell in JupyterLab, marks and all, and write into the second."""
+        book.cells.insert(4, NotebookNode({**copy.deepcopy(book.cells[3]), "id": "copy"}))
+        book.cells[4].source = book.cells[4].source.replace(STUB, right)
+
+    def deletes(book):
+        writes(right)(book)
+        del book.cells[5]
+
     answers = {
-        "right": writes("return np.exp(z / T) / np.exp(z / T).sum()"),
+        "copying": copies,
+        "deleting": deletes,
+        "right": writes(right),
         "wrong": writes("return np.exp(z * T) / np.exp(z * T).sum()"),  # ×T instead of /T: it sums to 1, too
         "empty": writes(STUB),
         "crashing": writes("raise SystemExit"),
     }
     scores = graded_by_nbgrader(course, SHEET, answers, tmp_path)
     assert scores == {
+        "copying": (3, 3, False),
+        "deleting": (3, 3, False),
         "right": (3, 3, False),
         "wrong": (1, 3, False),
         "empty": (0, 3, False),
@@ -220,6 +237,14 @@ def test_a_solution_that_fails_is_said_and_nothing_is_written(tmp_path):
     with pytest.raises(ValueError, match=f"the solution of {SHEET} fails: AssertionError"):
         write_course(tmp_path / "course", sheets=tmp_path / "sheets")
     assert not (tmp_path / "course").exists()
+
+
+def test_where_nothing_can_be_written_no_solution_is_run(sheets, tmp_path, monkeypatch):
+    monkeypatch.setattr("kdlab.lab.course.executed", lambda *_: pytest.fail("run"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match=r"cannot be written to .*: allow it, or write to another place"):
+        write_course(tmp_path / "file" / "course", sheets=sheets)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_guide_has_what_the_solutions_show_how_much_it_varies_and_what_goes_wrong(course):

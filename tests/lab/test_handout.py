@@ -1,5 +1,11 @@
 """What a handout leaves of panels; that it works without a kernel is in ``browser/test_handout.py``."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import ipywidgets
 import pytest
 from ipywidgets.widgets.widget import _instances
@@ -63,3 +69,40 @@ def test_only_sliders_that_are_joined_to_bars_stay_and_only_with_them(nothing_el
     assert words_of(alone) == ["<p>Shown for T = 2.</p>"]
     assert t not in alone.children
     assert (t.disabled, other.disabled) == (False, True)
+
+
+STOPPED = """
+import nbformat
+from pathlib import Path
+from kdlab.lab.handout import executed
+from nbformat.v4 import new_code_cell, new_notebook
+
+if __name__ == "__main__":
+    cell = "import pathlib, time; pathlib.Path('begun').touch(); time.sleep(60)"
+    try:
+        executed(new_notebook(cells=[new_code_cell(cell)]), Path.cwd())
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_notebook_that_runs_is_stopped_without_a_traceback(tmp_path, number):
+    (tmp_path / "script.py").write_text(STOPPED)
+    with subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        end = time.monotonic() + 60
+        while not (tmp_path / "begun").exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        process.send_signal(number)
+        out, error = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "stopped\n"), error
+    assert "Traceback" not in error

@@ -390,6 +390,32 @@ def test_functions_that_are_wrapped_or_have_no_name_fail_in_words_too(queue, fun
     assert state(panel).message == f"ZeroDivisionError: float division by zero{where}."
 
 
+@pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt])
+def test_who_leaves_the_program_leaves_the_other_panels_working(queue, leave):
+    def leaving(x):
+        if x > 2:
+            raise leave
+        return f"{x:g}"
+
+    x, y = slider(1), slider(1)
+    first = on_screen(lab.interact(leaving, x=x, queue=queue))
+    second = on_screen(lab.interact(lambda y: f"other {y:g}", y=y, queue=queue))
+    settle(queue)
+    x.value = y.value = 3
+    settle(queue)
+    assert state(first).message.startswith(leave.__name__)
+    assert words(first) == ["1"]
+    assert words(second) == ["other 3"]
+
+
+def test_a_queue_whose_thread_has_ended_gets_another_one():
+    ended = Queue(rest=0.05)
+    ended._thread = threading.Thread(target=lambda: None)
+    ended._thread.start()
+    ended._thread.join()
+    settle(ended)
+
+
 def test_an_error_without_words_is_named_by_its_kind(queue):
     def empty(x):
         raise ValueError

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,39 @@ loss = model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0).history["loss"][0]
 answer = [os.getcwd(), sys.executable, np.isfinite(loss).item(), sys.argv[0].split("/")[-1].removesuffix(".py")]
 """
     assert answers(code, cwd=str(tmp_path)) == [[str(tmp_path), sys.executable, True, "ipykernel_launcher"]]
+
+
+@pytest.mark.parametrize("safe", ["", "1"])
+def test_modules_of_a_notebook_s_folder_can_be_imported_but_none_hides_a_library(tmp_path, monkeypatch, safe):
+    monkeypatch.setenv("PYTHONSAFEPATH", safe)
+    for name in ("reader_s_own.py", "calendar.py"):
+        (tmp_path / name).write_text("found = 42")
+    code = """
+import calendar, importlib.util
+answer = [hasattr(calendar, "found"), importlib.util.find_spec("reader_s_own") is not None]
+"""
+    assert answers(code, cwd=str(tmp_path)) == [[False, not safe]]
+
+
+def test_a_cell_can_be_stopped(run_async):
+    async def stopped():
+        manager = AsyncKernelManager(kernel_spec_manager=KernelSpecs())
+        await manager.start_kernel(env=dict(os.environ), stderr=subprocess.DEVNULL)
+        client = manager.client()
+        client.start_channels()
+        try:
+            await client.wait_for_ready(timeout=60)
+            asked = client.execute("import time; time.sleep(60)")
+            await asyncio.sleep(1)
+            await manager.interrupt_kernel()
+            while (reply := await client.get_shell_msg(timeout=30))["parent_header"].get("msg_id") != asked:
+                pass
+            return reply["content"]["ename"]
+        finally:
+            client.stop_channels()
+            await manager.shutdown_kernel(now=True)
+
+    assert run_async(stopped()) == "KeyboardInterrupt"
 
 
 @forked
@@ -247,6 +281,36 @@ if __name__ == "__main__":
         [sys.executable, script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True
     )
     assert result.stdout.strip() == "[True]", result.stderr
+
+
+@forked
+@pytest.mark.parametrize("after", [0.3, 1.2, 2.5])
+def test_ctrl_c_while_what_kernels_are_forked_from_is_imported_is_the_caller_s_alone(tmp_path, after):
+    code = """
+import time
+from kdlab.lab.kernels import start_forkserver, end_kernels
+if __name__ == "__main__":
+    start_forkserver()
+    print("begun", flush=True)
+    try:
+        time.sleep(30)
+    except KeyboardInterrupt:
+        end_kernels()
+        print("ended", flush=True)
+"""
+    (tmp_path / "script.py").write_text(code)
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "script.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # so that all of it can be sent the signal, as by a terminal
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        begun = process.stdout.readline()
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGINT)
+        assert begun + process.communicate(timeout=60)[0] == "begun\nended\n"
 
 
 def test_nothing_is_computed_before_the_fork():

@@ -141,7 +141,7 @@ def test_what_a_page_writes_another_reads(page, controls):
         "fixed": True,
         "logits": "1;2 & 3",
         "cell": 0,
-        "field": -0.125,
+        "field": -1234567.125,
         "count": 8,
         "images": 17,
     }
@@ -166,6 +166,25 @@ def test_what_a_page_writes_another_reads(page, controls):
     other.asked = f"?{sent}"
     assert other.notes == ""
     assert {name: controls[name].value for name in moved} == moved  # to the last digit: they are on the sliders' grids
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        ipywidgets.DatePicker(),
+        ipywidgets.IntRangeSlider(value=(1, 3)),
+        ipywidgets.SelectMultiple(options="abc"),
+        ipywidgets.SelectionRangeSlider(options="abc"),
+        ipywidgets.FileUpload(),
+        lab.Pad(),
+    ],
+    ids=lambda control: type(control).__name__,
+)
+def test_a_control_that_a_link_cannot_hold_is_refused_when_the_page_is_made(control):
+    with pytest.raises(
+        ValueError, match=f"odd is a {type(control).__name__}, whose value is .*: leave it out of lab.Page"
+    ):
+        lab.Page(T=lab.temperature(), odd=control)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from kdlab.datasets.dataset import digits_logits
 from kdlab.lab.controls import points
 from kdlab.lab.feature_questions import feature_questions, predict_features
 from kdlab.lab.medical_questions import medical_questions, predict_overlap
-from kdlab.lab.questions import Answer, Question, Questions, typed
+from kdlab.lab.questions import Answer, Question, Questions, chosen, typed
 from kdlab.lab.response_questions import predict_students, response_questions
 from kdlab.lab.temperature_questions import predict_exponent, predict_softening, temperature_questions
 from kdlab.lab.tinyml_questions import tinyml_questions
@@ -120,6 +120,18 @@ def test_a_number_that_was_checked_as_its_field_was_left_is_not_another_try_at_t
         button.click()
         tries.append([entry["tries"] for entry in page.answers.values()])
     assert tries == [[1], [2], [3]]
+
+
+def test_a_check_that_returns_no_answer_is_said_on_the_page():
+    view = Questions([Question("?", lambda answer: answer == 1, ("one", "other"))])
+    view.children[0].children[1].value = 1
+    assert "could not be checked: a check must return an Answer(correct, message), got True" in feedback(view)
+
+
+@pytest.mark.parametrize("right", [2, -1, 5])
+def test_a_right_choice_without_a_message_is_refused(right):
+    with pytest.raises(ValueError, match=f"right must be the index of one of the 2 messages, from 0, got {right}"):
+        chosen(right, "no", "yes")
 
 
 @pytest.mark.parametrize("choices", [(), ("one", "other")])
