@@ -110,7 +110,7 @@ def check_logits(logits, name="logits", dimensions=None):
 def check_labels(labels, classes, samples, name="labels", unlabelled=False):
     """Return ``labels`` as an integer array (samples,), or raise ValueError.
 
-    Accepted: whole numbers from 0 to ``classes`` − 1; also −1, "no label", where ``unlabelled`` is true.
+    Accepted: whole numbers from 0 to ``classes`` − 1, from 0 on if that is None; also −1, "no label", where ``unlabelled`` is true.
     """
     try:
         labels = np.asarray(labels)
@@ -123,10 +123,11 @@ def check_labels(labels, classes, samples, name="labels", unlabelled=False):
             raise ValueError(f"{name} must be whole numbers, got values of type {labels.dtype}")
         labels = labels.astype(np.int64)
     lowest = -1 if unlabelled else 0
-    wrong = labels[(labels < lowest) | (labels >= classes)]
+    wrong = labels[(labels < lowest) | (labels >= (math.inf if classes is None else classes))]
     if wrong.size:
         also = " (or -1 for an unlabelled sample)" if unlabelled else ""
-        raise ValueError(f"{name} must lie in 0 to {classes - 1}{also}, got {wrong[0]}")
+        accepted = "be whole numbers from 0 on" if classes is None else f"lie in 0 to {classes - 1}"
+        raise ValueError(f"{name} must {accepted}{also}, got {wrong[0]}")
     return labels
 
 

@@ -2,13 +2,14 @@
 
 import math
 import types
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 
 from .backend import keras, tf
 from .checks import check_alpha, check_training_temperature
-from .execution import DENSE, build_state, choose_execution, count_steps, is_known, keep_count, made_of
+from .execution import DENSE, build_state, choose_execution, count_steps, exactly, is_known, made_of
 from .features.distillation import FeatureDistillation, FeatureTerm
 from .features.taps import tap
 from .losses import SoftCrossEntropy, call_loss, ensemble_logits
@@ -239,9 +240,14 @@ class Distiller(keras.Model):
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, **keywords):
         """Return the student's own loss and the metrics: ``keras.Model.evaluate``."""
-        if self.compiled and self._choose_execution and not keywords.get("_use_cached_eval_dataset"):  # not within fit
-            keep_count(self, (steps,))
-        return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, **keywords)
+        chosen = self.compiled and self._choose_execution and not keywords.get("_use_cached_eval_dataset")  # within fit
+        with exactly(self, steps) if chosen else nullcontext():
+            return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, **keywords)
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Return the student's logits: ``keras.Model.predict``."""
+        with exactly(self, steps) if self.compiled and self._choose_execution else nullcontext():
+            return super().predict(x, batch_size, verbose, steps, callbacks)
 
     @property
     def _classes(self):

@@ -1,5 +1,7 @@
 """How Keras runs its steps: one at a time, or many in one call and compiled by XLA where that pays."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from .backend import keras, tf
@@ -10,8 +12,8 @@ __all__ = [
     "build_state",
     "choose_execution",
     "count_steps",
+    "exactly",
     "is_known",
-    "keep_count",
     "leaf_layers",
     "made_of",
     "seed_layers",
@@ -49,7 +51,8 @@ def choose_execution(model, student, steps, callbacks=(), counts=(), xla=True):
     if any(map(_wants_batches, callbacks)):
         counts = (1,)
     if model.steps_per_execution > 1 or model.jit_compile:
-        keep_count(model, counts)
+        if any(count and count % model.steps_per_execution for count in counts):
+            _run(model, _most_at_once(counts), model.jit_compile)
     elif (
         steps
         and steps >= WORTH_COMPILING
@@ -61,10 +64,20 @@ def choose_execution(model, student, steps, callbacks=(), counts=(), xla=True):
         _run(model, _most_at_once(counts), xla)
 
 
-def keep_count(model, counts):
-    """Let ``model`` run so many steps a call that each of ``counts``, None for one that is not given, is met."""
-    if any(count and count % model.steps_per_execution for count in counts):
-        _run(model, _most_at_once(counts), model.jit_compile)
+@contextmanager
+def exactly(model, steps):
+    """Within the block ``model`` evaluates or predicts so many steps, if told, and no more; training is left as it is."""
+    chosen = model.steps_per_execution
+    if not steps or steps % chosen == 0:
+        yield
+        return
+    model.steps_per_execution = _most_at_once((steps,))
+    model.test_function = model.predict_function = None
+    try:
+        yield
+    finally:
+        model.steps_per_execution = chosen
+        model.test_function = model.predict_function = None
 
 
 def _most_at_once(counts):

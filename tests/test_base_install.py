@@ -28,7 +28,7 @@ from kdlab.lab.pages import notebooks_folder
 
 for module in pkgutil.walk_packages(kdlab.__path__, "kdlab."):
     if module.name not in ("kdlab.lab.serving", "kdlab.lab.page_files", "kdlab.lab.kernels", "kdlab.lab.page_kernel",
-                           "kdlab.datasets.make_nuclei"):
+                           "kdlab.lab.grading", "kdlab.datasets.make_nuclei"):
         importlib.import_module(module.name)
 for file in sorted(notebooks_folder().rglob("*.ipynb")):
     for cell in json.loads(file.read_text("utf-8"))["cells"]:

@@ -155,8 +155,12 @@ def test_as_many_steps_are_validated_and_evaluated_as_were_asked_for(data):
     fit(model, data, validation_data=checked, validation_steps=10, callbacks=[watch])
     assert model.steps_per_execution == 10
     assert seen == [10 * BATCH]
+    train = model.train_function
     model.evaluate(checked, steps=7, verbose=0)
     assert int(model._student_loss.count) == 7 * BATCH
+    assert model.predict(checked, steps=3, verbose=0).shape == (3 * BATCH, CLASSES)
+    assert model.evaluate(*data[:2], batch_size=BATCH, verbose=0)
+    assert (model.steps_per_execution, model.train_function) == (10, train)
 
 
 def test_a_callback_that_wants_every_batch_gets_it_in_a_later_fit_too(data):

@@ -126,7 +126,11 @@ def _top_options():
         "serve this folder's notebooks too, with cards on the home page; one named like a shipped one replaces it"
     )
     add("--notebooks", metavar="DIR", help=notebooks)
-    add("--verbose", action="store_true", help="show what server and kernels log")
+    add(
+        "--verbose",
+        action="store_true",
+        help="show what server and kernels log, and on a page the error of a cell that fails",
+    )
     return parser
 
 

@@ -100,7 +100,7 @@ def _check_data(model, data, options):
     """Return notes on whether these are the data of the model's training; raise ValueError where the file would be wrong."""
     with complete(options):
         model_files.check_fits(model, data, f"model {options.model}")
-    knows = knows_data("model", options.model, data)
+    knows = knows_data("model", options.model, data, renamed=not data.scaling)
     if knows is None:
         return [UNKNOWN.format(options.model)]
     if not knows and data.scaling:
@@ -108,8 +108,8 @@ def _check_data(model, data, options):
             f"{options.model} was trained on other rows than {options.data} has to train on, and its features were scaled by "
             "those: give the --data and the splits of its training, as its record has them"
         )
-    other = f"{options.model} was trained on other data, or on these read or split otherwise: some of these test samples may"
-    return [] if knows else [f"{other} be of its training, and their preparation or size not what it knows."]
+    other = f"{options.model} was trained on other data, or on these read or split otherwise"
+    return [] if knows else [f"{other}: it may have seen some of these test samples, and others prepared differently."]
 
 
 def _noise(shape, low, high):

@@ -96,6 +96,7 @@ _KINDS = {
     "channels": {"type": int, "choices": (1, 3)},
     "preparation": {"metavar": "P"},
     "classes": {"metavar": "A,B,…", "type": _list_of(str)},
+    "label": {"metavar": "COLUMN"},
     "model": {"metavar": "M", "required": True},
     "teacher": {"metavar": "FILE", "required": True, "action": "append"},
     "student": {"metavar": "M", "required": True},
@@ -135,15 +136,17 @@ _HELP = {
     "channels": "3: grey images get three equal channels, for a teacher of colour images; 1: colour ones become grey",
     "preparation": "of the images of a folder: none, or brain-mri, which cuts scans to the head and evens their brightness "
     "(default: none; brain-mri for --data brain-tumor)",
-    "classes": "the folders that are the classes, where the folder of --data leaves doubt or holds others",
+    "classes": "the folders that are the classes, where the folder of --data leaves doubt or holds others; a name with a comma "
+    "goes in double quotes",
+    "label": "a table's column of labels (default: the one called label, class, target or y, else the last)",
     "model": MODELS,
     "teacher": "a saved .keras file; several times for an ensemble",
     "student": MODELS,
     "width": "of a new small-cnn: 0.5 halves its channels (default: 1)",
     "pixel-range": "that a saved model or teacher takes: 0,1 or 0,255 or -1,1 (default: what its first layers say, else 0,1)",
     "colour-order": "that the teachers, or the model to export, take (default: %(default)s)",
-    "teacher-classes": "the classes in the order of the teachers' outputs (default: as the data have them, by name)",
-    "model-classes": "the classes in the order of the model's outputs (default: as the data have them, by name)",
+    "teacher-classes": "the classes in the order of the teachers' outputs, written as for --classes (default: by name)",
+    "model-classes": "the classes in the order of the model's outputs, written as for --classes (default: by name)",
     "weak-teacher": "go on with a teacher at chance level",
     "student-alone": "trained without a teacher (default: it is trained too, from the same initial weights)",
     "temperature": "above 0 (default: %(default)s)",
@@ -166,7 +169,7 @@ _HELP = {
     "force": "replace what is there",
     "quiet": "show no progress, only the results",
 }
-_DATA = ("data", "image-size", "test-split", "validation-split", "channels", "preparation", "classes")
+_DATA = ("data", "image-size", "test-split", "validation-split", "channels", "preparation", "classes", "label")
 _TEACHER = ("teacher", "student", "width", "pixel-range", "colour-order", "teacher-classes", "weak-teacher")
 _TRAINING = ("epochs", "batch-size", "learning-rate", "seed", "patience", "mixed-precision", "tensorboard")
 _OUT = ("out", "force", "quiet")
@@ -300,9 +303,11 @@ def _check_data(options):
                 f"--to {options.to} needs --data, the data that the model was trained on: the 8-bit scales are measured "
                 "on some of its training samples"
             )
-        if any(getattr(options, name) for name in (*about_folders, "test_split", "validation_split", "channels")):
+        if any(
+            getattr(options, name) for name in (*about_folders, "label", "test_split", "validation_split", "channels")
+        ):
             raise ValueError(
-                "--image-size, --channels, --preparation, --classes and splits are about --data, which is not given"
+                "--image-size, --channels, --preparation, --classes, --label and splits are about --data, which is not given"
             )
     elif options.data != "brain-tumor" and not Path(options.data).expanduser().is_dir():
         for name, does in about_folders.items():
@@ -322,13 +327,13 @@ def _killed_at_its_end(options):
         record = json.loads(options.outputs[-2].read_text("utf-8"))
         if record["command"] == options.line:
             return record
-    if options.command == "sweep" and options.out.exists():
-        *_, as_json, as_markdown = options.outputs
-        outputs = [] if _is_of(options.out, as_json) else [as_json, as_markdown]
-    else:
-        outputs = options.outputs
-    if not options.force:
-        refuse_existing(outputs)
+    if options.force:
+        return None
+    if options.command != "sweep" or not options.out.exists():
+        refuse_existing(options.outputs)
+    elif not _is_of(options.out, options.outputs[-2]):
+        for output in filter(Path.exists, options.outputs[1:]):
+            raise ValueError(f"{output} exists already, and is not of the sweep in {options.out}: move it away")
     return None
 
 

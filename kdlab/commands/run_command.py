@@ -322,7 +322,7 @@ def inputs_of(options, class_names, model, order="teacher_classes"):
     given = getattr(options, order)
     if given and sorted(given) != sorted(class_names):
         flag = f"--{order.replace('_', '-')}"
-        raise ValueError(f"{flag} must be {', '.join(class_names)} in some order, got {', '.join(given)}")
+        raise ValueError(f"{flag} must be {_listed(class_names)} in some order, got {_listed(given)}")
     if options.colour_order == "bgr" and model.inputs[0].shape[-1] != 3:
         raise ValueError(f"--colour-order is of colour images; the model takes {tuple(model.inputs[0].shape[1:])}")
     places = given and tuple(given.index(name) for name in class_names)
@@ -399,7 +399,7 @@ _NOT_OF_TRAIN = (
     *("temperature", "alpha", "lambda", "seeds", "temperatures", "alphas", "scheduler", "force"),
 )
 _FLAGS = ("--force", "--quiet", "--weak-teacher")  # options without a value
-_READING = ("image_size", "preparation", "classes", "test_split", "validation_split")
+_READING = ("image_size", "preparation", "classes", "label", "test_split", "validation_split")
 
 
 class _Command:

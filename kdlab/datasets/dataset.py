@@ -122,7 +122,7 @@ class Dataset:
         rest to validate on. ``class_names`` are "0", "1", … unless given. Raises ValueError for what does not fit.
         """
         pairs = {"train": (x, y), "test": test, "validation": validation}
-        classes = 2**31 - 1 if class_names is None else len(class_names)
+        classes = None if class_names is None else len(class_names)
         parts = {name: _split(name, *pair, classes) for name, pair in pairs.items() if pair is not None}
         if class_names is None:
             class_names = [str(k) for k in range(max(part.y.max(initial=0) for part in parts.values()) + 1)]

@@ -245,8 +245,8 @@ def _label_column(names, label, name):
         called = [k for k in called if names[k].lower() != "y" or "x" not in map(str.lower, names)]  # a coordinate
     if len(called) > 1:
         raise ValueError(
-            f"{name} has several columns that may be the labels, {_quoted([names[k] for k in called])}, and one of them as a "
-            "feature would give the answer away: leave all but one out."
+            f"{name} has several columns that may be the labels, {_quoted([names[k] for k in called])}: name the one "
+            "that holds them (label, --label), and leave the other out if it says the same, or it gives the answer away."
         )
     return called[0] if called else len(names) - 1
 

@@ -69,4 +69,4 @@ class _HintStage(keras.Model):
         teacher_features = self.teacher_targets.now(x, ["features"])["features"] if y is None else y
         weight = 1.0 if sample_weight is None else weights(sample_weight)
         loss = self.feature_term(teacher_features, y_pred, sample_weight=weight)
-        return tf.add_n([loss, *(tf.reduce_sum(penalty) for penalty in self.losses)])
+        return tf.add_n([tf.cast(loss, tf.float32), *(tf.cast(tf.reduce_sum(one), tf.float32) for one in self.losses)])

@@ -3,6 +3,8 @@
 from textwrap import fill
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.markers import MarkerStyle
 from matplotlib.patches import Rectangle
 
 from .drawing import BLACK, BLUE, HEADING, PURPLE, VERMILLION, WORSE_TO_BETTER, bare, is_narrow, new_figure, styled
@@ -129,10 +131,12 @@ def plane(points, labels):
     (left, bottom), (right, top) = every.min(axis=0), every.max(axis=0)
     across = 2 if is_narrow() else len(points)
     figure, grid = new_figure(2.1, len(points), across, sharex=True, sharey=True)
+    with rc_context({"text.parse_math": True}):  # by which matplotlib draws a text as a marker
+        markers = {c: MarkerStyle(f"${c}$") for c in np.unique(labels)}
     for axes, (title, values) in zip(grid, points.items(), strict=False):
-        for c in np.unique(labels):
+        for c, marker in markers.items():
             colour = (BLACK, BLUE, VERMILLION, "#00664b", PURPLE)[c % 5]
-            axes.plot(*np.asarray(values)[labels == c].T, linestyle="", marker=f"${c}$", color=colour, markersize=5.5)
+            axes.plot(*np.asarray(values)[labels == c].T, linestyle="", marker=marker, color=colour, markersize=5.5)
         axes.set(xticks=(), yticks=(), title=fill(title, 64 // across))
         axes.spines[:].set_visible(True)
     for axes in grid[len(points) :]:

@@ -199,6 +199,8 @@ def _forkserver():
     # Python would look for modules in the current folder, whatever lies there; and OpenBLAS's threads, which wait for
     # work by spinning, take a quarter of a kernel's processor time from the others (threadpoolctl gives them back).
     threads = os.environ.get("OPENBLAS_NUM_THREADS", "1")
+    if _forkserver_runs():  # the environment is the whole process's, and others may be copying it for a kernel
+        return forks
     # Ctrl-C is for the server, while this imports too. (To start that tracker lets the signal through again.)
     multiprocessing.resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -208,6 +210,13 @@ def _forkserver():
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return forks
+
+
+def _forkserver_runs():
+    pid = multiprocessing.forkserver._forkserver._forkserver_pid
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @contextlib.contextmanager

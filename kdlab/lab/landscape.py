@@ -32,13 +32,17 @@ class Landscape:
     def _move(self, cell, temperature, alpha):
         if cell is not None:
             self._moving = True
-            temperature.value, alpha.value = self.positions[cell]
-            self._moving = False
+            try:
+                temperature.value, alpha.value = self.positions[cell]
+            finally:
+                self._moving = False
 
     def _look(self, temperature, alpha):
         """Let no cell be chosen once the sliders are elsewhere: so it can be chosen again."""
-        cell, now = self.grid.value, (temperature.value, alpha.value)
-        if not self._moving and cell is not None and not np.allclose(self.positions[cell], now):
+        if self._moving or self.grid.value is None:
+            return
+        t, a = self.positions[self.grid.value]  # which may lie between two steps of a slider
+        if not (np.isclose(temperature.value, t, rtol=0.045) and np.isclose(alpha.value, a, atol=0.026)):
             self.grid.value = None
 
     def show(self, sweep, alone):

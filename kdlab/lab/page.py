@@ -74,14 +74,14 @@ class Page(BrowserWidget):
 
 
 def _fits_a_link(control):
-    if hasattr(control, "options"):
+    if hasattr(control, "index"):
         return not isinstance(control.index, tuple)  # of several choices
     return hasattr(control, "labels") or isinstance(control.value, (bool, int, float, str))
 
 
 def _text(control):
     """Return the control's value as the URL has it: an option's label, or the value."""
-    value = getattr(control, "label", None) if hasattr(control, "options") else control.value
+    value = control.label if hasattr(control, "index") else control.value
     if value is None:
         return ""
     if isinstance(value, float):  # of a slider that is enough, which takes its nearest step
@@ -99,7 +99,7 @@ def _range(control):
 
 
 def _accepted(control):
-    if hasattr(control, "options"):
+    if hasattr(control, "index"):
         return "one of " + ", ".join(control._options_labels)
     if isinstance(control.value, bool):
         return "true or false"
@@ -112,7 +112,7 @@ def _accepted(control):
 
 def _set(control, text):
     """Give ``control`` the value that ``text`` names; ValueError or KeyError if it names none."""
-    if hasattr(control, "options"):
+    if hasattr(control, "index"):
         control.index = control._options_labels.index(text)
     elif isinstance(control.value, bool):
         control.value = {"true": True, "false": False}[text]

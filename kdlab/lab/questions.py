@@ -5,6 +5,7 @@ page then computes, or any function that takes the answer and returns an ``Answe
 """
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -28,6 +29,8 @@ __all__ = [
     "predicted",
     "typed",
 ]
+
+AT_ONCE = 1  # seconds between leaving a field for its button and pressing that, at most
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ class _View:
     """One question on the page."""
 
     def __init__(self, question, record):
-        self.question, self.record, self._shown = question, record, None
+        self.question, self.record, self._shown, self._left = question, record, None, -math.inf
         self._feedback = plain(ipywidgets.HTML, value=_said(""))
         if question.choices:
             options = [(text, k) for k, text in enumerate(question.choices)]
@@ -183,12 +186,13 @@ class _View:
         self.box = plain(ipywidgets.VBox, children=[prompt, *rows, self._feedback]).add_class("kdlab-question")
 
     def _press(self):
-        """Check what is typed, unless that was done as the field was left for the button."""
-        if not self._shown or self._shown["answer"] != self._answer.value:
+        """Check what is typed, unless that was just done, as the field was left for the button."""
+        if time.monotonic() - self._left > AT_ONCE:
             self._check(self._answer.value)
 
     def _changed(self, change):
         self._check(change["new"])
+        self._left = time.monotonic()
 
     def _check(self, answer):
         self._feedback.value = _said("Checking …")  # a prediction's answer may have to be trained first

@@ -105,7 +105,8 @@ class PageHandler(TornadoVoilaHandler):
         elif status_code == 403:
             title, text = "This page cannot be opened so", escape(getattr(error, "log_message", None) or "")
         else:
-            title, text = "This page cannot be shown", "Its notebook is damaged, or not for Python. "
+            title = "This page cannot be shown"
+            text = "Its notebook is damaged. " if status_code == 400 else "The server could not start it. "
             text += (
                 escape(str(error))
                 if self.log.isEnabledFor(logging.INFO)

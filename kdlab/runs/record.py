@@ -88,20 +88,22 @@ def describe_run(run):
 UNKNOWN = "What {} was trained on is not known: where it has seen these test samples, its test accuracy flatters it."
 
 
-def knows_data(what, file, data):
+def knows_data(what, file, data, renamed=False):
     """Return whether a model was trained on these data, as its own record says; None where there is none.
 
-    That is ``model.json`` beside ``model.keras``, and beside ``model.alone.keras``, too; ``what`` names the model in messages.
-    Raises ValueError where the record names other classes.
+    That is ``model.json`` beside ``model.keras``, or beside ``model.alone.keras``; ``what`` names the model in messages.
+    Raises ValueError where the record names other classes, unless the same may be ``renamed``.
     """
     path = Path(file)
-    try:
+    beside = path.with_suffix(".json")
+    if not beside.exists():
         beside = path.with_name(path.stem.removesuffix(".alone") + ".json")
+    try:
         theirs = json.loads(beside.read_text("utf-8"))["data"]
         classes, fingerprint = theirs["class_names"], theirs["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if classes != list(data.class_names):
+    if classes != list(data.class_names) and not renamed:
         raise ValueError(
             f"the {what} {file} knows the classes {_few(classes)}, the data have {_few(data.class_names)}; "
             f"give a {what} that was trained on these"

@@ -614,16 +614,43 @@ def test_a_sweep_goes_on_only_where_the_record_beside_is_its_own(folder, capsys)
     assert main(line) == 0
     assert main(line) == 0  # its own
     own = record("s.json")
-    for name, content in (("s.json", json.dumps({**own, "table": "other.csv"})), ("s.json", "{}"), ("s.md", "mine")):
-        Path("s.json").unlink(missing_ok=True)
-        Path("s.md").unlink(missing_ok=True)
+    foreign = json.dumps({**own, "table": "other.csv"})
+    for name, content in (("s.json", foreign), ("s.json", "{}"), ("s.md", "mine"), ("s.png", "mine")):
+        for kind in ("json", "md", "png"):
+            Path(f"s.{kind}").unlink(missing_ok=True)
         Path(name).write_text(content)
         capsys.readouterr()
         assert main(line) == 2
-        assert f"{name} exists already; --force" in capsys.readouterr().err
+        assert f"{name} exists already, and is not of the sweep in s.csv: move it away" in capsys.readouterr().err
         assert Path(name).read_text() == content
-    Path("s.md").unlink()
-    Path("s.csv").rename("other.csv")
+
+
+def test_a_table_s_column_of_labels_is_named(folder, capsys):
+    random = np.random.default_rng(0)
+    rows = [f"{k % 3},{random.normal(k % 2):.4f},{'yn'[k % 2]}" for k in range(60)]
+    Path("t.csv").write_text("\n".join(["class,age,target", *rows]))
+    line = ["train", "--data", "t.csv", "--model", "mlp", *FAST, "--out", "t.keras", "--quiet"]
+    assert main(line) == 2
+    assert (
+        "several columns that may be the labels, 'class', 'target': name the one that holds them (label, --label)"
+        in (capsys.readouterr().err)
+    )
+    assert main([*line, "--label", "target"]) == 0
+    found = record("t.json")
+    assert (found["data"]["class_names"], found["data"]["shape"]) == (["n", "y"], [2])
+    assert found["settings"]["label"] == "target"
+    assert main([*TRAIN, *FAST, "--label", "target", "--out", "m.keras"]) == 2
+    assert "got label" in capsys.readouterr().err
+
+
+def test_the_record_of_a_model_whose_name_ends_in_alone_is_its_own(folder, data):
+    for name in ("m.alone.json", "m.json"):
+        theirs = record("teacher.json")
+        theirs["data"]["fingerprint"] = theirs["data"]["fingerprint"] if name == "m.alone.json" else "0" * 64
+        Path(name).write_text(json.dumps(theirs))
+    assert knows_data("teacher", "m.alone.keras", data) is True
+    Path("m.alone.json").unlink()
+    assert knows_data("teacher", "m.alone.keras", data) is False
 
 
 def test_a_folder_with_the_name_of_a_data_set_is_a_question(folder, capsys):

@@ -218,7 +218,7 @@ BAD = {
     "blank": (b" \n\n", "has 0 columns"),
     "names alone": (b"a,b,label\n", "has no rows below its names."),
     "a short row": ((GOOD + "1,2\n").encode(), "has 2 values in line 42 where its first row has 3."),
-    "two labels": (GOOD.replace("a,b,", "a,Target,").encode(), "several columns that may be the labels, 'Target', 'label', and"),
+    "two labels": (GOOD.replace("a,b,", "a,Target,").encode(), "several columns that may be the labels, 'Target', 'label': name"),
     "numbers alone": (
         ("id,label\n" + "".join(f"{k},{k % 2}\n" for k in range(40))).encode(), "no features beside its labels and its rows'"
     ),

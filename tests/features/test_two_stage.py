@@ -96,6 +96,29 @@ def test_the_stage_against_a_plain_loop(x, teacher, method, source):
     assert_same(weights(teacher), whole, rtol=0)
 
 
+@pytest.mark.parametrize("method", ["hint", "similarity", "relational"])
+def test_a_student_in_float64(x, teacher, method):
+    kept = []
+    for kind in ("float32", "float64"):
+        keras.utils.set_random_seed(2)
+        maps = layers.Dense(6, dtype=kind, kernel_regularizer="l2", name="maps")
+        student = keras.Sequential(
+            [keras.Input((8, 8, 1)), layers.Flatten(dtype=kind), maps, layers.Dense(4, dtype=kind)]
+        )
+        student.set_weights(
+            [np.random.default_rng(k).normal(0, 0.1, w.shape) for k, w in enumerate(student.get_weights())]
+        )
+        flat = keras.Sequential(
+            [keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(9, name="maps"), layers.Dense(4)]
+        )
+        keras.utils.set_random_seed(3)
+        hint_stage(distiller(flat, student, method), x, optimizer=keras.optimizers.SGD(0.1), shuffle=False, verbose=0)
+        kept.append(weights(student))
+    for a, b in zip(*kept, strict=True):
+        assert (a.dtype, b.dtype) == (np.float32, np.float64)
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_weights_of_samples(x, teacher):
     """Half the samples weigh nothing: the stage sees the other half."""
     students, x = [cnn(3, seed=2), cnn(3, seed=2)], x[:, ::-1]

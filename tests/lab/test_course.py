@@ -167,9 +167,23 @@ def test_nbgrader_collects_and_scores_a_right_a_wrong_an_empty_and_a_crashing_su
         writes(right)(book)
         del book.cells[5]
 
+    def deletes_all(book):
+        """Keep nothing but the answer, and that without its marks; add a cell of another sheet, marks and all."""
+        writes(right)(book)
+        book.cells[:] = [*book.cells[1:4], graded("1 / 1", "of another sheet", 2)]
+        del book.cells[2].metadata["nbgrader"]
+
+    def of_old(book):
+        deletes(book)
+        book.nbformat_minor = 4
+        for cell in book.cells:
+            del cell["id"]
+
     answers = {
         "copying": copies,
         "deleting": deletes,
+        "deleting all": deletes_all,
+        "deleting in an old notebook": of_old,
         "right": writes(right),
         "wrong": writes("return np.exp(z * T) / np.exp(z * T).sum()"),  # ×T instead of /T: it sums to 1, too
         "empty": writes(STUB),
@@ -179,6 +193,8 @@ def test_nbgrader_collects_and_scores_a_right_a_wrong_an_empty_and_a_crashing_su
     assert scores == {
         "copying": (3, 3, False),
         "deleting": (3, 3, False),
+        "deleting all": (0, 3, False),
+        "deleting in an old notebook": (3, 3, False),
         "right": (3, 3, False),
         "wrong": (1, 3, False),
         "empty": (0, 3, False),

@@ -61,7 +61,7 @@ answer = [os.getcwd(), sys.executable, np.isfinite(loss).item(), sys.argv[0].spl
 
 
 @pytest.mark.parametrize("safe", ["", "1"])
-def test_modules_of_a_notebook_s_folder_can_be_imported_but_none_hides_a_library(tmp_path, monkeypatch, safe):
+def test_modules_of_a_notebook_s_folder_can_be_imported_but_none_hides_python_s_own(tmp_path, monkeypatch, safe):
     monkeypatch.setenv("PYTHONSAFEPATH", safe)
     for name in ("reader_s_own.py", "calendar.py"):
         (tmp_path / name).write_text("found = 42")
@@ -311,6 +311,13 @@ if __name__ == "__main__":
         time.sleep(after)
         os.killpg(process.pid, signal.SIGINT)
         assert begun + process.communicate(timeout=60)[0] == "begun\nended\n"
+
+
+@forked
+def test_while_it_runs_the_environment_that_others_copy_is_left_alone(monkeypatch):
+    kernels.start_forkserver()
+    monkeypatch.setattr(kernels, "_environment", lambda **variables: pytest.fail("touched"))
+    kernels.start_forkserver()
 
 
 def test_nothing_is_computed_before_the_fork():

@@ -21,6 +21,7 @@ def controls():
         "field": ipywidgets.FloatText(0.5),
         "count": ipywidgets.IntText(3),
         "images": ipywidgets.BoundedIntText(100, 1, 500, step=5),
+        "place": ipywidgets.Combobox(options=["here", "there"], value="here"),
     }
 
 
@@ -50,6 +51,7 @@ def page(controls):
         ("field", "0.123", 0.123),
         ("count", "-12", -12),
         ("images", "500", 500),
+        ("place", "elsewhere", "elsewhere"),
     ],
 )
 def test_a_value_moves_its_control_and_stands_in_the_url(page, controls, name, text, value):

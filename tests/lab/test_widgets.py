@@ -115,7 +115,7 @@ def test_state_says_and_keeps_whether_it_is_stale():
     assert (state.state, state.message, state.stale) == ("idle", "", False)
 
 
-def test_every_panel_has_a_key_of_its_own_that_its_views_share():
+def test_every_panel_has_a_key_of_its_own():
     keys = [State().get_state()["key"] for _ in range(3)]
     assert len(set(keys)) == 3
     assert all(keys)
