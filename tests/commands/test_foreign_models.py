@@ -215,7 +215,7 @@ def test_an_export_names_a_model_at_chance_and_the_options_that_its_contract_nee
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--model-classes", "a,b,c", "--data", "images"], "--model-classes must be bright, dark, mid in some order"),
+        (["--model-classes", "a,b,c", "--data", "images"], "--model-classes must be bright,dark,mid in some order"),
         (["--model-classes", "a,b"], "--model-classes must name 3 classes, one for each output, got 2"),
         (["--colour-order", "bgr", "grey.keras"], "--colour-order is of colour images; the model takes (6, 6, 1)"),
         (
