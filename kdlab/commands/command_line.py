@@ -27,7 +27,7 @@ def main(arguments=None):
     0: all is well. 2, after one line on stderr: what the user can mend. 1, after such a line: what was not foreseen in a
     run. 130: a run was stopped with Ctrl-C.
     """
-    program, arguments = arguments is None, _joined(sys.argv[1:] if arguments is None else arguments)
+    arguments = _joined(sys.argv[1:] if arguments is None else arguments)
     # Of Jupyter's dependencies one builds a parser of internationalised addresses while it is imported, for seconds, and
     # nothing here has it parse any; without it jsonschema does not check that one format.
     sys.modules.setdefault("rfc3987_syntax", None)
@@ -53,12 +53,7 @@ def main(arguments=None):
         if run:
             whole = options.command in ("export", "course", "handout")
             left = "nothing half-written is left" if whole else "repeat the command to resume"
-            code = _fail(f"stopped; {left}", 130)
-            if program:  # TensorFlow's threads may still be at work, and crash where Python is taken down under them
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-            return code
+            return _fail(f"stopped; {left}", 130)
         return 0  # Ctrl-C while it is still starting
     except (ValueError, OSError, FloatingPointError) as error:
         return _fail(error)
