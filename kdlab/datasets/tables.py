@@ -17,7 +17,7 @@ __all__ = ["from_table", "holds_table", "read_file", "read_table"]
 
 ROWS, COLUMNS, CLASSES = 20_000, 500, 20  # the most of each
 LABELS = ("label", "labels", "class", "target", "y")
-NUMBERING = ("", "unnamed: 0", "index", "id")  # the last two as pandas writes rows' numbers, and others their patients'
+NUMBERING = ("", "unnamed: 0", "index", "id")  # what columns that number the rows are called, the first two by pandas
 FEATURES = ("x", "features", "data")
 MISSING = ("", "?", "na", "n/a", "nan", "null", "none")
 DEVIATIONS = 4.0  # beyond, a feature counts as so far from its mean

@@ -42,10 +42,8 @@ class AddedBack(OverwriteCells):
         """Return the notebook with every cell that is graded."""
         sheet = self.gradebook.find_notebook(self.notebook_id, self.assignment_id)
         names = [cell.name for cell in sheet.source_cells]
-        points, answers = (
-            {cell.name: cell.max_score for cell in sheet.grade_cells},
-            {c.name for c in sheet.solution_cells},
-        )
+        points = {cell.name: cell.max_score for cell in sheet.grade_cells}
+        answers = {cell.name for cell in sheet.solution_cells}
         for place, name in enumerate(names):
             there = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in nb.cells]
             if name in points and name not in there:

@@ -292,9 +292,8 @@ def _run_kernel(arguments, environment, folder, quiet):
     os.environ.update(environment)
     os.environ["JPY_PARENT_PID"] = "1"  # no watch of its own: it takes the end of what forks for the server's
     os.chdir(folder)
-    if not environment.get(
-        "PYTHONSAFEPATH"
-    ):  # a reader's own modules, as IPython would, which sees how this was started
+    # A reader's own modules, as IPython would have it if it did not see how what this is forked from was started.
+    if not environment.get("PYTHONSAFEPATH"):
         installed = (k for k, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages")))
         sys.path.insert(next(installed, 0), "")
     tempfile.tempdir = None  # to be looked up again
