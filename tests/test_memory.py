@@ -95,3 +95,31 @@ print(seen[0] - seen[1])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 40e6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's call")
+@pytest.mark.parametrize("changed", [False, True], ids=["read", "changed"])
+def test_pages_of_files_are_given_back_unless_they_were_changed(tmp_path, changed):
+    """What the loader changed in a library, and then made read-only, is nowhere else."""
+    code = f"""
+import ctypes, mmap, sys
+import psutil
+from kdlab.memory import return_read_files
+size = 30 * 2**20
+with open(sys.argv[1], "r+b") as file:
+    pages = mmap.mmap(file.fileno(), size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+start = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(pages)))
+assert sum(pages[::mmap.PAGESIZE]) == size / mmap.PAGESIZE
+if {changed}:
+    pages[5] = 2
+assert ctypes.CDLL(None).mprotect(start, ctypes.c_size_t(size), mmap.PROT_READ) == 0
+before = psutil.Process().memory_info().rss
+return_read_files()
+print(before - psutil.Process().memory_info().rss, pages[5], sum(pages[::mmap.PAGESIZE]) * mmap.PAGESIZE == size)
+"""
+    file = tmp_path / "file"
+    file.write_bytes(b"\1" * 30 * 2**20)
+    done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True)
+    given_back, byte, same = done.stdout.split()
+    assert (int(given_back) > 25e6) == (not changed)
+    assert (byte, same) == (str(1 + changed), "True")

@@ -13,7 +13,7 @@ from matplotlib.backends.registry import backend_registry
 
 import kdlab
 
-from ..memory import share_one_heap
+from ..memory import return_free_memory, return_read_files, share_one_heap
 from ..quiet import without_standard_error
 
 # Beside kdlab's own modules: what they and the kernels import only when it is used.
@@ -53,3 +53,5 @@ with without_standard_error():
 
 gc.collect()
 gc.freeze()  # so that a kernel's garbage collection does not touch, and thereby copy, what it shares with the others
+return_free_memory()
+return_read_files()  # a fork does not take them along
