@@ -2,8 +2,10 @@
 
 Visitors come to chapter 2 one after the other within a minute, each in a page of its own in a real Chromium, wait for
 the first control and the first trained students, move T every six seconds and close the page after a minute; a visitor
-alone comes five times. Chromium shares the processors with the server, so that both's processor time is shown. With
-`--kinds protocol` they are clients that speak Voila's protocol (page, websocket, widget messages) and draw nothing.
+alone comes five times. Chromium shares the processors with the server, so that both's processor time is shown. (It should
+be `chromium-headless-shell`, which has no windows: the wheels in the tabs of thirty loading pages take most of two
+processors.) With `--kinds protocol` they are clients that speak Voila's protocol (page, websocket, widget messages) and
+draw nothing.
 `--source` serves another checkout. `--soak` lets so many of the latter come, use the page and leave, five at a time, and
 shows what they leave behind.
 
