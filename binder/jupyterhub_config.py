@@ -17,7 +17,7 @@ c.Spawner.cmd = ["kdlab", "lab", "--copy-to", "kdlab-notebooks"]
 c.Spawner.args = ["--MappingKernelManager.cull_idle_timeout=600", "--MappingKernelManager.cull_interval=60"]
 c.Spawner.default_url = "/voila/render/index.ipynb"
 c.Spawner.http_timeout = 60
-# Measured (proportional set size): 0.5 to 0.6 GB for the server and what kernels are forked from, 0.3 to 0.4 for each page.
+# Measured (proportional set size): 0.5 GB for the server and what kernels are forked from, 0.1 to 0.4 for each page.
 # Spawners of systemd, Docker and Kubernetes hold users to the limit.
 c.Spawner.mem_guarantee = "1G"
 c.Spawner.mem_limit = "2G"

@@ -51,18 +51,23 @@ class ProgramCache:
         """
         if self.folder is None:
             return
-        with contextlib.suppress(OSError):
-            for program in self.folder.glob("*.pb"):
+        # What is no file of ours, or what another server has just removed, must not keep the rest from being looked at.
+        for program in self.folder.glob("*.pb"):
+            with contextlib.suppress(OSError):
                 seal = _seal(program)
                 if not trust_new or not seal.exists() or seal.stat().st_mtime < program.stat().st_mtime:
                     _check(program, seal, trust_new)
-            everything = [path for path in self.folder.parent.glob("*/*") if path.is_file()]
-            everything.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-            size = 0
-            for path in everything:
-                size += path.stat().st_size
-                if size > LIMIT:
-                    path.unlink(missing_ok=True)
+        everything = []
+        for path in self.folder.parent.glob("*/*"):
+            with contextlib.suppress(OSError):
+                if path.is_file():
+                    everything.append((path.stat().st_mtime, path.stat().st_size, path))
+        size = 0
+        for _, bytes_, path in sorted(everything, reverse=True):
+            size += bytes_
+            if size > LIMIT:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def _machine():
@@ -82,8 +87,8 @@ def _seal(program):
 def _check(program, seal, trust_new):
     with open(program, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    known = seal.read_text() if seal.exists() else digest if trust_new else ""
-    if known == digest:
+    known = seal.read_bytes() if seal.exists() else digest.encode() if trust_new else b""
+    if known == digest.encode():
         seal.write_text(digest)
     else:
         program.unlink(missing_ok=True)

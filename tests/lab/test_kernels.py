@@ -400,6 +400,22 @@ def test_a_damaged_file_goes_before_a_kernel_reads_it(program, damage, running):
     assert other.exists()
 
 
+def test_what_is_no_file_of_ours_keeps_no_other_from_being_looked_at(program):
+    kept, damaged, *others = map(program, "abcdef")
+    program.programs.tidy()
+    damaged.write_bytes(b"x")
+    others[0].with_suffix(".sha256").write_bytes(b"\xff\xfe")
+    folder = kept.parent / "folder.pb"
+    folder.mkdir()
+    (kept.parent / "gone.pb").symlink_to(kept.parent / "nowhere")
+    (kept.parent / "folder.sha256").mkdir()
+    ProgramCache()
+    assert kept.exists()
+    assert not damaged.exists()
+    assert not others[0].exists()
+    assert all(path.exists() for path in others[1:])
+
+
 def test_the_oldest_go_beyond_the_limit_those_of_other_machines_too(program, monkeypatch):
     monkeypatch.setattr(program_cache, "LIMIT", 2500)
     paths = [program(name, bytes(1000)) for name in "abc"]
