@@ -68,7 +68,10 @@ def return_read_files():
         return
     import psutil
 
-    for part in psutil.Process().memory_maps(grouped=False):
+    parts = ()
+    with contextlib.suppress(psutil.Error, OSError, AttributeError):  # not every container shows them
+        parts = psutil.Process().memory_maps(grouped=False)
+    for part in parts:
         unchanged = "w" not in part.perms and not part.anonymous and not part.swap
         if part.path.startswith("/") and unchanged:
             start, end = (int(address, 16) for address in part.addr.split("-"))

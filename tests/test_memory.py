@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from kdlab.memory import free_memory
+from kdlab.memory import free_memory, return_read_files
 
 GB = 10**9
 VERSION_2 = ("memory.max", "memory.current", "inactive_file")
@@ -123,3 +123,12 @@ print(before - psutil.Process().memory_info().rss, pages[5], sum(pages[::mmap.PA
     given_back, byte, same = done.stdout.split()
     assert (int(given_back) > 25e6) == (not changed)
     assert (byte, same) == (str(1 + changed), "True")
+
+
+@pytest.mark.parametrize("error", [psutil.AccessDenied, FileNotFoundError, AttributeError])
+def test_where_what_is_mapped_cannot_be_seen_nothing_is_given_back(monkeypatch, error):
+    def memory_maps(process, grouped):
+        raise error()
+
+    monkeypatch.setattr(psutil.Process, "memory_maps", memory_maps)
+    return_read_files()

@@ -62,10 +62,10 @@ class ProgramCache:
             with contextlib.suppress(OSError):
                 if path.is_file():
                     everything.append((path.stat().st_mtime, path.stat().st_size, path))
-        size = 0
-        for _, bytes_, path in sorted(everything, reverse=True):
-            size += bytes_
-            if size > LIMIT:
+        total = 0
+        for _, size, path in sorted(everything, reverse=True):
+            total += size
+            if total > LIMIT:
                 with contextlib.suppress(OSError):
                     path.unlink()
 

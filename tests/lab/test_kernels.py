@@ -405,8 +405,7 @@ def test_what_is_no_file_of_ours_keeps_no_other_from_being_looked_at(program):
     program.programs.tidy()
     damaged.write_bytes(b"x")
     others[0].with_suffix(".sha256").write_bytes(b"\xff\xfe")
-    folder = kept.parent / "folder.pb"
-    folder.mkdir()
+    (kept.parent / "folder.pb").mkdir()
     (kept.parent / "gone.pb").symlink_to(kept.parent / "nowhere")
     (kept.parent / "folder.sha256").mkdir()
     ProgramCache()
