@@ -215,7 +215,7 @@ def _lab(options):
         else:
             from jupyterlab.labapp import main as jupyterlab
 
-        from ..lab.kernels import EXTENSIONS, UPLOADS
+        from ..lab.kernels import EXTENSIONS, FORKED, NOT_FORKED, UPLOADS
         from ..lab.program_cache import ProgramCache
 
     if options.token is not None or options.allow_anonymous:
@@ -232,6 +232,8 @@ def _lab(options):
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, settings))
     programs = ProgramCache()
     os.environ["TF_XLA_FLAGS"] = programs.flags(os.environ)
+    if not FORKED:
+        print(NOT_FORKED, flush=True)
     print(f"The notebooks are in {folder}", flush=True)
     if kept:
         print(f"Kept as they are there, not as shipped: {', '.join(kept)}", flush=True)

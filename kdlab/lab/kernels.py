@@ -31,6 +31,7 @@ from traitlets import DottedObjectName, Instance, Type
 __all__ = [
     "EXTENSIONS",
     "FORKED",
+    "NOT_FORKED",
     "UPLOADS",
     "Client",
     "ForkedKernel",
@@ -42,6 +43,7 @@ __all__ = [
 
 FORKED = sys.platform == "linux"
 """Whether kernels are forked: macOS's frameworks do not survive a fork, and Windows has none."""
+NOT_FORKED = "Every kernel starts from nothing, which takes seconds: only on Linux can one be forked."
 
 # Tornado's setting: a file that is chosen comes in one message, and above 10 MiB, its default, the connection is closed.
 UPLOADS = {"websocket_max_message_size": 64 * 2**20}

@@ -106,6 +106,10 @@ class Files:
                 self._type = kind if compressed else None
         return path
 
+    def write_error(self, status_code, **options):
+        """Answer with the status alone: Jupyter's page about an error is made from files that are not served, and fails."""
+        self.finish()
+
     def get_content_type(self):
         """Return the type of the file that was asked for."""
         return self._type or super().get_content_type()

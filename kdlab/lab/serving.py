@@ -19,6 +19,7 @@ import threading
 import webbrowser
 from html import escape
 from pathlib import Path, PurePath
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import segno
@@ -45,7 +46,7 @@ from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from ..memory import free_memory, return_free_memory, share_one_heap
-from .kernels import EXTENSIONS, FORKED, UPLOADS, KernelSpecs, end_kernels, start_forkserver
+from .kernels import EXTENSIONS, FORKED, NOT_FORKED, UPLOADS, KernelSpecs, end_kernels, start_forkserver
 from .page_files import PROGRAM, Copies, Files
 from .pages import HOME, OWN, notebooks_folder, notebooks_in
 from .program_cache import ProgramCache
@@ -155,7 +156,10 @@ class ChannelsHandler(VoilaKernelWebsocketHandler):
         """Connect, or answer that this protocol is spoken here."""
         if PROTOCOL not in self.request.headers.get("Sec-WebSocket-Protocol", ""):
             raise HTTPError(400, f"only {PROTOCOL} is spoken here")
-        await super().get(*arguments, **options)
+        try:
+            await super().get(*arguments, **options)
+        except TimeoutError:
+            raise HTTPError(404, "the kernel died before it answered") from None
 
     def write_error(self, status_code, **options):
         """Answer with the status alone: Jupyter's page about an error needs files that are not served, and fails."""
@@ -170,6 +174,20 @@ class Executor(VoilaExecutor):
     """
 
     _requests = None
+
+    async def async_start_new_kernel_client(self):
+        """Return the kernel's client; the page of a kernel that dies before it answers, or never does, ends without a cell.
+
+        Its own script says so then. Voila would send it signs of life for ever.
+        """
+        kernel = self.km
+        try:
+            return await super().async_start_new_kernel_client()
+        except (RuntimeError, TimeoutError):
+            self.nb.cells = []
+            with contextlib.suppress(HTTPError):  # it is no more among the kernels
+                await kernel.parent.shutdown_kernel(kernel.kernel_id, now=True)
+            return SimpleNamespace(execute=lambda *request, **options: None, stop_channels=lambda: None)
 
     async def execute_cell(self, cell, resources, cell_index, store_history=True):
         """Return the cell with its outputs."""
@@ -275,8 +293,10 @@ class Dashboards(Voila):
         """Read none: what a file says to other Voilas, in this folder or the user's, is not meant for these pages."""
 
     def setup_template_dirs(self):
-        """Put our own template before one of the same name in the user's folders."""
+        """Put our own template first, and those that it is made from before others of their names in the user's folders."""
         super().setup_template_dirs()
+        for paths in (self.template_paths, self.static_paths):
+            paths.sort(key=lambda path: not path.startswith(os.path.join(sys.prefix, "share", "jupyter")))
         self.template_paths.insert(0, str(Path(__file__).parent / "voila_template"))
 
     def listen(self):
@@ -475,7 +495,7 @@ def serve(
     if FORKED:
         start_forkserver()
     else:
-        print("Every page starts a kernel from nothing, which takes seconds: only Linux can fork them.", flush=True)
+        print(NOT_FORKED, flush=True)
     programs = ProgramCache()
     private = tempfile.mkdtemp(prefix="kdlab-")  # for this user alone
     try:

@@ -16,9 +16,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
@@ -83,6 +85,20 @@ def command(*arguments):
         f"api/contents/{PAGE}.ipynb",
         "api/kernels",
         "api/sessions",
+        "api/terminals",
+        "api/config/notebook",
+        "api/status",
+        "api/kernelspecs",
+        "api/kernels/00000000-0000-0000-0000-000000000000/restart",
+        "api/me",
+        "metrics",
+        "lab",
+        "tree",
+        f"nbconvert/html/{PAGE}.ipynb",
+        "voila/query/00000000-0000-0000-0000-000000000000",
+        "voila/execution/00000000-0000-0000-0000-000000000000",
+        "voila/api/themes/../../../../../../etc/passwd",
+        "voila/labextensions/../../../../../../etc/passwd",
         f"voila/render/exercises/{PAGE}.ipynb",
         f"voila/render/exercises%2F{PAGE}.ipynb",
         f"voila/render/./exercises/../exercises/{PAGE}.ipynb",
@@ -194,12 +210,8 @@ def test_pages_that_are_left_while_something_comes_for_them_are_no_news(server, 
         (kernel,) = set(re.findall(r'"kernelId": "([^"]+)"', get(server.page(HOME))[1]))
         url = f"ws{server.url[4:]}api/kernels/{kernel}/channels?session_id=a"
         socket = await websocket_connect(url, subprotocols=[serving.PROTOCOL])
-        for k in range(50):
-            header = {"msg_id": str(k), "msg_type": "kernel_info_request", "session": "a", "username": ""}
-            message = {"header": header, "parent_header": {}, "metadata": {}, "content": {}}
-            await socket.write_message(
-                serialize_msg_to_ws_v1(message, "shell", lambda part: json.dumps(part).encode()), binary=True
-            )
+        for _ in range(50):
+            await socket.write_message(message("kernel_info_request", "shell"), binary=True)
         socket.close()
         assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
         while await socket.read_message() is not None:
@@ -286,6 +298,43 @@ def test_nothing_is_left_to_compile_for_the_first_visitor(tmp_path, monkeypatch,
 
 def pids(server):
     return {process.pid for process in server.kernel_processes()}
+
+
+URLS = [
+    "/",
+    "/login",
+    "/logout",
+    "/api/kernels/ID",
+    "/api/kernels/ID/channels",
+    "/voila/api/shutdown/(.*)",
+    "/voila/api/themes/(.*)",
+    "/voila/labextensions/(.*)",
+    "/voila/render/(.*)",
+    "/voila/static/(.*)",
+    "/voila/templates/([^/]+/static/(?!.*(?:\\.\\.|%)).+)",
+]
+
+
+@pytest.mark.parametrize("forked", [True, False])
+def test_these_urls_are_served_and_no_other_and_where_kernels_are_not_forked_it_is_said(monkeypatch, capsys, forked):
+    apps = []
+    monkeypatch.setattr(templateexporter, "JINJA_EXTENSIONS", [])
+    for name in ("VoilaExecutor", "VoilaExporter"):
+        monkeypatch.setattr(notebook_renderer, name, getattr(notebook_renderer, name))
+    for name in ("start_forkserver", "end_kernels", "share_one_heap", "end_on_signals"):
+        monkeypatch.setattr(serving, name, lambda *_: None)
+    monkeypatch.setattr(serving, "FORKED", forked)
+    monkeypatch.setattr(serving.Dashboards, "start", lambda app: apps.append(app))
+    serving.serve(port=8951, token="s3cret")
+    (app,) = apps
+    for bound in app.sockets:
+        bound.close()
+    app.init_settings()
+    patterns = [pattern.replace(r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)", "ID") for pattern, *_ in app.init_handlers()]
+    assert sorted(patterns) == sorted(URLS)
+    said = capsys.readouterr().out
+    assert re.search(r"^Room for \d+ open pages, given the free memory\.$", said, re.MULTILINE)
+    assert ("kernel starts from nothing" in said) is not forked
 
 
 def test_cross_site_posts_are_refused(server):
@@ -457,22 +506,49 @@ FOREIGN = {
         "multi_kernel_manager_class": "jupyter_server.services.kernels.kernelmanager.AsyncMappingKernelManager",
         "preheat_kernel": True,
     },
-    "MappingKernelManager": {"cull_idle_timeout": 1, "allowed_message_types": []},
+    "MappingKernelManager": {"cull_idle_timeout": 1, "allowed_message_types": ["execute_request"]},
     "IdentityProvider": {"token": ""},
+    "ServerApp": {"token": "", "ip": "0.0.0.0", "jpserver_extensions": {"jupyterlab": True}},
 }
 
 
-def test_what_another_voila_is_told_changes_nothing_and_a_killed_server_leaves_no_kernel(start_server, tmp_path):
+def message(kind, channel, **content):
+    """A message of a page as its bytes. A kernel takes none twice."""
+    header = {"msg_id": str(uuid.uuid4()), "msg_type": kind, "session": "a", "username": ""}
+    whole = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
+    return serialize_msg_to_ws_v1(whole, channel, lambda part: json.dumps(part).encode())
+
+
+async def asked(server, channels, channel, file):
+    """Ask a kernel to write a file, as no page does, and then what it is; return the first reply's type."""
+    url = f"ws{server.url.split('?')[0][4:]}api/kernels/{channels}"
+    page = await websocket_connect(url, subprotocols=[serving.PROTOCOL])
+    code = f"open({str(file)!r}, 'w').close()"
+    for sent in (message("execute_request", channel, code=code, silent=False), message("kernel_info_request", "shell")):
+        await page.write_message(sent, binary=True)
+    while b"_reply" not in (came := await asyncio.wait_for(page.read_message(), 30)):
+        pass
+    page.close()
+    return re.search(rb"\w+_reply", came)[0].decode()
+
+
+def test_what_another_voila_is_told_changes_nothing_and_a_killed_server_leaves_no_kernel(
+    start_server, tmp_path, run_async
+):
     folder, settings, data = tmp_path / "folder", tmp_path / "settings", tmp_path / "data"
     for place in (folder, settings):
         place.mkdir()
     lines = [f"c.{group}.{key} = {value!r}" for group, values in FOREIGN.items() for key, value in values.items()]
-    (folder / "voila.json").write_text(json.dumps(FOREIGN))
-    (settings / "voila.py").write_text("\n".join(lines))
-    theirs = data / "voila" / "templates" / "kdlab"
-    theirs.mkdir(parents=True)
-    (theirs / "index.html.j2").write_text("their template")
-    (theirs / "conf.json").write_text(json.dumps({"traitlet_configuration": {"strip_sources": False}}))
+    for place, name in [(folder, "voila"), (folder, "jupyter_config"), (settings, "jupyter_server_config")]:
+        (place / f"{name}.json").write_text(json.dumps(FOREIGN))
+    for place, name in [(settings, "voila"), (settings, "jupyter_config"), (folder, "jupyter_server_config")]:
+        (place / f"{name}.py").write_text("\n".join(lines))
+    for application, name in [("voila", "kdlab"), ("voila", "lab"), ("voila", "base"), ("nbconvert", "lab")]:
+        theirs = data / application / "templates" / name
+        theirs.mkdir(parents=True)
+        for file in ("index.html.j2", "base.html.j2", "spinner.macro.html.j2", "log.macro.html.j2"):
+            (theirs / file).write_text("their template")
+        (theirs / "conf.json").write_text(json.dumps({"traitlet_configuration": {"strip_sources": False}}))
     python = data / "kernels" / "python3"
     python.mkdir(parents=True)
     kernel = {"argv": ["their-python", "-f", "{connection_file}"], "display_name": "theirs", "language": "python"}
@@ -498,6 +574,15 @@ def test_what_another_voila_is_told_changes_nothing_and_a_killed_server_leaves_n
         False,
     )
     assert get(server.page(HOME).replace("voila/render", "voila/tree") + "?token=s3cret")[0] == 404
+    kernel = re.search(r'"kernelId": "([^"]+)"', page)[1]
+    for channel in ("shell", "control"):
+        assert (
+            run_async(
+                asked(server, f"{kernel}/channels?token=s3cret&session_id={channel}", channel, tmp_path / "written")
+            )
+            == "kernel_info_reply"
+        )
+    assert not (tmp_path / "written").exists()
     assert get(server.page(PAGE, "?token=s3cret"))[0] == 200
     kernels = server.kernel_processes()
     assert len(kernels) == 2  # none was started ahead
@@ -529,50 +614,191 @@ def test_the_guard_looks_at_what_is_listened_on(monkeypatch, asked, bound_to):
         serving.serve(ip=asked)
 
 
-def test_unconnected_kernels_end_and_a_page_that_lost_its_kernel_or_server_says_so(start_server, browser, wait):
-    server = start_server("--port", "8969", "--cull-after", "10")
-    page, other = browser.new_page(), browser.new_page()
+class Relay:
+    """The network between a browser and the server, which can be cut, or keep silent."""
+
+    def __init__(self, port):
+        self.server, self.ends, self.state = port, [], "up"
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):  # it was closed
+            while True:
+                ours, _ = self.listening.accept()
+                if self.state == "cut":
+                    ours.close()
+                else:
+                    threading.Thread(target=self._connect, args=[ours], daemon=True).start()
+
+    def _connect(self, ours):
+        with ours, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.server)) as theirs:
+            self.ends += [ours, theirs]
+            back = threading.Thread(target=self._pass_on, args=(theirs, ours), daemon=True)
+            back.start()
+            self._pass_on(ours, theirs)
+            back.join()
+
+    def _pass_on(self, here, there):
+        with contextlib.suppress(OSError):
+            while data := here.recv(65536):
+                while self.state == "silent":
+                    time.sleep(0.05)
+                there.sendall(data)
+        with contextlib.suppress(OSError):
+            there.shutdown(socket.SHUT_WR)
+
+    def cut(self):
+        self.state = "cut"
+        for end in self.ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self.ends.clear()
+
+
+@contextlib.contextmanager
+def newborn_kernels(server, what):
+    """Within the block every kernel that starts has ``what`` ("kill", "suspend") done to it before it answers."""
+    known, over = pids(server), threading.Event()
+
+    def look():
+        while not over.wait(0.002):
+            for kernel in server.kernel_processes():
+                if kernel.pid not in known:
+                    known.add(kernel.pid)
+                    getattr(kernel, what)()
+
+    watch = threading.Thread(target=look)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+
+
+# A page looks after its kernel every four seconds, and waits three for an answer.
+QUICKER = """{
+    const [every, after] = [setInterval, setTimeout];
+    window.setInterval = (what, time) => every(what, time === 4000 ? 500 : time);
+    window.setTimeout = (what, time) => after(what, time === 3000 ? 1000 : time);
+}"""
+EXECUTES = """() => document.getElementById("loading_text")?.textContent.includes(" of ")
+    || document.querySelector(".kdlab-panel")"""  # where it was too fast to be seen
+CONNECTION = "jupyterapp.widgetManager.kernel.connectionStatus"
+
+
+@pytest.fixture(scope="module")
+def impatient(start_server):
+    """A server that ends a kernel when nobody has been connected to it for ten seconds."""
+    return start_server("--port", "8969", "--cull-after", "10")
+
+
+@pytest.fixture
+def losing(impatient, browser, wait):
+    """A page of it over a network that can be cut, how to read what it says, and to press its button; without a traceback."""
+    relay, page = Relay(impatient.port), browser.new_page()
+    page.add_init_script(QUICKER)
     page.set_default_timeout(120_000)
-    other.set_default_timeout(120_000)
 
     def says(what):
         page.wait_for_selector(f'#kd-lost:has-text("{what}")', timeout=10_000)
 
-    def reload():
-        page.get_by_role("button", name="Reload").click()
-        page.wait_for_selector(".kdlab-panel")
+    def reload(selector=".kdlab-panel"):
+        page.get_by_role("button", name="Reload").click(no_wait_after=True)
+        page.wait_for_selector(selector)
         assert page.locator("#kd-lost").count() == 0
 
-    try:
-        page.goto(server.page(PAGE))
-        page.wait_for_selector(".kdlab-panel")
-        assert len(open_pages(server, HOME, HOME)) == 3
-        assert wait(lambda: server.kernels() == 1, 30)
-        page.wait_for_timeout(5000)  # by then it has looked, and found its kernel, which stays
-        assert page.locator("#kd-lost").count() == 0
-        other.goto(server.page(HOME))
-        other.wait_for_selector(".kd-cards")
-        assert server.kernels() == 2
-        other.close()  # as a browser that crashes, without a word
-        assert wait(lambda: server.kernels() == 1, 30)
-        assert "Traceback" not in "".join(server.output)
-        (kernel,) = server.kernel_processes()
-        kernel.kill()
-        says("has stopped")
-        reload()
-        culled = page.evaluate('JSON.parse(document.getElementById("jupyter-config-data").textContent).kernelId')
-        assert get(f"{server.url}voila/api/shutdown/{culled}", method="POST")[0] == 204
-        says("has stopped")
-        reload()
-        psutil.Process(server.process.pid).suspend()
-        says("does not respond")
-        psutil.Process(server.process.pid).resume()
+    yield SimpleNamespace(
+        page=page,
+        relay=relay,
+        says=says,
+        reload=reload,
+        url=impatient.page(PAGE).replace(f":{impatient.port}", f":{relay.port}"),
+    )
+    page.goto("about:blank")
+    page.close()
+    assert wait(lambda: impatient.kernels() == 0, 30)
+    relay.listening.shutdown(socket.SHUT_RDWR)  # wakes who waits
+    relay.listening.close()
+    relay.cut()
+    assert "Traceback" not in (said := "".join(impatient.output)), said
+
+
+def test_a_page_says_that_its_kernel_or_the_network_was_lost_before_it_was_there(impatient, losing, wait):
+    page = losing.page
+    with newborn_kernels(impatient, "suspend"):
+        page.goto(losing.url.replace(PAGE, CHAPTERS[1].name), wait_until="commit")
+        page.wait_for_selector("#loading_text")
+        losing.relay.state = "silent"
+        losing.says("does not respond")
+        losing.relay.state = "up"
         page.wait_for_selector("#kd-lost", state="detached", timeout=10_000)
-        server.stop()
-        says("does not respond")
-    finally:
-        page.close()
-        server.stop()
+    for kernel in impatient.kernel_processes():
+        kernel.kill()
+    losing.says("has stopped")
+    with newborn_kernels(impatient, "kill"):
+        page.get_by_role("button", name="Reload").click(no_wait_after=True)
+        losing.says("has stopped")
+    losing.reload("#loading_text")
+    page.wait_for_function(f"({EXECUTES})()", polling=20)
+    for kernel in impatient.kernel_processes():
+        kernel.kill()
+    losing.says("has stopped")
+    losing.reload()
+    assert impatient.kernels() == 1
+
+
+def test_a_page_comes_back_to_its_kernel_after_the_network_was_gone_for_long(impatient, losing, wait):
+    page = losing.page
+    page.goto(losing.url)
+    slider = page.wait_for_selector(".kdlab-panel [role=slider]")
+    slider.scroll_into_view_if_needed()
+    figure = page.wait_for_selector(".kdlab-panel:has([role=slider]) [data-drawn]")
+    drawn = int(figure.get_attribute("data-drawn"))
+    (kernel,) = impatient.kernel_processes()
+    page.evaluate("Math.random = () => 1")  # JupyterLab looks again after half a minute at the latest: then
+    losing.relay.cut()
+    losing.says("does not respond")
+    assert page.evaluate(CONNECTION) == "connecting"
+    slider.press("PageUp")
+    page.wait_for_timeout(500)
+    assert int(figure.get_attribute("data-drawn")) == drawn
+    losing.relay.state = "up"
+    page.wait_for_selector("#kd-lost", state="detached", timeout=10_000)
+    assert wait(lambda: int(figure.get_attribute("data-drawn")) > drawn, 10)  # what was moved meanwhile was kept
+    assert impatient.kernel_processes() == [kernel]
+    assert page.evaluate(CONNECTION) == "connected"
+
+
+def test_unconnected_kernels_end_and_a_page_that_lost_its_kernel_or_server_says_so(impatient, losing, browser, wait):
+    server, page, other = impatient, losing.page, browser.new_page()
+    other.set_default_timeout(120_000)
+    page.goto(losing.url.replace(PAGE, CHAPTERS[1].name))
+    page.wait_for_selector(".kdlab-panel")
+    other.goto(server.page(HOME))
+    other.wait_for_selector(".kd-cards")
+    assert len(open_pages(server, HOME, HOME)) == 4
+    other.close()  # as a browser that crashes, without a word
+    assert wait(lambda: server.kernels() == 1, 30)  # by then the page has looked, and found its own
+    assert page.locator("#kd-lost").count() == 0
+    (kernel,) = server.kernel_processes()
+    page.get_by_role("slider", name="T", exact=True).first.press("PageUp")
+    page.wait_for_selector("[data-kdlab=state] :is([data-state=waiting], [data-state=computing])")
+    kernel.kill()
+    losing.says("has stopped")
+    losing.reload()
+    culled = page.evaluate('JSON.parse(document.getElementById("jupyter-config-data").textContent).kernelId')
+    assert get(f"{server.url}voila/api/shutdown/{culled}", method="POST")[0] == 204
+    losing.says("has stopped")
+    losing.reload()
+    psutil.Process(server.process.pid).suspend()
+    losing.says("does not respond")
+    psutil.Process(server.process.pid).resume()
+    page.wait_for_selector("#kd-lost", state="detached", timeout=10_000)
+    server.stop()
+    losing.says("does not respond")
 
 
 def open_pages(server, *names):
@@ -593,16 +819,16 @@ def assert_ends_while_kernels_start(server, seconds, number=signal.SIGINT, other
             assert isinstance(answer.exception(), urllib.error.URLError | OSError | HTTPException | None)
 
 
-def test_many_kernels_outlive_what_they_were_forked_from_the_next_one_comes_and_ctrl_c_ends_all(start_server):
+def test_thirty_kernels_outlive_what_they_were_forked_from_the_next_one_comes_and_sigterm_ends_all(start_server):
     server = start_server("--port", "8967")
-    kernels = open_pages(server, *[HOME, PAGE] * 6)
-    assert len(kernels) == 12
+    kernels = open_pages(server, *[HOME] * 27, *[PAGE] * 3)
+    assert len(kernels) == 30
     if FORKED:
         kernels[-1].parent().kill()
         time.sleep(4)  # by then the server looks whether the kernels are there
         assert all(kernel.is_running() for kernel in kernels)
         assert len(open_pages(server, PAGE)) == 1  # the others are nobody's children now
-    assert_ends_while_kernels_start(server, 1.5, others=kernels)
+    assert_ends_while_kernels_start(server, 1.5, signal.SIGTERM, others=kernels)
 
 
 LOSES_IT = """

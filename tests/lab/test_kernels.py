@@ -427,6 +427,47 @@ def test_the_oldest_go_beyond_the_limit_those_of_other_machines_too(program, mon
     assert [path.exists() for path in paths] == [False, True, True]
 
 
+TRAIN = """
+import keras, numpy as np
+keras.utils.set_random_seed(0)
+model = keras.Sequential([keras.layers.Dense(1)])
+model.compile("sgd", "mse", jit_compile=True)
+try:
+    answer = np.isfinite(model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0).history["loss"][0]).item()
+except Exception as error:
+    answer = False
+"""
+
+
+@forked
+def test_kernels_share_their_programs_by_the_folder_in_which_another_server_leaves_them(cache, monkeypatch):
+    ours, theirs = ProgramCache(), ProgramCache()
+    monkeypatch.setenv("TF_XLA_FLAGS", ours.flags({}) + " --tf_xla_persistent_cache_read_only=true")
+    assert answers(TRAIN) == [True]
+    assert [*ours.folder.glob("*.pb")] == []  # as on a disk that is almost full
+    monkeypatch.setenv("TF_XLA_FLAGS", ours.flags({}))
+    assert answers(TRAIN) == [True]
+    programs = [*ours.folder.glob("*.pb")]
+    assert programs
+    for each in (ours, theirs, ours):
+        each.tidy()
+    for program in programs:
+        program.write_bytes(b"damaged")
+    assert answers(TRAIN) == [False]  # it reads them
+    ProgramCache()  # another server starts
+    assert answers(TRAIN) == [True]
+    assert all(program.stat().st_size > 100 for program in programs)
+
+
+def test_another_version_and_another_processor_have_folders_of_their_own(cache, monkeypatch):
+    folders = [ProgramCache().folder]
+    monkeypatch.setattr(program_cache, "version", lambda name: "9.9.9")
+    folders.append(ProgramCache().folder)
+    monkeypatch.setattr(program_cache.Path, "read_text", lambda path: "model name: another\nflags: none\n\n")
+    folders.append(ProgramCache().folder)
+    assert len(set(folders)) == 3
+
+
 @pytest.mark.parametrize(("free", "read_only"), [(10**12, False), (10**6, True), (0, True)])
 def test_kernels_only_read_where_the_disk_is_almost_full(program, monkeypatch, free, read_only):
     usage = namedtuple("usage", "free")
