@@ -6,8 +6,6 @@ it and lets it be downloaded.
 
 from datetime import UTC, datetime
 
-__all__ = ["Record", "record"]
-
 LONGEST = 500  # characters of an answer that are kept
 
 

@@ -3,8 +3,6 @@
 import os
 import sys
 
-__all__ = ["keras", "tf"]
-
 if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -4,10 +4,11 @@ import errno
 import os
 import time
 import uuid
+import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["ELSEWHERE", "cache_folder", "explained", "new_file", "try_file"]
+import numpy as np
 
 ELSEWHERE = "write to another place"
 """What to do about a folder that the user chose, for ``new_file`` and ``explained``."""
@@ -55,6 +56,24 @@ def new_file(path, otherwise=_OTHERWISE):
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+
+
+def kept(folder, name, make, what):
+    """Return ``make()``, a dict of numpy arrays, from the cache where it is there: as ``name`` in ``cache_folder(folder)``.
+
+    The file is written at once or not at all, and a damaged one is made anew. Where the disk cannot take it, the arrays
+    are returned all the same, with a UserWarning that ``what`` are not kept.
+    """
+    # None is there, or it is damaged: a zip file's errors are of many kinds.
+    with suppress(Exception), open(cache_folder(folder) / f"{name}.npz", "rb") as file, np.load(file) as parts:
+        return dict(parts)
+    arrays = make()
+    try:
+        with new_file(cache_folder(folder) / f"{name}.npz") as file:
+            np.savez(file, **arrays)
+    except OSError as error:
+        warnings.warn(f"{what} are not kept, the next run makes them again: {error}", stacklevel=3)
+    return arrays
 
 
 class _OnlyTried(Exception):  # noqa: N818 - it is no error

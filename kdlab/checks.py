@@ -6,19 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = [
-    "HIGHEST_TEMPERATURE",
-    "LOWEST_TEMPERATURE",
-    "check_alpha",
-    "check_count",
-    "check_labels",
-    "check_logits",
-    "check_model_file",
-    "check_same_shape",
-    "check_temperature",
-    "check_training_temperature",
-]
-
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 10_000.0  # beyond, float32 rounds the softened differences away
 
 

@@ -1,80 +1,17 @@
-"""Clinical figures of a yes-or-no decision: sensitivity, specificity, ROC, threshold, intervals by bootstrap.
+"""Clinical figures of a yes-or-no decision: sensitivity, specificity, AUC, and their intervals by bootstrap.
 
 Of two classes 1 is the positive one (ill) and 0 the negative one. A score is the probability of the positive class,
 as softmax gives it, and a sample is called positive where its score is at least the threshold. Probabilities in float64
 are best: those in float32 may all round to 1, and so no longer be in order.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-from .checks import check_alpha, check_count, check_labels, check_logits, check_same_shape
+from .checks import check_alpha, check_labels, check_logits, check_same_shape
 from .evaluation import Interval, PairedDifference, bootstrap
-
-__all__ = [
-    "MEASURES",
-    "Roc",
-    "auc",
-    "bootstrap_interval",
-    "confusion_matrix",
-    "one_against_rest",
-    "paired_bootstrap",
-    "roc_curve",
-    "scores_for_auc",
-    "sensitivity",
-    "specificity",
-    "youden_threshold",
-]
 
 MEASURES = ("accuracy", "sensitivity", "specificity", "auc")
 """What ``bootstrap_interval`` and ``paired_bootstrap`` can measure; each from 0 to 1, and larger is better."""
-
-
-class Roc(NamedTuple):
-    """The receiver operating characteristic, one point per threshold, (P,), from (0, 0) to (1, 1).
-
-    ``thresholds`` fall; the first is infinity, where nothing is called positive.
-    """
-
-    false_positive_rate: np.ndarray
-    sensitivity: np.ndarray
-    thresholds: np.ndarray
-
-
-def confusion_matrix(predictions, labels, classes=2):
-    """Return how many samples of each class were called what: integers (classes, classes), the true class in the row.
-
-    ``predictions`` and ``labels`` (N,), from 0 to ``classes`` − 1; for scores, ``scores >= threshold``. Of two classes
-    it is [[true negatives, false positives], [false negatives, true positives]]. Raises ValueError for other numbers
-    and for shapes that differ.
-    """
-    classes = check_count(classes, "classes", 2)
-    predictions = np.asarray(predictions)
-    if predictions.dtype == bool:
-        predictions = predictions.astype(int)
-    check_same_shape(predictions, np.asarray(labels), "predictions", "labels")
-    predictions = check_labels(predictions, classes, predictions.size, "predictions")
-    labels = check_labels(labels, classes, len(predictions))
-    from sklearn import metrics
-
-    return metrics.confusion_matrix(labels, predictions, labels=range(classes))
-
-
-def one_against_rest(probabilities, labels, class_index):
-    """Return (scores, labels) of one class against all others: what the functions here take, both (N,).
-
-    ``probabilities`` (N, C) from 0 to 1, ``labels`` (N,) from 0 to C − 1; label 1 is ``class_index``. Raises ValueError
-    for anything else.
-    """
-    probabilities = np.asarray(probabilities)
-    if probabilities.ndim != 2 or probabilities.shape[1] < 2:
-        raise ValueError(f"probabilities must have shape (samples, classes), got shape {probabilities.shape}")
-    classes = probabilities.shape[1]
-    class_index = check_count(class_index, "class_index", 0, classes - 1)
-    _check_probabilities(probabilities, "probabilities")
-    labels = check_labels(labels, classes, len(probabilities))
-    return probabilities[:, class_index], (labels == class_index).astype(int)
 
 
 def sensitivity(scores, labels, threshold=0.5):
@@ -113,36 +50,6 @@ def scores_for_auc(logits):
         raise ValueError(f"logits must have shape (samples, 2), got shape {logits.shape}")
     margins = logits[:, 1].astype(np.float64) - logits[:, 0]
     return rankdata(margins) / max(len(margins), 1)
-
-
-def roc_curve(scores, labels):
-    """Return the ``Roc`` with a point for each distinct score. Arguments and errors as of ``sensitivity``."""
-    from sklearn import metrics
-
-    scores, labels = _check(scores, labels)
-    return Roc(*metrics.roc_curve(labels, scores, drop_intermediate=False))
-
-
-def youden_threshold(scores, labels):
-    """Return the threshold with the largest sensitivity + specificity − 1, a float from 0 to 1 (Youden 1950).
-
-    It is half-way between the two scores that it parts. Of several that are as good it is the lowest, which misses
-    the fewest positive samples; where none is better than chance, the lowest score, so that all are called positive.
-    Choose it on validation samples: on those that are tested it flatters the model. Arguments and errors as of
-    ``sensitivity``.
-    """
-    scores, labels = _check(scores, labels)
-    roc = roc_curve(scores, labels)
-    positives, negatives = labels.sum(), (labels == 0).sum()
-    # In whole numbers, so that a tie is one; backwards, so that the lowest threshold of a tie comes first.
-    found, wrong = np.rint(roc.sensitivity * positives), np.rint(roc.false_positive_rate * negatives)
-    best = int(np.argmax((found * negatives - wrong * positives)[:0:-1]))
-    distinct = roc.thresholds[:0:-1]
-    threshold = distinct[best]
-    if best:
-        between = (distinct[best - 1] + threshold) / 2
-        threshold = between if between > distinct[best - 1] else threshold
-    return float(threshold)
 
 
 def bootstrap_interval(measure, scores, labels, threshold=0.5, *, confidence=0.95, resamples=2000, seed=0):

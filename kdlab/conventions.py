@@ -17,8 +17,6 @@ from numbers import Real
 
 from .checks import check_alpha, check_temperature
 
-__all__ = ["CONVENTIONS", "Convention", "code", "example", "from_ours", "to_ours"]
-
 
 @dataclass(frozen=True, eq=False)
 class Convention:

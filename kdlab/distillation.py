@@ -6,14 +6,11 @@ import numpy as np
 
 from .backend import keras
 from .datasets.dataset import Dataset
-from .datasets.image_streams import stream
 from .distiller import Distiller
-from .execution import build_state, choose_execution, count_steps, seed_layers
-from .foreign_models import adapt, check_no_sigmoid, inputs_by_itself, warn_at_chance
+from .execution import batches, build_state, choose_execution, count_steps, seed_layers
+from .foreign_models import ready, warn_at_chance
 from .losses import ensemble_logits
 from .softening import cross_entropy
-
-__all__ = ["Result", "distill"]
 
 
 @dataclass(frozen=True)
@@ -72,9 +69,7 @@ def distill(
         raise ValueError("teacher must be a keras.Model or a list of them, got None")
     several = isinstance(teacher, (list, tuple))
     teachers = list(teacher) if several else [teacher]
-    for number, one in enumerate(teachers, 1):
-        check_no_sigmoid(one, f"teacher {number}")
-    adapted = [adapt(one, inputs_by_itself(one)) for one in teachers]
+    adapted = ready(teachers)
     distiller = Distiller(
         teacher=adapted if several else adapted[0], student=student, temperature=temperature, alpha=alpha
     )
@@ -84,7 +79,7 @@ def distill(
     alone.set_weights(student.get_weights())
 
     # In large batches, and of arrays that no function of TensorFlow reads: else it takes longer than the training.
-    judged = stream(data.validation, max(batch_size, 256)) if len(data.validation) else None
+    judged = batches(data.validation, max(batch_size, 256)) if len(data.validation) else None
     histories, labelled = [], np.flatnonzero(data.train.y >= 0)
     hard_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     for model, loss in ((distiller, None), (alone, hard_loss)):

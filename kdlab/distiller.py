@@ -17,8 +17,6 @@ from .teacher_targets import TeacherTargets
 from .training_checks import DivergenceGuard, check_models
 from .transfer_set import check_class_weight, find_fault, in_memory, labels_and_targets, prepare, watched, weights
 
-__all__ = ["Distiller"]
-
 
 def _settable(name, check, meaning):
     """Return a property over the variable ``_name``, whose value may change between steps without a new trace."""

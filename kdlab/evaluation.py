@@ -9,27 +9,6 @@ import numpy as np
 
 from .checks import check_alpha, check_count, check_labels, check_logits, check_same_shape
 
-__all__ = [
-    "BiasSweep",
-    "Interval",
-    "PairedDifference",
-    "Reliability",
-    "accuracy",
-    "agreement",
-    "at_chance",
-    "balanced_accuracy",
-    "bias_sweep",
-    "bootstrap",
-    "check_confidence",
-    "expected_calibration_error",
-    "mcnemar",
-    "mean_interval",
-    "paired_difference",
-    "reliability_diagram",
-    "samples_needed",
-    "wilson_interval",
-]
-
 
 class Reliability(NamedTuple):
     """Per bin, (bins,): mean confidence and accuracy, both NaN in an empty bin, and number of samples."""

@@ -11,19 +11,7 @@ import numpy as np
 from .backend import keras
 from .evaluation import at_chance, balanced_accuracy
 from .training_checks import check_one_in_one_out
-from .transfer_set import over_batches
-
-__all__ = [
-    "Inputs",
-    "adapt",
-    "check_no_sigmoid",
-    "explain_chance",
-    "guess_pixel_range",
-    "inputs_by_itself",
-    "judge",
-    "take_softmax_off",
-    "warn_at_chance",
-]
+from .transfer_set import logits_of
 
 RANGES = ((0.0, 255.0), (-1.0, 1.0), (0.0, 1.0))
 ENOUGH, MOST_JUDGED = 100, 500  # samples that tell knowing from guessing, and that are looked at
@@ -131,6 +119,13 @@ def adapt(model, inputs):
     return keras.Model(samples, logits, name=model.name)
 
 
+def ready(teachers):
+    """Return models that take kdlab's samples, of these; ValueError for one that ends in a sigmoid."""
+    for number, model in enumerate(teachers, 1):
+        check_no_sigmoid(model, f"teacher {number}")
+    return [adapt(model, inputs_by_itself(model)) for model in teachers]
+
+
 def warn_at_chance(teachers, data, stacklevel):
     """Warn of each of these models that knows no more of ``data`` than a guess, with what it is likely to want."""
     splits = data.validation, data.train
@@ -165,7 +160,7 @@ def judge(model, *splits):
         rows = rng.permutation(np.flatnonzero(split.y >= 0))[: MOST_JUDGED - sum(map(len, labels))]
         if len(rows) and sum(map(len, labels)) < ENOUGH:
             rows = np.sort(rows)
-            named.append(_logits(model, split.x[rows]).argmax(axis=1))
+            named.append(logits_of(model, split.x[rows]).argmax(axis=1))
             labels.append(split.y[rows])
     return np.concatenate(named), np.concatenate(labels)
 
@@ -209,7 +204,3 @@ def _best_order(named, labels, classes):
     np.add.at(counts, (labels, named), 1)
     order = tuple(int(k) for k in linear_sum_assignment(-counts)[1])
     return None if order == tuple(range(classes)) else order
-
-
-def _logits(model, x):
-    return over_batches(lambda batch: model(batch, training=False), np.asarray(x, np.float32))

@@ -7,8 +7,6 @@ from .checks import check_count, check_labels
 from .features.taps import describe_layers, layer_shapes, tap
 from .training_checks import check_not_probabilities
 
-__all__ = ["grad_cam", "map_layers"]
-
 _BATCH = 4  # the pass keeps all the maps on the way: of EfficientNetB0 at 224 pixels, 150 MB an image
 
 

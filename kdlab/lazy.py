@@ -2,8 +2,6 @@
 
 import importlib
 
-__all__ = ["lazily"]
-
 
 def lazily(package, files, modules=""):
     """Return ``__getattr__``, ``__dir__`` and ``__all__`` for ``package``, the name of one.

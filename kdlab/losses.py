@@ -10,15 +10,6 @@ from numbers import Real
 from .backend import keras, tf
 from .checks import check_training_temperature
 
-__all__ = [
-    "DecoupledKnowledgeDistillation",
-    "LogitMatching",
-    "SoftCrossEntropy",
-    "SoftKLDivergence",
-    "call_loss",
-    "ensemble_logits",
-]
-
 
 def ensemble_logits(teacher_logits, temperature):
     """Return logits (N, C) whose softmax at ``temperature`` is the mean over teachers of softmax(z_k / T).

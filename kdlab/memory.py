@@ -6,8 +6,6 @@ import mmap
 import sys
 from pathlib import Path
 
-__all__ = ["free_memory", "return_free_memory", "return_read_files", "share_one_heap"]
-
 _MOST_HEAPS = -8  # M_ARENA_MAX of glibc's malloc.h
 
 # What a control group calls its limit, what it uses, and the part of that which is only a copy of files; version 2 and 1.

@@ -7,8 +7,6 @@ import numpy as np
 from .checks import check_alpha, check_temperature
 from .softening import distillation_gradient, softmax
 
-__all__ = ["MISTAKES", "Mistake", "equivalent_alpha", "mistaken_gradient"]
-
 KERAS_EPSILON = 1e-7  # what keras.losses.kl_divergence clips at
 
 

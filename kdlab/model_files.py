@@ -15,8 +15,6 @@ from .checks import check_model_file
 from .distiller import Distiller
 from .training_checks import check_not_probabilities, check_one_in_one_out
 
-__all__ = ["MisfitError", "cause", "check_fits", "fingerprint", "input_shape", "load", "save"]
-
 
 class MisfitError(ValueError):
     """A model that does not take the data's samples; ``options``, {name: value}, read them as it does."""

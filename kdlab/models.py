@@ -10,8 +10,6 @@ from .backend import keras
 from .foreign_models import Inputs, adapt, guess_pixel_range, take_softmax_off
 from .model_files import check_fits, load
 
-__all__ = ["NAMES", "build", "cnn", "efficientnet", "mlp", "small_cnn"]
-
 NAMES = ("cnn", "mlp", "small-cnn", "efficientnet")
 """The names that ``build`` knows."""
 

@@ -4,8 +4,6 @@ import os
 import sys
 from contextlib import contextmanager
 
-__all__ = ["without_standard_error"]
-
 
 @contextmanager
 def without_standard_error():

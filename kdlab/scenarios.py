@@ -8,8 +8,6 @@ import numpy as np
 
 from .datasets.dataset import Dataset, Split, few_of_each
 
-__all__ = ["SCENARIOS", "STEPS", "Prepared", "Scenario", "few"]
-
 STEPS = 420  # of the optimiser, about, in every scenario: what differs is the data, not the training time
 
 

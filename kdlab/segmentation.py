@@ -11,19 +11,6 @@ from .checks import check_count, check_logits, check_same_shape
 from .datasets.nuclei import BANDS, CLASS_NAMES, MARGIN, SPLITS, fields
 from .evaluation import Interval, PairedDifference, bootstrap
 
-__all__ = [
-    "SIDE",
-    "TILE",
-    "Tiles",
-    "class_map",
-    "dice",
-    "dice_differences",
-    "dice_intervals",
-    "load_tiles",
-    "named_classes",
-    "overlaps",
-]
-
 TILE = 128
 """Pixels of the field that a tile is wide and high."""
 SIDE = TILE // 2

@@ -9,19 +9,6 @@ import numpy as np
 
 from .checks import check_alpha, check_labels, check_logits, check_same_shape, check_temperature
 
-__all__ = [
-    "cross_entropy",
-    "dark_knowledge",
-    "distillation_gradient",
-    "distillation_loss",
-    "entropy",
-    "kl_divergence",
-    "log_softmax",
-    "logit_matching_gradient",
-    "smooth_labels",
-    "softmax",
-]
-
 
 def log_softmax(logits, temperature=1.0):
     """Return log softmax(logits / temperature), shape as ``logits``: (..., C).

@@ -4,8 +4,6 @@ from .backend import keras, tf
 from .features.taps import tap
 from .transfer_set import over_batches
 
-__all__ = ["TeacherTargets"]
-
 
 class TeacherTargets:
     """The teacher of a ``Distiller`` and what it gives, a dict: "logits" and, with ``features``, "features".

@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Spread", "time_per_example"]
-
 WARM_UP = 3
 LEAST, MOST = 10, 200  # calls
 

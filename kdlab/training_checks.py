@@ -6,8 +6,6 @@ import numpy as np
 
 from .backend import keras, tf
 
-__all__ = ["DivergenceGuard", "check_models", "check_not_probabilities", "check_one_in_one_out"]
-
 
 def check_models(teachers, student):
     """Raise ValueError unless teachers and student take the same inputs and return logits of as many classes.

@@ -11,19 +11,6 @@ from .backend import keras, tf
 from .checks import check_labels, check_logits
 from .training_checks import check_not_probabilities
 
-__all__ = [
-    "check_class_weight",
-    "check_teacher_logits",
-    "find_fault",
-    "in_memory",
-    "labels_and_targets",
-    "over_batches",
-    "prepare",
-    "take",
-    "watched",
-    "weights",
-]
-
 
 def prepare(distiller, x, y=None, targets=None, sample_weight=None, validation_split=0.0):
     """Return x, (labels, logits[, features]), weights or None, and the validation part or None, ready for Keras.
@@ -92,6 +79,11 @@ def over_batches(function, x, batch_size=256, progress=None):
         if progress:
             progress(min(start + batch_size, samples), samples)
     return results
+
+
+def logits_of(model, x, batch_size=256, progress=None):
+    """Return what ``model`` answers on all of ``x``, float32 (N, …); else as ``over_batches``."""
+    return over_batches(lambda batch: model(batch, training=False), x, batch_size, progress)
 
 
 def labels_and_targets(y):

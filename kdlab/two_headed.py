@@ -24,8 +24,6 @@ import numpy as np
 from .backend import keras
 from .checks import check_labels, check_logits, check_training_temperature
 
-__all__ = ["first_half", "two_headed", "two_headed_accuracy", "two_headed_loss", "two_headed_targets"]
-
 
 def two_headed(student, temperature):
     """Return a ``keras.Model`` on top of ``student``: (N, 2C) outputs, softmax(z) beside softmax(z / T).

@@ -10,16 +10,7 @@ from .backend import keras, tf
 from .checks import check_count
 from .datasets.nuclei import CLASS_NAMES
 from .segmentation import SIDE, named_classes
-from .transfer_set import over_batches
-
-__all__ = [
-    "dice_loss",
-    "hard_binary_cross_entropy",
-    "logits",
-    "segment",
-    "soft_binary_cross_entropy",
-    "unet",
-]
+from .transfer_set import logits_of
 
 LEVELS = 3
 SMOOTH = 1.0  # pixels: so that a class of which a batch has none does no harm
@@ -59,7 +50,7 @@ def unet(width, seed=0, name="unet"):
 
 def logits(model, x, batch_size=16):
     """Return a model's logits on ``x`` (N, 64, 64, 3): float32 (N, 64, 64, classes)."""
-    return over_batches(lambda batch: model(batch, training=False), x, batch_size)
+    return logits_of(model, x, batch_size)
 
 
 def segment(model, x):

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 import threadpoolctl
@@ -24,6 +25,8 @@ from kdlab.lab.kernels import start_forkserver
 sys.modules.setdefault("rfc3987_syntax", None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes already share the processors
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+# Programs are compiled to be run a few times: to make them fast takes a fifth of the tests that compile.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 
 def pytest_collection_finish():
@@ -38,6 +41,16 @@ def pytest_collection_finish():
         sys.modules["tensorflow"].debugging.disable_traceback_filtering()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)  # what a trace leaves is looked through less often
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sweeps_leave_garbage():
+    """A sweep collects it behind every point, which takes a second in a process that has run other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "keras" in sys.modules:  # else nothing here trains
+            patch.setattr("kdlab.runs.sweeps.gc", SimpleNamespace(collect=int))
+        yield
 
 
 @pytest.fixture

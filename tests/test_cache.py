@@ -3,10 +3,11 @@
 import os
 import time
 
+import numpy as np
 import pooch
 import pytest
 
-from kdlab.cache import cache_folder, new_file, try_file
+from kdlab.cache import cache_folder, kept, new_file, try_file
 
 
 def everything(folder):
@@ -118,3 +119,56 @@ def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not
     with new_file(tmp_path / "numbers") as file:
         file.write(b"new")
     assert everything(tmp_path) == [".numbers.live.part", ".other.dead.part", "numbers"]
+
+
+class Made:
+    """Counts how often its arrays are made."""
+
+    def __init__(self):
+        self.times, self.arrays = 0, {"a": np.arange(1000.0), "words": np.array("äöü")}
+
+    def __call__(self):
+        self.times += 1
+        return self.arrays
+
+    def kept(self):
+        found = kept("here", "name", self, "the numbers")
+        assert found.keys() == self.arrays.keys()
+        for name, array in self.arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+        return self.times
+
+
+@pytest.mark.parametrize("damage", ["first", "middle", "last", "cut", "empty", "gone", "no zip", "longer"])
+def test_what_is_kept_is_made_once_and_again_where_it_is_damaged(cache, damage):
+    made = Made()
+    assert [made.kept(), made.kept()] == [1, 1]
+    (path,) = (cache / "here").iterdir()
+    content = bytearray(path.read_bytes())
+    place = {"first": 0, "middle": len(content) // 2, "last": -1}.get(damage)
+    if damage == "gone":
+        path.unlink()
+    elif place is not None:
+        content[place] ^= 1
+        path.write_bytes(content)
+    else:
+        path.write_bytes(
+            {"cut": content[: len(content) // 2], "empty": b"", "no zip": b"x"}.get(damage, content + b"0")
+        )
+    times = made.kept()
+    assert times == 2 or damage in ("first", "last", "longer")  # of which a zip file may lose nothing
+    assert made.kept() == times
+
+
+def test_a_full_disk_is_said_and_the_arrays_are_there(cache, file_size_limit):
+    file_size_limit(100)
+    with pytest.warns(UserWarning, match="^the numbers are not kept, the next run makes them again: there is no space"):
+        Made().kept()
+    assert everything(cache / "here") == []
+
+
+def test_a_cache_that_cannot_be_made_is_said_and_the_arrays_are_there(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match=f"not kept.*{os.sep}file"):
+        Made().kept()

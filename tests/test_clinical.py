@@ -31,43 +31,26 @@ def samples(draw):
     return np.array(ranks) / grid, np.array(labels)
 
 
-def youden(scores, labels, threshold):
-    return metrics.recall_score(labels, scores >= threshold) + metrics.recall_score(
-        labels, scores >= threshold, pos_label=0
-    )
-
-
 # --- measures
 
 
 def test_by_hand():
     scores, labels = [0.9, 0.5, 0.4, 0.5, 0.1], [1, 1, 1, 0, 0]
-    assert clinical.confusion_matrix(np.array(scores) >= 0.5, labels).tolist() == [[1, 1], [1, 2]]
     assert clinical.sensitivity(scores, labels) == pytest.approx(2 / 3)
     assert clinical.specificity(scores, labels) == 0.5
     assert clinical.auc(scores, labels) == pytest.approx((2 + 1.5 + 1) / 6)
     assert type(clinical.auc(scores, labels)) is float
 
 
+@settings(max_examples=30)
 @given(samples(), st.floats(0, 1))
 def test_measures_equal_scikit_learn(drawn, threshold):
     scores, labels = drawn
     called = scores >= threshold
-    np.testing.assert_array_equal(clinical.confusion_matrix(called, labels), metrics.confusion_matrix(labels, called))
     assert clinical.sensitivity(scores, labels, threshold) == pytest.approx(metrics.recall_score(labels, called))
     expected = metrics.recall_score(labels, called, pos_label=0)
     assert clinical.specificity(scores, labels, threshold) == pytest.approx(expected)
     assert clinical.auc(scores, labels) == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
-    for got, wanted in zip(
-        clinical.roc_curve(scores, labels), metrics.roc_curve(labels, scores, drop_intermediate=False), strict=True
-    ):
-        np.testing.assert_allclose(got, wanted, rtol=1e-14)
-
-
-@given(samples())
-def test_the_area_is_that_under_the_curve(drawn):
-    roc = clinical.roc_curve(*drawn)
-    assert clinical.auc(*drawn) == pytest.approx(np.trapezoid(roc.sensitivity, roc.false_positive_rate), abs=1e-12)
 
 
 def test_the_area_counts_pairs():
@@ -91,51 +74,6 @@ def test_the_area_is_that_of_the_order_however_far_apart_logits_are(scale, kind)
 def test_what_is_not_two_logits_a_sample_has_no_order(logits):
     with pytest.raises(ValueError, match="logits"):
         clinical.scores_for_auc(logits)
-
-
-def test_confusion_of_three_classes_has_the_truth_in_the_row():
-    matrix = clinical.confusion_matrix([0, 2, 2, 1, 2], [0, 1, 2, 1, 1], classes=3)
-    assert matrix.tolist() == [[1, 0, 0], [0, 1, 2], [0, 0, 1]]
-    assert clinical.confusion_matrix([0, 0], [0, 0], classes=3).shape == (3, 3)  # classes that nothing is of
-    many = RANDOM.integers(0, 4, (2, 300))
-    np.testing.assert_array_equal(clinical.confusion_matrix(*many, classes=4), metrics.confusion_matrix(*many[::-1]))
-
-
-def test_one_against_rest_gives_the_areas_of_scikit_learn():
-    probabilities, labels = RANDOM.dirichlet([1, 1, 1], 90), np.arange(90) % 3
-    areas = [clinical.auc(*clinical.one_against_rest(probabilities, labels, k)) for k in range(3)]
-    expected = metrics.roc_auc_score(labels, probabilities, multi_class="ovr")
-    assert np.mean(areas) == pytest.approx(expected, rel=1e-12)
-    scores, positive = clinical.one_against_rest(probabilities, labels, 2)
-    np.testing.assert_array_equal(scores, probabilities[:, 2])
-    np.testing.assert_array_equal(positive, [0, 0, 1] * 30)
-
-
-# --- the threshold
-
-
-@given(samples())
-def test_no_threshold_is_better_than_youdens_nor_as_good_and_lower(drawn):
-    scores, labels = drawn
-    threshold = clinical.youden_threshold(scores, labels)
-    assert 0 <= threshold <= 1
-    got = youden(scores, labels, threshold)
-    every = {cut: youden(scores, labels, cut) for cut in np.unique(scores)}
-    assert got == pytest.approx(max(every.values()), abs=1e-12)
-    lower = [cut for cut, value in every.items() if value > got - 1e-9]
-    np.testing.assert_array_equal(scores >= threshold, scores >= min(lower))
-
-
-def test_youdens_threshold_is_half_way():
-    assert clinical.youden_threshold([0.25, 0.75], [0, 1]) == 0.5
-    assert clinical.youden_threshold([0.0, 0.125, 0.375, 0.5, 1.0], [0, 0, 1, 0, 1]) == 0.25  # as good as .75, lower
-    above = np.nextafter(0.5, 1)
-    assert clinical.youden_threshold([0.5, above], [0, 1]) == above  # nothing lies between the two
-
-
-@pytest.mark.parametrize("scores", [[0.25, 0.75], [0.5, 0.5]])
-def test_a_model_no_better_than_chance_calls_all_positive(scores):
-    assert clinical.youden_threshold(scores, [1, 0]) == min(scores)
 
 
 # --- intervals
@@ -278,8 +216,6 @@ FUNCTIONS = {
     "sensitivity": clinical.sensitivity,
     "specificity": clinical.specificity,
     "auc": clinical.auc,
-    "roc_curve": clinical.roc_curve,
-    "youden_threshold": clinical.youden_threshold,
     "interval": lambda s, y: clinical.bootstrap_interval("accuracy", s, y),
 }
 BAD = {
@@ -338,12 +274,6 @@ def paired(second=OTHER, **options):
         (lambda: paired(OTHER[:-1]), "second and labels must have the same shape, got (119,) and (120,)"),
         (lambda: paired(OTHER * np.nan), "second must lie from 0 to 1, got nan"),
         (lambda: paired(thresholds=0.5), "thresholds must be two numbers, one for each model, got 0.5"),
-        (lambda: clinical.confusion_matrix([0, 1], [0]), "predictions and labels must have the same shape, got (2,) and (1,)"),
-        (lambda: clinical.confusion_matrix([0, 3], [0, 1], 3), "predictions must lie in 0 to 2, got 3"),
-        (lambda: clinical.confusion_matrix([0.2, 0.7], [0, 1]), "predictions must be whole numbers, got values of type float64"),
-        (lambda: clinical.one_against_rest(SCORES, LABELS, 0), "probabilities must have shape (samples, classes), got shape (120,)"),
-        (lambda: clinical.one_against_rest(np.eye(3), [0, 1, 2], 3), "class_index must be a whole number from 0 to 2, got 3"),
-        (lambda: clinical.one_against_rest(5 * np.eye(3), [0, 1, 2], 1), "probabilities must lie from 0 to 1, got 5.0"),
     ],
 )  # fmt: skip
 def test_other_arguments_that_do_not_fit_are_said(call, message):

@@ -300,7 +300,7 @@ def assert_trained(names, temperature, alpha):
     names["student"].set_weights([STUDENT])
 
 
-@pytest.mark.parametrize(("temperature", "alpha"), POSITIONS)
+@pytest.mark.parametrize(("temperature", "alpha"), POSITIONS[:2])
 def test_keras_snippet(temperature, alpha):
     names = run_snippet("keras", temperature, alpha)
     assert_trained(names, temperature, alpha)
@@ -309,7 +309,7 @@ def test_keras_snippet(temperature, alpha):
     assert_same_gradient(theirs, temperature, alpha, tolerance=1e-5)
 
 
-@pytest.mark.parametrize(("temperature", "alpha"), POSITIONS)
+@pytest.mark.parametrize(("temperature", "alpha"), POSITIONS[:2])
 def test_keras_distillation_snippet(temperature, alpha):
     names = run_snippet("keras.distillation", temperature, alpha)
     assert_trained(names, temperature, alpha)

@@ -14,7 +14,7 @@ from kdlab.teachers.digits import digits_teacher, train_digits_teacher
 
 FEATURES, CLASSES, BATCH = 5, 3, 4
 WORTH_COMPILING = 64  # here; where it does pay is for benchmarks
-SAMPLES = BATCH * WORTH_COMPILING + 1  # the last batch is a smaller one
+SAMPLES = BATCH * WORTH_COMPILING  # whole batches: XLA compiles each size by itself
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +23,16 @@ def _fewer_steps(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def data():
-    rng = np.random.default_rng(0)
-    x = rng.random((SAMPLES, FEATURES)).astype(np.float32)
-    return x, rng.integers(0, CLASSES, SAMPLES).astype(np.int32), rng.normal(size=(SAMPLES, CLASSES)).astype(np.float32)
+def ragged():
+    """Samples, labels and teacher logits, of which the last make a smaller batch."""
+    rng, size = np.random.default_rng(0), SAMPLES + 1
+    x = rng.random((size, FEATURES)).astype(np.float32)
+    return x, rng.integers(0, CLASSES, size).astype(np.int32), rng.normal(size=(size, CLASSES)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def data(ragged):
+    return tuple(array[:SAMPLES] for array in ragged)
 
 
 def compiled(student=None, **how):
@@ -46,10 +52,10 @@ def chosen(model):
     return (model.steps_per_execution, bool(model.jit_compile)) == (STEPS_PER_EXECUTION, True)
 
 
-def test_a_long_run_of_a_dense_student_trains_the_same_as_step_by_step(data):
+def test_a_long_run_of_a_dense_student_trains_the_same_as_step_by_step(ragged):
     fast, slow = compiled(), compiled(steps_per_execution=1)
-    validation = {"validation_data": data[:2]}
-    histories = [fit(model, data, **validation) for model in (fast, slow)]
+    validation = {"validation_data": ragged[:2]}
+    histories = [fit(model, ragged, **validation) for model in (fast, slow)]
     assert chosen(fast)
     assert not chosen(slow)
     for name, values in histories[1].items():
@@ -58,7 +64,7 @@ def test_a_long_run_of_a_dense_student_trains_the_same_as_step_by_step(data):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
     assert int(fast.optimizer.iterations) == WORTH_COMPILING + 1
     # Functions made for single steps before would count wrongly after.
-    evaluations = [model.evaluate(*data[:2], batch_size=BATCH, verbose=0, return_dict=True) for model in (fast, slow)]
+    evaluations = [model.evaluate(*ragged[:2], batch_size=BATCH, verbose=0, return_dict=True) for model in (fast, slow)]
     assert evaluations[0] == pytest.approx(evaluations[1], rel=1e-3)
 
 
@@ -130,12 +136,19 @@ def endless(data, batch=BATCH):
 def generator(data):
     x, y, teacher_logits = data
     while True:
-        for start in range(0, len(x) - BATCH, BATCH):
+        for start in range(0, len(x), BATCH):
             some = slice(start, start + BATCH)
             yield x[some], (y[some], teacher_logits[some])
 
 
-@pytest.mark.parametrize(("kind", "steps", "at_once"), [(endless, 32, 16), (generator, 35, 7), (endless, 37, 1)])
+@pytest.mark.parametrize(("count", "at_once"), [(32, 16), (35, 7), (37, 1), (10, 10)])
+def test_so_many_steps_a_call_as_an_epoch_is_a_multiple_of(count, at_once):
+    model = compiled()
+    choose_execution(model, model.student, WORTH_COMPILING, counts=(count,))
+    assert model.steps_per_execution == at_once
+
+
+@pytest.mark.parametrize(("kind", "steps", "at_once"), [(generator, 35, 7), (endless, 37, 1)])
 def test_as_many_steps_are_trained_as_were_asked_for(data, kind, steps, at_once):
     model = compiled()
     model.fit(kind(data), steps_per_epoch=steps, epochs=2 * WORTH_COMPILING // steps + 1, shuffle=False, verbose=0)
@@ -143,8 +156,9 @@ def test_as_many_steps_are_trained_as_were_asked_for(data, kind, steps, at_once)
     assert int(model.optimizer.iterations) == asked
     assert model.steps_per_execution == at_once
     assert model.jit_compile
-    model.fit(kind(data), steps_per_epoch=5, epochs=2, shuffle=False, verbose=0)  # the choice was another's
-    assert int(model.optimizer.iterations) == asked + 10
+    if at_once > 1:  # Another fit's choice holds until it does not fit.
+        model.fit(kind(data), steps_per_epoch=5, epochs=2, shuffle=False, verbose=0)
+        assert int(model.optimizer.iterations) == asked + 10
 
 
 def test_as_many_steps_are_validated_and_evaluated_as_were_asked_for(data):
@@ -168,7 +182,7 @@ def test_a_callback_that_wants_every_batch_gets_it_in_a_later_fit_too(data):
     assert chosen(model)
     count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
     fit(model, data, callbacks=[count])
-    assert len(seen) == WORTH_COMPILING + 1
+    assert len(seen) == WORTH_COMPILING
 
 
 def printing(teacher_logits, student_logits, temperature):
@@ -195,11 +209,11 @@ def test_what_xla_may_not_know_runs_many_steps_a_call_without_it(data, what):
     else:
         fit(model, data)
     assert (model.steps_per_execution, bool(model.jit_compile)) == (STEPS_PER_EXECUTION, False)
-    assert int(model.optimizer.iterations) == WORTH_COMPILING + 1
+    assert int(model.optimizer.iterations) == WORTH_COMPILING
 
 
-@pytest.mark.parametrize("samples", [40, 50, 100])
-def test_without_a_batch_size_arrays_come_in_batches_of_32_as_in_keras(samples):
+def test_without_a_batch_size_arrays_come_in_batches_of_32_as_in_keras():
+    samples = 50  # a whole batch and a smaller one
     random = np.random.default_rng(1)
     x, y = random.random((samples, FEATURES)).astype(np.float32), random.integers(0, CLASSES, samples)
     plain, student = (mlp(FEATURES, (4,), CLASSES, seed=1) for _ in range(2))
@@ -242,8 +256,8 @@ def test_the_choice_is_not_saved(data, tmp_path):
     assert keras.models.load_model(tmp_path / "d.keras").steps_per_execution == 4
 
 
-def test_steps_are_counted_for_every_kind_of_data(data):
-    x, y, _ = data
+def test_steps_are_counted_for_every_kind_of_data(ragged):
+    x, y, _ = ragged
     assert count_steps(x, 4) == WORTH_COMPILING + 1
     assert count_steps({"a": x[:33]}) == 2
     batches = tf.data.Dataset.from_tensor_slices((x[:10], y[:10])).batch(4)
@@ -273,7 +287,7 @@ def test_a_step_is_traced_once_for_each_shape_of_its_batches(train, data, tenth_
 
     monkeypatch.setattr(keras.Model, "train_step", counted)
     if train == "Distiller":
-        fit(compiled(), data)
+        fit(compiled(), [array[: 40 * BATCH + 1] for array in data])
     elif train == "distill":
         distill(digits_teacher(), student, tenth_of_digits, epochs=1)
     elif train == "runs":

@@ -58,7 +58,6 @@ FLOORS = {
         "two_headed",
         "unet",
         "grad_cam",
-        "datasets.image_streams",
         "features",
         "teachers",
         "live",

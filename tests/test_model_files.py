@@ -10,17 +10,15 @@ import pytest
 from kdlab import Distiller
 from kdlab.backend import keras
 from kdlab.datasets.dataset import Dataset, Split
-from kdlab.datasets.stored_images import StoredImages
 from kdlab.model_files import check_fits, fingerprint, load, save
 from kdlab.models import mlp, small_cnn
 
 
-def dataset(shape=(6,), classes=3, stored=False):
+def dataset(shape=(6,), classes=3):
     x = np.random.default_rng(0).random((4, *shape), np.float32)
     y = np.arange(4, dtype=np.int32) % classes
-    first = StoredImages((x * 255).astype(np.uint8), np.arange(4)) if stored else x
     split = Split(x, y)
-    return Dataset(Split(first, y), split, split, tuple(map(str, range(classes))), "noise", "none")
+    return Dataset(split, split, split, tuple(map(str, range(classes))), "noise", "none")
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ def test_files_that_are_no_models(model, tmp_path):
 
 def test_a_model_that_fits(model):
     check_fits(model, dataset())
-    check_fits(small_cnn((8, 8, 1), 3), dataset((8, 8, 1), stored=True))
+    check_fits(small_cnn((8, 8, 1), 3), dataset((8, 8, 1)))
     anything = keras.Input((None, None, 1))
     logits = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(anything))
     check_fits(keras.Model(anything, logits), dataset((8, 8, 1)))
@@ -101,7 +99,7 @@ def warp(x):
 @pytest.mark.parametrize(
     ("make", "missing"),
     [
-        (lambda: [keras.layers.Dense(4) for _ in range(30)] + [Gate()], "Could not locate class 'Gate'"),
+        (lambda: [keras.layers.Dense(4) for _ in range(8)] + [Gate()], "Could not locate class 'Gate'"),
         (lambda: [keras.layers.Dense(4, activation=warp)], "Could not locate function 'warp'"),
         (
             lambda: [keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), Gate()])],

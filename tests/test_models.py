@@ -89,6 +89,7 @@ def test_efficientnet_without_a_network_starts_from_scratch_and_says_so(offline)
     assert fingerprint(plain) == fingerprint(model)
 
 
+@pytest.mark.usefixtures("offline")
 def test_efficientnet_gets_the_pixels_that_keras_expects():
     rng = np.random.default_rng(0)
     x = rng.random((2, 32, 32, 3), np.float32)

@@ -16,8 +16,6 @@ import numpy as np
 
 from ..answers import record
 
-__all__ = ["Exercise", "Right", "WrongAnswerError", "called", "exercise", "recorded", "telling"]
-
 
 class WrongAnswerError(AssertionError):
     """What a check says of a wrong answer. A notebook shows the sentence alone: where the check failed helps nobody."""

@@ -5,8 +5,6 @@ import numpy as np
 from .judging import Exercise, exercise, telling
 from .response import terms
 
-__all__ = ["block_interval", "patient_split", "predictive_values", "rates", "weighted_loss"]
-
 
 @exercise
 def rates(random):

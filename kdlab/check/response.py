@@ -4,8 +4,6 @@ import numpy as np
 
 from .judging import Exercise, exercise
 
-__all__ = ["best_position", "distillation_loss", "paired_interval", "translated_alpha"]
-
 
 def terms(z_s, z_t, y, T, soft_T=lambda T: T, hard_T=lambda T: 1.0):
     """Return the two cross-entropies of each sample, both (N,): of the labels, 0 without one (−1), and of the teacher."""

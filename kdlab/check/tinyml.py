@@ -6,8 +6,6 @@ import numpy as np
 
 from .judging import Exercise, exercise
 
-__all__ = ["int8_layer", "memory", "quantised_activations", "quantised_weights"]
-
 
 def _int8(values):
     """Return whole numbers as int8 without clipping, as a cast does: what is too large comes out at the other end."""

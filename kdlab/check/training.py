@@ -8,8 +8,6 @@ from .judging import Exercise, exercise
 from .response import mixed, swapped
 from .temperature import numerical_gradient
 
-__all__ = ["training_step"]
-
 RATE = 0.5  # of plain gradient descent
 
 

@@ -16,8 +16,6 @@ from ..lab.copies import copy_notebooks
 from .run_arguments import add_commands, checked, new_folder, of_extra
 from .teaching_commands import add_teaching
 
-__all__ = ["main"]
-
 SERVE_PORT, LAB_PORT = 8866, 8888
 
 

@@ -12,19 +12,16 @@ from ..evaluation import agreement, wilson_interval
 from ..export import convert
 from ..export.boards import BOARDS, CLOSE
 from ..export.contract import c_lines, describe
+from ..export.measure import forms
 from ..foreign_models import take_softmax_off
 from ..runs import results
 from ..runs.record import UNKNOWN, knows_data
 from ..runs.results import byte_size, milliseconds, percent, percent_interval
 from ..training_checks import check_not_probabilities
-from ..transfer_set import over_batches
 from .progress import Display
 from .run_command import chance, complete, inputs_of, read_data
 
-__all__ = ["run"]
-
 REPRESENTATIVE = 200  # training samples that the ranges of the activations are measured on
-BLOCK = 1024  # test samples read at a time
 
 NOTES = (
     "The times are of one sample on one core of this machine (Keras: on whatever it uses); a microcontroller takes longer.",
@@ -55,30 +52,30 @@ def run(options):
         name = f"The model {options.model}"
         if data and (said := chance(name, model, inputs, data, [data.test], options, "model_classes")):
             notes.append(" ".join(filter(None, said)))
-        train, test = (data and _as(split, inputs) for split in (data and data.train, data and data.test))
-        display.note(f"Converting {options.model}")
-        files = {"LiteRT float32": convert.to_tflite(model)}
-        if options.to != "tflite":
-            chosen = np.random.default_rng(0).permutation(len(data.train))[:REPRESENTATIVE]
-            files["LiteRT int8"] = convert.to_tflite_int8(model, train(np.sort(chosen)))
-        shape = (1, *model.inputs[0].shape[1:])
-        example = test(slice(1)) if data else _noise(shape, *inputs.pixel_range)
-        if not data:
-            check_not_probabilities(model(example, training=False), f"model {options.model}")
-        display.note("Measuring")
-        table = _table(options, model, files, data and _right_outputs(data, inputs), test, display)
-        tflite = list(files.values())[-1]
+        representative = None
+        if data:
+            x = _as(data.test.x, inputs)
+            if options.to != "tflite":
+                chosen = np.random.default_rng(0).permutation(len(data.train))[:REPRESENTATIVE]
+                representative = _as(data.train.x[np.sort(chosen)], inputs)
+        else:
+            x = _noise((10, *model.inputs[0].shape[1:]), *inputs.pixel_range)
+            check_not_probabilities(model(x[:1], training=False), f"model {options.model}")
+        display.note(f"Converting and measuring {options.model}")
+        found = forms(model, representative, x, seconds=0.5)
+        table = _table(options, model, found, data and _right_outputs(data, inputs))
+        tflite = list(found.values())[-1].tflite
         contract = describe(
             tflite,
             options.model_classes or classes,
             inputs.pixel_range,
-            example,
+            x[:1],
             inputs.bgr,
             data and data.scaling,
             options.preparation,
         )
         notes = [*(data.notes if data else ()), *notes, *_notes(model)]
-        found = {
+        contents = {
             "title": f"kdlab export: {options.out.name}",
             "model": str(options.model),
             **contract,
@@ -88,7 +85,7 @@ def run(options):
             "command": options.line,
             "date": results.now(),
         }
-        for path, content in _contents(options, tflite, found).items():
+        for path, content in _contents(options, tflite, contents).items():
             with new_file(path, ELSEWHERE) as file:
                 file.write(content)
         display.table(*table)
@@ -116,17 +113,12 @@ def _noise(shape, low, high):
     return np.random.default_rng(0).uniform(low, high, shape).astype(np.float32)
 
 
-def _as(split, inputs):
-    """Return a function from rows of a split to its samples as ``inputs``, of ``foreign_models``, says."""
+def _as(x, inputs):
+    """Return samples as ``inputs``, of ``foreign_models``, says."""
     low, high = inputs.pixel_range
-
-    def samples(rows):
-        x = split.x[rows]
-        if (low, high) != (0.0, 1.0):
-            x = x * np.float32(high - low) + np.float32(low)
-        return x[..., ::-1] if inputs.bgr else x
-
-    return samples
+    if (low, high) != (0.0, 1.0):
+        x = x * np.float32(high - low) + np.float32(low)
+    return x[..., ::-1] if inputs.bgr else x
 
 
 def _right_outputs(data, inputs):
@@ -205,44 +197,25 @@ def _notes(model):
     yield from NOTES
 
 
-def _table(options, model, files, labels, test, display):
-    """Return the table, header and rows of strings: a column for the model and for each of ``files``.
+def _table(options, model, found, labels):
+    """Return the table, header and rows of strings: a column for each of the ``forms`` found.
 
-    ``labels`` (N,) are the right outputs for the samples that ``test`` gives, or both are None.
+    ``labels`` (N,) are the right outputs for their samples, or None.
     """
-    shape = tuple(model.inputs[0].shape[1:])
-    x = np.random.default_rng(0).random((10, *shape), np.float32) if labels is None else test(slice(10))
-    keras_size = Path(options.model).stat().st_size
-    arenas = [convert.arena_bytes(content) for content in files.values()]
-    spreads = [convert.keras_latency(model, x), *(convert.latency(file, x) for file in files.values())]
+    of_keras, *files = found.values()
     rows = [
-        ["size", byte_size(keras_size), *(byte_size(len(content)) for content in files.values())],
-        ["multiply-adds per sample", *[f"{convert.multiply_adds(model).total:,}"] * (1 + len(files))],
-        ["ms per sample (quartiles)", *(milliseconds(*spread[:3]) for spread in spreads)],
-        ["arena, estimate", "", *map(byte_size, arenas)],
+        ["size", byte_size(Path(options.model).stat().st_size), *(byte_size(form.file) for form in files)],
+        ["multiply-adds per sample", *[f"{convert.multiply_adds(model).total:,}"] * len(found)],
+        ["ms per sample (quartiles)", *(milliseconds(*form.seconds[:3]) for form in found.values())],
+        ["arena, estimate", "", *(byte_size(form.arena) for form in files)],
+        *([board.name, "", *(_fits(board, form.file, form.arena) for form in files)] for board in BOARDS),
     ]
     if labels is not None:
-        rows[:0] = _quality(model, files, labels, test, display)
-    needs = [(len(content), arena) for content, arena in zip(files.values(), arenas, strict=True)]
-    rows += [[board.name, "", *(_fits(board, *need) for need in needs)] for board in BOARDS]
-    return ["", f"Keras, {Path(options.model).name}", *files], rows
-
-
-def _quality(model, files, labels, test, display):
-    """Return the rows on how well the test samples are told apart."""
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(labels), BLOCK)]
-    keras_logits = [over_batches(lambda batch: model(batch, training=False), test(block)) for block in blocks]
-    logits = [np.concatenate(keras_logits)]
-    for name, content in files.items():
-        progress, parts = display.count(f"test samples by {name}"), []
-        for block in blocks:
-            parts.append(convert.run_tflite(content, test(block)))
-            progress(min(block.stop, len(labels)), len(labels))
-        logits.append(np.concatenate(parts))
-    return [
-        ["test accuracy (95 % interval)", *(_accuracy(answer, labels) for answer in logits)],
-        ["agreement with the Keras model", "", *(percent(agreement(logits[0], answer)) for answer in logits[1:])],
-    ]
+        rows[:0] = [
+            ["test accuracy (95 % interval)", *(_accuracy(form.logits, labels) for form in found.values())],
+            ["agreement with the Keras model", "", *(percent(agreement(of_keras.logits, f.logits)) for f in files)],
+        ]
+    return ["", f"Keras, {Path(options.model).name}", *(f"LiteRT {name}" for name in [*found][1:])], rows
 
 
 def _accuracy(logits, labels):

@@ -11,8 +11,6 @@ from rich.table import Table
 from ..backend import keras
 from ..runs.results import markdown_table
 
-__all__ = ["Display"]
-
 _NAMES = {
     "loss": "loss",
     "accuracy": "accuracy",

@@ -14,8 +14,6 @@ from ..conventions import to_ours
 from ..quiet import without_standard_error
 from ..runs.unfinished import Unfinished, exclusive_lock, refuse_existing
 
-__all__ = ["MODELS", "add_commands", "checked", "new_folder", "of_extra"]
-
 MODELS = "cnn, mlp, small-cnn, efficientnet, or a saved .keras file"
 ENDINGS = {
     "train": (".keras",),

@@ -30,8 +30,6 @@ from ..runs.sweeps import sweep
 from ..runs.unfinished import Unfinished
 from .progress import Display
 
-__all__ = ["again", "chance", "complete", "inputs_of", "read_data", "run"]
-
 
 def run(options, done=None):
     """Run the command of these options, as ``run_arguments`` makes them; or only show the record of one that is done.

@@ -4,8 +4,6 @@ from ..checks import check_count
 from ..lab.pages import CHAPTERS
 from .run_arguments import checked, new_folder, of_extra
 
-__all__ = ["add_teaching"]
-
 
 def add_teaching(commands):
     """Add the two commands to argparse's ``commands``; each sets ``run``, which takes the options."""

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-__all__ = ["prepare_scan"]
-
 DARK = 0.1  # of the brightest: what is darker is background
 LEAST = 0.05  # of the image: what is smaller is no head
 MARGIN = 0.02  # of the head's height and width, left around it

@@ -9,8 +9,6 @@ from functools import cache, cached_property
 from itertools import combinations
 from pathlib import Path
 
-__all__ = ["FORMATS", "SIDES", "ImageFile", "find_images", "listed", "printable"]
-
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 """What is read, by Pillow's names; of a Pillow that was built without one, its files are named as not read."""
 

@@ -10,19 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..checks import check_count, check_labels
-from .stored_images import StoredImages
-
-__all__ = [
-    "Dataset",
-    "FeatureScaling",
-    "Split",
-    "digits",
-    "digits_logits",
-    "digits_teacher_weights",
-    "epoch_order",
-    "few_of_each",
-    "hold_out",
-]
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -31,11 +18,10 @@ DATA = Path(__file__).parents[1] / "data"
 class Split:
     """Samples with their labels: ``x`` float32 in [0, 1], (N, height, width, channels) or (N, F); ``y`` int32 (N,).
 
-    ``x`` is an array, or a ``StoredImages`` where the images of a folder are larger than memory. ``names`` are the
-    samples' own, as files have them, or none.
+    ``names`` are the samples' own, as files have them, or none.
     """
 
-    x: np.ndarray | StoredImages
+    x: np.ndarray
     y: np.ndarray
     names: tuple[str, ...] = ()
 
@@ -48,8 +34,6 @@ class Split:
             raise ValueError(f"y must have shape ({len(self.x)},), one label per sample of x, got {self.y.shape}")
         if len(self.names) not in (0, len(self.x)):
             raise ValueError(f"names must be one for each of {len(self.x)} samples, got {len(self.names)}")
-        if isinstance(self.x, StoredImages):  # bytes, divided by 255
-            return
         if self.x.size and not (self.x.min() >= 0 and self.x.max() <= 1):
             raise ValueError(f"x must lie in [0, 1], got values from {self.x.min()} to {self.x.max()}")
 
@@ -142,8 +126,7 @@ class Dataset:
         content = hashlib.sha256(repr(self.class_names).encode())
         for split in self._splits:
             content.update(repr(split.x.shape).encode())
-            for start in range(0, len(split), 1024):
-                content.update(np.ascontiguousarray(split.x[start : start + 1024], "<f4"))
+            content.update(np.ascontiguousarray(split.x, "<f4"))
             content.update(np.ascontiguousarray(split.y, "<i4"))
         return content.hexdigest()
 

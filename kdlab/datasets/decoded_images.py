@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import warnings
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,24 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cache import cache_folder, new_file
+from ..cache import cache_folder, kept
 from .brain_mri import prepare_scan
 from .class_folders import FORMATS, listed, printable
-
-__all__ = ["PREPARATIONS", "DecodedImages", "decode", "decode_files", "eight_bits", "in_mode", "used_range"]
 
 PREPARATIONS = {"none": None, "brain-mri": prepare_scan}
 """What may be done with an image before it is resized: a function of its grey values."""
 
-_METHOD = 2  # another number where ``decode`` computes something else than before
-_BLOCK = 256  # images held in memory at a time
+_METHOD = 3  # another number where ``decode`` computes something else than before
 
 
 @dataclass
 class DecodedImages:
     """What ``decode_files`` returns.
 
-    ``pixels`` uint8 (files, height, width, 1 or 3), memory-mapped, row by row the files. ``digests`` name the content
+    ``pixels`` uint8 (files, height, width, 1 or 3), row by row the files. ``digests`` name the content
     of each as it was before it was resized or rounded: two files with the same pixels have the same; "" is a file
     that could not be read, and ``skipped`` maps its row to the reason. ``notes`` are sentences on what was lost.
     """
@@ -48,23 +44,18 @@ def decode_files(paths, place, image_size, channels="auto", preparation="none"):
     ``place`` is their folder, ``image_size`` (height, width), ``channels`` 1, 3 or "auto": 1 where all are grey.
     ``preparation`` is one of ``PREPARATIONS``; all but "none" make images grey. Grey values of more than 8 bits
     become 8 over the range that all these files use (``used_range``).
-    A cache that is damaged is made anew. Raises OSError for a disk that is full.
+    Cached as ``cache.kept`` says.
     """
-    folder = cache_folder("decoded")
     mine = _digest(str(place.resolve()), image_size, channels, preparation)[:16]
     files = [(path.relative_to(place).as_posix(), _state(path)) for path in paths]
     name = f"{mine}-{_digest(_METHOD, version('pillow'), files)[:32]}"
-    kept = _read(folder, name)
-    if kept is None:
-        _write(folder, name, paths, image_size, channels, preparation)
-        for old in folder.glob(f"{mine}-*"):  # of the same files, before they changed
+    arrays = kept("decoded", name, partial(_decoded, paths, image_size, channels, preparation), "the decoded images")
+    with suppress(OSError):
+        for old in cache_folder("decoded").glob(f"{mine}-*"):  # of the same files, before they changed
             if old.stem != name:
-                with suppress(OSError):
-                    old.unlink()
-        kept = _read(folder, name)
-    if kept is None:
-        raise OSError(f"the decoded images could not be read back from {folder}: check its disk, or set KDLAB_CACHE")
-    return kept
+                old.unlink()
+    digests, skipped, notes = json.loads(str(arrays["index"]))
+    return DecodedImages(arrays["pixels"], digests, {int(row): why for row, why in skipped.items()}, notes)
 
 
 def decode(path, image_size, channels, preparation="none", span=None):
@@ -192,10 +183,6 @@ _REMARKS = {
 }
 
 
-class _Surprise(Exception):  # noqa: N818 - it is no error
-    """An image is not as those before it: all have to be decoded otherwise."""
-
-
 def _state(path):
     """Return what changes when a file does."""
     try:
@@ -224,78 +211,30 @@ def _deep_values(path):
     return None
 
 
-def _write(folder, name, paths, image_size, channels, preparation):
-    """Decode the files and keep the result: first as if all were grey, where that may be, and of 8 bits."""
-    only_grey = channels == "auto"
-    channels, span = 1 if only_grey else channels, None
-    while True:
-        try:
-            digests, skipped, remarks = _write_pixels(
-                folder / f"{name}.npy", paths, image_size, channels, only_grey, preparation, span
-            )
-            break
-        except _Surprise as found:
-            if found.args == ("colour",):
-                channels, only_grey = 3, False
-            else:
-                span = used_range(values for path in paths if (values := _deep_values(path)) is not None)
-    low, high = span or (0, 0)
-    notes = [
-        _REMARKS[remark].format(
-            count=len(rows), names=listed([printable(paths[row].name) for row in rows]), low=low, high=high
-        )
-        for remark, rows in sorted(remarks.items())
-    ]
-    body = json.dumps({"digests": digests, "skipped": skipped, "notes": notes}).encode()
-    with new_file(folder / f"{name}.json") as file:
-        file.write(_checksum(folder / f"{name}.npy", body) + b"\n" + body)
-
-
-def _write_pixels(path, paths, image_size, channels, only_grey, preparation, span):
+def _decoded(paths, image_size, channels, preparation):
+    """Decode the files, and return what of them is kept: their "pixels" and an "index" as JSON."""
     from rich.console import Console
     from rich.progress import track
 
-    digests, skipped, remarks = [], {}, defaultdict(list)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *image_size, channels)}
-    blocks = [paths[start : start + _BLOCK] for start in range(0, len(paths), _BLOCK)]
-    bar = {"description": "decoding", "console": Console(stderr=True), "transient": True, "disable": len(blocks) < 4}
-    work = partial(_attempt, image_size=image_size, channels=channels, preparation=preparation, span=span)
-    with new_file(path) as file, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        np.lib.format.write_array_header_1_0(file, header)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of odd files
-            for block in track(blocks, **bar):
-                for pixels, digest, grey, found, reason in threads.map(work, block):
-                    if only_grey and not grey:
-                        raise _Surprise("colour")
-                    if span is None and "deep" in found:
-                        raise _Surprise("deep")
-                    for remark in found:
-                        remarks[remark].append(len(digests))
-                    if reason:
-                        skipped[len(digests)] = reason
-                    digests.append(digest)
-                    file.write(pixels.tobytes())
-    return digests, skipped, remarks
-
-
-def _read(folder, name):
-    """Return what is kept under that name, or None where it is missing or damaged."""
-    try:
-        checksum, body = (folder / f"{name}.json").read_bytes().split(b"\n", 1)
-        if checksum != _checksum(folder / f"{name}.npy", body):
-            return None
-        index = json.loads(body)
-        pixels = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        skipped = {int(row): why for row, why in index["skipped"].items()}
-        return DecodedImages(pixels, index["digests"], skipped, index["notes"])
-    except (OSError, ValueError):
-        return None
-
-
-def _checksum(path, body):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, partial(hashlib.sha256, body)).hexdigest().encode()
+    bar = {"description": "decoding", "console": Console(stderr=True), "transient": True, "disable": len(paths) < 1000}
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of odd files
+        span = used_range(values for values in threads.map(_deep_values, paths) if values is not None)
+        work = partial(
+            _attempt, image_size=image_size, channels=1 if channels == 1 else 3, preparation=preparation, span=span
+        )
+        found = list(track(threads.map(work, paths), total=len(paths), **bar))
+    pixels, digests, greys, remarks, reasons = zip(*found, strict=True)
+    pixels = np.stack(pixels)
+    if channels == "auto" and all(greys):
+        pixels = pixels[..., :1]
+    low, high = span or (0, 0)
+    notes = []
+    for remark in sorted(_REMARKS):
+        if names := [printable(path.name) for path, said in zip(paths, remarks, strict=True) if remark in said]:
+            notes.append(_REMARKS[remark].format(count=len(names), names=listed(names), low=low, high=high))
+    skipped = {row: reason for row, reason in enumerate(reasons) if reason}
+    return {"pixels": pixels, "index": np.array(json.dumps([digests, skipped, notes]))}
 
 
 def _digest(*parts):

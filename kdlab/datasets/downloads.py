@@ -6,8 +6,6 @@ from pathlib import Path
 
 from ..cache import cache_folder, explained
 
-__all__ = ["fetch", "fetch_kaggle"]
-
 _PATIENCE = 30  # seconds without an answer
 
 

@@ -9,10 +9,7 @@ import numpy as np
 from ..cache import cache_folder, new_file
 from .class_folders import printable
 from .downloads import fetch
-from .splits import from_arrays, one_label
-from .stored_images import check_fits_in_memory
-
-__all__ = ["NAMES", "load_by_name", "read_mat"]
+from .splits import check_fits_in_memory, from_arrays, one_label
 
 URL = "https://biometrics.nist.gov/cs_links/EMNIST/matlab.zip"
 CHECKSUM = "md5:1bbb49fdf3462bb70c240eac93fff0e4"  # of the file at this address and at NIST's former one

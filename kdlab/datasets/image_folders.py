@@ -3,21 +3,21 @@
 import inspect
 from dataclasses import replace
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 
-from ..memory import free_memory
 from .class_folders import find_images, listed, printable
 from .dataset import Dataset, Split
 from .decoded_images import PREPARATIONS, decode_files
 from .downloads import fetch_kaggle
-from .splits import divide
-from .stored_images import StoredImages, to_float
+from .splits import check_fits_in_memory, divide, to_float
 
-__all__ = ["brain_tumor_folder", "load_brain_tumor", "read_folder"]
-
+LARGER = (
+    "take a smaller image size; images that are larger than memory can be read by "
+    "keras.utils.image_dataset_from_directory, whose batches kdlab.Distiller trains on"
+)
 BRAIN_TUMOR = "navoneel/brain-mri-images-for-brain-tumor-detection"
 
 
@@ -30,7 +30,6 @@ def read_folder(
     seed=0,
     validation_split=0.1,
     test_split=0.2,
-    memory_limit=None,
     classes=None,
 ):
     """Return the ``Dataset`` of a folder of class folders, with or without Training and Testing above or below them.
@@ -47,19 +46,15 @@ def read_folder(
     with the same pixels stay on one side of these splits; where a given border divides them, those on the
     training side are left out. ``notes`` tell how many, and whatever else in the folder was left out.
 
-    Where the images as float32 need more than ``memory_limit`` bytes (half of the free memory if None), every
-    ``x`` is a ``StoredImages``.
-
     Raises ValueError for a folder without class folders, one that leaves doubt which those are, a class of which
-    nothing can be read or that one side does not have, and options out of range; OSError for a disk that is full.
+    nothing can be read or that one side does not have, images that are larger than the free memory, and options out of
+    range; OSError for a disk that is full.
     """
     path, image_size = Path(path), _check_size(image_size)
     if channels not in ("auto", 1, 3):
         raise ValueError(f"channels must be 1, 3 or 'auto', got {channels!r}")
     if preparation not in PREPARATIONS:
         raise ValueError(f"preparation must be one of {', '.join(map(repr, PREPARATIONS))}, got {preparation!r}")
-    if memory_limit is not None and not (isinstance(memory_limit, Real) and memory_limit >= 0):
-        raise ValueError(f"memory_limit must be a number of bytes or None, got {memory_limit!r}")
     files, notes = find_images(path, _check_names(classes))
     class_names = tuple(sorted({file.class_name for file in files}))
     decoded = decode_files([file.path for file in files], path, image_size, channels, preparation)
@@ -83,13 +78,10 @@ def read_folder(
     parts, notes_of_copies = divide(labels, sides, groups, class_names, shares, seed)
     notes += notes_of_copies
 
-    size = 4 * len(good) * int(np.prod(decoded.pixels.shape[1:]))
-    limit = free_memory() // 2 if memory_limit is None else memory_limit
-    if stored := size > limit:
-        notes.append(f"The images stay on disk: as float32 they need {size / 1e9:.3g} GB, more than memory_limit.")
-    make = StoredImages if stored else to_float
+    # As float32, and once more while something trains on them.
+    check_fits_in_memory(8 * len(good) * int(np.prod(decoded.pixels.shape[1:])), f"{path} as float32", LARGER)
     return Dataset(
-        *(Split(make(decoded.pixels, good[part]), labels[part], _names(files, good[part], path)) for part in parts),
+        *(Split(to_float(decoded.pixels, good[part]), labels[part], _names(files, good[part], path)) for part in parts),
         class_names=class_names,
         source=printable(path),
         licence="that of the images",

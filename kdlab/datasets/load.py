@@ -10,8 +10,6 @@ from . import emnist, image_folders, medmnist, tables
 from .dataset import digits
 from .nuclei import load_nuclei
 
-__all__ = ["NAMES", "load"]
-
 _NAMED = {
     "digits": digits,
     "nuclei": load_nuclei,

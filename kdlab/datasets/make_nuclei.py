@@ -14,8 +14,6 @@ import numpy as np
 
 from .nuclei import CLASS_NAMES, FIELD_FILE
 
-__all__ = ["download_wheel", "read_wheel", "write_nuclei"]
-
 WHEEL = "histolytics==0.3.0 --hash=sha256:de2ad5cf6a24f95637b19030c202c4969dc966e851f510418746a5b86b653137"
 # Of each field of view: the image and the outlines of its nuclei with their classes, in histolytics/data.
 FIELDS = {

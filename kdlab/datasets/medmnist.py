@@ -10,10 +10,7 @@ import numpy as np
 from ..checks import check_labels
 from .class_folders import printable
 from .downloads import fetch
-from .splits import from_arrays, one_label
-from .stored_images import check_fits_in_memory
-
-__all__ = ["NAMES", "REFUSED", "load_by_name", "read_npz"]
+from .splits import check_fits_in_memory, from_arrays, one_label
 
 URL = "https://zenodo.org/records/10519652/files/"
 _ORGANS = "bladder|femur-left|femur-right|heart|kidney-left|kidney-right|liver|lung-left|lung-right|pancreas|spleen"

@@ -9,21 +9,6 @@ import numpy as np
 
 from .dataset import DATA, Dataset, Split
 
-__all__ = [
-    "BANDS",
-    "CLASS_NAMES",
-    "FIELD_FILE",
-    "MARGIN",
-    "SPLITS",
-    "Field",
-    "crops",
-    "fields",
-    "load_nuclei",
-    "regions",
-    "split_nuclei",
-    "views",
-]
-
 FIELD_FILE = DATA / "nuclei.npz"
 CLASS_NAMES = ("inflammatory", "connective", "neoplastic")
 """Immune cells; cells of the connective tissue, or stroma; cells of the tumour."""

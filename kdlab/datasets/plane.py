@@ -4,8 +4,6 @@ import numpy as np
 
 from .dataset import Dataset, Split
 
-__all__ = ["SHAPES", "grid", "plane"]
-
 SHAPES = ("moons", "spirals")
 NOISE = {"moons": 1 / 30, "spirals": 0.01}  # standard deviation
 POINTS, OTHERS = 600, 1000  # of the latter as many to validate as to test on

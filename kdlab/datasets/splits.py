@@ -4,11 +4,11 @@ import hashlib
 
 import numpy as np
 
+from ..memory import free_memory
 from .class_folders import SIDES, listed
 from .dataset import Dataset, Split, hold_out
-from .stored_images import to_float
 
-__all__ = ["divide", "from_arrays", "one_label"]
+_BLOCK = 1024  # images converted at a time
 
 
 def from_arrays(images, labels, class_names, validation_split, seed, **origin):
@@ -48,6 +48,24 @@ def one_label(labels, name):
         f"the {name} are {labels.shape[1]} numbers per image and not one-hot (a multi-label set?), as the row "
         f"{' '.join(map(str, labels[~good][0][:12]))}: one label per image is needed"
     )
+
+
+def to_float(pixels, rows):
+    """Return ``pixels[rows]``, uint8 (N, …), as float32 in [0, 1]; block by block, so that nothing else needs memory."""
+    images = np.empty((len(rows), *pixels.shape[1:]), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        np.divide(pixels[rows[block]], 255, out=images[block], dtype=np.float32)
+    return images
+
+
+def check_fits_in_memory(size, name, way_out="use a smaller file"):
+    """Raise ValueError where ``size`` bytes, needed for what is called ``name``, are more than the free memory."""
+    free = free_memory()
+    if size > free:
+        raise ValueError(
+            f"{name} needs {size / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: close other programs, or {way_out}"
+        )
 
 
 def divide(labels, sides, groups, class_names, shares, seed=0):

@@ -13,8 +13,6 @@ from ..checks import check_count
 from .class_folders import listed, printable
 from .dataset import Dataset, FeatureScaling, hold_out
 
-__all__ = ["from_table", "holds_table", "read_file", "read_table"]
-
 ROWS, COLUMNS, CLASSES = 20_000, 500, 20  # the most of each
 LABELS = ("label", "labels", "class", "target", "y")
 NUMBERING = ("", "unnamed: 0", "index", "id")  # what columns that number the rows are called, the first two by pandas

@@ -9,8 +9,6 @@ import numpy as np
 from ..checks import check_count
 from .decoded_images import eight_bits, in_mode, used_range
 
-__all__ = ["read_upload"]
-
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _ACCEPTED = "accepted are PNG, JPEG, BMP and TIFF images"
 # How files begin, for the messages; what Pillow may open is not decided here.

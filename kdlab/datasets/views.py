@@ -10,8 +10,6 @@ import numpy as np
 
 from .dataset import Split
 
-__all__ = ["VIEWS", "as_digit", "edges", "left_half", "see"]
-
 
 def left_half(x):
     """Return the images with their right half black; the middle column of an odd width stays."""

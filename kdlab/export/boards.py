@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-__all__ = ["BOARDS", "CLOSE", "Board", "kib"]
-
 KIB, MIB = 1024, 1024**2
 CLOSE = 0.5
 """The share of a board's flash or RAM above which a model is close: program, interpreter and stack need space too."""

@@ -6,8 +6,6 @@ import numpy as np
 
 from .convert import ALIGNMENT, arena_bytes, interpreter_of, macro, quantised, run_tflite
 
-__all__ = ["c_lines", "describe"]
-
 RECORDS = 4096  # bytes: the interpreter's own records of tensors and operations, for small models
 
 

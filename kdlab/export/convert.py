@@ -19,21 +19,6 @@ from ..quiet import without_standard_error
 from ..timing import time_per_example
 from .converter import ConverterError, convert_here, convert_saved_model, start
 
-__all__ = [
-    "MultiplyAdds",
-    "arena_bytes",
-    "interpreter_of",
-    "keras_latency",
-    "latency",
-    "multiply_adds",
-    "quantised",
-    "run_tflite",
-    "to_c_array",
-    "to_c_header",
-    "to_tflite",
-    "to_tflite_int8",
-]
-
 ALIGNMENT = 16  # bytes: of tensors in the arena, and of the model in flash
 # What kdlab's own students are made of, and how large their weights and what they compute may be: see _is_harmless.
 _HARMLESS = (

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from ..quiet import without_standard_error
 
-__all__ = ["ConverterError", "convert_here", "convert_saved_model", "end", "start"]
-
 IDLE = 60.0  # seconds
 _PROGRAM = "from kdlab.export.converter import serve; serve()"
 _LOST = (OSError, EOFError, pickle.UnpicklingError)

@@ -9,11 +9,9 @@ import numpy as np
 from ..backend import keras
 from ..evaluation import accuracy
 from ..timing import Spread
-from ..transfer_set import over_batches
+from ..transfer_set import logits_of
 from . import convert
 from .quantisation import HIGHEST_BITS, LOWEST_BITS, quantise_model
-
-__all__ = ["Form", "Tensor", "accuracy_by_bits", "forms", "tensors"]
 
 
 class Form(NamedTuple):
@@ -32,12 +30,15 @@ class Form(NamedTuple):
 def forms(model, representative, x, seconds=0.1):
     """Return {"Keras": ``Form``, "float32": …, "int8": …} of a ``keras.Model`` on the samples ``x`` (N, …).
 
-    ``representative`` are the training samples that int8 measures its ranges on, as of ``convert.to_tflite_int8``;
+    ``representative`` are the training samples that int8 measures its ranges on, as of ``convert.to_tflite_int8``, or
+    None for no int8;
     ``seconds`` is how long each form is timed. The Keras file is counted without an optimizer's state. Raises
     ValueError as ``convert.to_tflite_int8`` does.
     """
-    files = {"float32": convert.to_tflite(model), "int8": convert.to_tflite_int8(model, representative)}
-    answers = over_batches(lambda batch: model(batch, training=False), x)
+    files = {"float32": convert.to_tflite(model)}
+    if representative is not None:
+        files["int8"] = convert.to_tflite_int8(model, representative)
+    answers = logits_of(model, x)
     found = {"Keras": Form(answers, _size(model), None, convert.keras_latency(model, x, seconds))}
     for name, tflite in files.items():
         times = convert.latency(tflite, x, seconds)

@@ -4,8 +4,6 @@ import numpy as np
 
 from ..checks import check_count
 
-__all__ = ["HIGHEST_BITS", "LOWEST_BITS", "quantise_model", "quantise_weights"]
-
 LOWEST_BITS, HIGHEST_BITS = 2, 8
 
 

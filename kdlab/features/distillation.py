@@ -6,8 +6,6 @@ from ..backend import keras, tf
 from . import losses
 from .taps import describe_layers, layer_shapes
 
-__all__ = ["METHODS", "FeatureDistillation", "FeatureTerm"]
-
 METHODS = ("hint", "attention", "similarity", "relational_distance", "relational_angle", "relational")
 
 

@@ -15,19 +15,6 @@ import numpy as np
 
 from ..backend import tf
 
-__all__ = [
-    "attention",
-    "attention_map",
-    "compare_angles",
-    "compare_distances",
-    "compare_products",
-    "hint",
-    "relational",
-    "relational_angle",
-    "relational_distance",
-    "similarity",
-]
-
 
 def hint(*, teacher_features, student_features):
     """Return ‖f_s − f_t‖² / D for each sample, (N,), from features of one shape with D numbers a sample.

@@ -10,8 +10,6 @@ import numpy as np
 
 from ..checks import check_count
 
-__all__ = ["CommonAxes", "cka_matrix", "common_pca", "linear_cka"]
-
 
 class CommonAxes(NamedTuple):
     """Teacher and student on the teacher's principal axes, both (N, components), and how much these axes show.

@@ -2,8 +2,6 @@
 
 from ..backend import keras
 
-__all__ = ["layer_shapes", "tap"]
-
 
 def layer_shapes(model):
     """Return {layer name: shape of a sample's output} of a model's layers that can be tapped, in their order.

@@ -8,8 +8,6 @@ from matplotlib.collections import LineCollection
 from ..evaluation import mean_interval
 from .drawing import BLACK, COLOURS, DASHES, GREEN, MARKERS, check_some, cursor_on, fit, kept, new_figure, set_texts
 
-__all__ = ["learning", "strip", "students"]
-
 
 def _dots(figure, axes, count, xlabel="test accuracy, per cent", paired=False):
     """Put ``count`` rows of dots on axes, a dot per student, with their mean and its 95 % interval; return their ``update``."""

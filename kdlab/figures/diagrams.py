@@ -2,8 +2,6 @@
 
 from .drawing import BLUE, ORANGE, is_narrow, new_figure, styled
 
-__all__ = ["diagram", "ties"]
-
 
 @styled
 def diagram():

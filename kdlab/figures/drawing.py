@@ -15,8 +15,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-__all__ = ["keeping", "pixels", "png"]  # all else is for the files beside it
-
 # Okabe and Ito's, but for two: a darker purple, in which digits are drawn (4.4 : 1 on white; theirs, #cc79a7, has 3.1 : 1),
 # and a grey for black (11 : 1), which leaves pure black to what is written on cells of colour.
 BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, BLACK = (

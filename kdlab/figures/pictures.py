@@ -9,8 +9,6 @@ from matplotlib.patches import Rectangle
 
 from .drawing import BLACK, BLUE, HEADING, PURPLE, VERMILLION, WORSE_TO_BETTER, bare, is_narrow, new_figure, styled
 
-__all__ = ["field", "images", "masks", "overlays", "plane", "regions"]
-
 
 @styled
 def images(pictures, titles, title=""):

@@ -7,8 +7,6 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from ..export.boards import KIB, kib
 from .drawing import BLUE, COLOURS, DASHES, GREEN, HEADING, ORANGE, VERMILLION, is_narrow, new_figure, styled
 
-__all__ = ["memory", "ranges", "rounding"]
-
 
 @styled
 def rounding(weights, rounded, bits, title=""):

@@ -23,8 +23,6 @@ from .drawing import (
     styled,
 )
 
-__all__ = ["bars", "curves", "reliability", "roc"]
-
 
 @kept
 def bars(series, classes=None, title="", ylabel="probability"):

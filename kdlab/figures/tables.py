@@ -8,8 +8,6 @@ from matplotlib.patches import Rectangle
 
 from .drawing import BLACK, WHITE_TO_BLUE, WORSE_TO_BETTER, is_narrow, new_figure, styled
 
-__all__ = ["ink", "landscape", "matrices", "matrix"]
-
 
 def ink(colour):
     """Return black or white, whichever is read better on ``colour``, (3,) of sRGB from 0 to 1 (WCAG 2: equal contrasts)."""

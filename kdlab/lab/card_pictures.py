@@ -17,8 +17,6 @@ from .memo import once
 from .pages import notebooks_folder
 from .tinyml import live_trainer
 
-__all__ = ["draw", "pictures", "write"]
-
 # The widths that they are shown at, in CSS pixels, or the least of them: letters must be read there.
 WIDE, NARROW, CARD = 900, 346, (262, 180)
 

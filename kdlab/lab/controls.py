@@ -6,21 +6,6 @@ from html import escape
 import ipywidgets
 import numpy as np
 
-__all__ = [
-    "Code",
-    "Table",
-    "alpha",
-    "choice",
-    "numbers",
-    "on_validation",
-    "points",
-    "positions",
-    "source",
-    "table",
-    "temperature",
-    "verdict",
-]
-
 
 def temperature(value=4.0, description="T", **options):
     """Return a slider of T from 1/8 to 64 by eighths of a power of two, so that 1, 2, 4, 8 … are on its grid."""

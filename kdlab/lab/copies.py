@@ -6,8 +6,6 @@ import re
 from ..cache import ELSEWHERE, explained
 from .pages import notebooks_folder
 
-__all__ = ["copy_notebooks", "without_solutions"]
-
 # nbgrader's marks of what a student does not see, with the mark's own indentation.
 _SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION", re.MULTILINE | re.DOTALL)
 _HIDDEN = re.compile(r"\n[ \t]*### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS", re.DOTALL)

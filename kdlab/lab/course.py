@@ -18,8 +18,6 @@ from .handout import executed
 from .pages import CHAPTERS, notebooks_folder
 from .tinyml import prepared
 
-__all__ = ["GRADEBOOK", "PLANS", "TEST", "choices_of", "expected", "guide", "test_sheet", "write_course"]
-
 GRADEBOOK = "gradebook.db"
 CONFIG = """# nbgrader's settings of this course; every `nbgrader` command in this folder reads them.
 from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, OverwriteKernelspec

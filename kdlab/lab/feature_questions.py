@@ -4,8 +4,6 @@ from functools import partial
 
 from .questions import Question, asked, by_training, chosen, typed
 
-__all__ = ["feature_questions", "predict_features"]
-
 
 @asked
 def predict_features(trainer):

@@ -4,8 +4,6 @@ import uuid
 
 from nbgrader.preprocessors import DeduplicateIds, OverwriteCells
 
-__all__ = ["AddedBack", "CountedOnce"]
-
 
 class CountedOnce(DeduplicateIds):
     """Takes of a cell that a student has copied the last, as nbgrader means to.

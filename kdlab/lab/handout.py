@@ -21,8 +21,6 @@ from .interaction import Panel, Progress
 from .pages import CHAPTERS, HOME, notebooks_folder
 from .widgets import Bars, plain
 
-__all__ = ["compute", "executed", "freeze", "run", "widgets_script", "write_handout"]
-
 WIDTH, RATIO = 800, 1.5  # CSS pixels of a figure, and device pixels of one
 SCRIPT = "static/widgets.js"
 NAVIGATES = re.compile(r'class="kd-(prev|home|next)"')

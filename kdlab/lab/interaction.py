@@ -21,8 +21,6 @@ from matplotlib.figure import Figure
 from ..figures import keeping
 from .widgets import FigureView, State, plain
 
-__all__ = ["Panel", "Progress", "Queue", "interact"]
-
 REST = 0.3  # seconds without a change after which the hand rests
 NARROW = 560  # CSS pixels: figures of two axes put one below the other
 WIDEST = 1000

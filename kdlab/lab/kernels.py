@@ -28,19 +28,6 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 from traitlets import DottedObjectName, Instance, Type
 
-__all__ = [
-    "EXTENSIONS",
-    "FORKED",
-    "NOT_FORKED",
-    "UPLOADS",
-    "Client",
-    "ForkedKernel",
-    "KernelManager",
-    "KernelSpecs",
-    "end_kernels",
-    "start_forkserver",
-]
-
 FORKED = sys.platform == "linux"
 """Whether kernels are forked: macOS's frameworks do not survive a fork, and Windows has none."""
 NOT_FORKED = "Every kernel starts from nothing, which takes seconds: only on Linux can one be forked."

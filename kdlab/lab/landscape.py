@@ -6,8 +6,6 @@ import numpy as np
 from .controls import points
 from .widgets import Grid
 
-__all__ = ["Landscape"]
-
 
 class Landscape:
     """A ``grid`` with a cell per temperature and alpha; choosing one moves the sliders ``T`` and ``alpha`` there."""

@@ -10,8 +10,6 @@ from ..evaluation import paired_difference, wilson_interval
 from ..softening import softmax
 from .controls import points, table, verdict
 
-__all__ = ["NO_SCANS", "dice_curves", "dice_verdicts", "judged", "on_test", "scan_folder", "speed", "with_random_top"]
-
 NO_SCANS = (
     "There are no scans yet: download “Brain MRI Images for Brain Tumor Detection” from "
     "kaggle.com/datasets/navoneel/brain-mri-images-for-brain-tumor-detection and type the path of the folder holding yes and no, "

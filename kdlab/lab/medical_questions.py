@@ -5,8 +5,6 @@ import numpy as np
 from ..datasets.nuclei import fields, split_nuclei
 from .questions import Question, asked, chosen, predicted, typed
 
-__all__ = ["medical_questions", "predict_overlap"]
-
 
 @asked
 def predict_overlap():

@@ -4,8 +4,6 @@ import threading
 from collections import defaultdict
 from functools import wraps
 
-__all__ = ["once"]
-
 
 def once(function):
     """Make of ``function`` one that computes its result for the same (hashable) arguments once; a decorator.

@@ -9,8 +9,6 @@ from .. import __version__
 from ..answers import RECORD
 from .widgets import BrowserWidget
 
-__all__ = ["Page"]
-
 
 class Page(BrowserWidget):
     """Keeps the values of ``controls`` ({name in the URL: widget}) in a dashboard's address bar; has a link to copy.

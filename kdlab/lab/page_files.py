@@ -17,8 +17,6 @@ from tornado.web import GZipContentEncoding
 
 from ..cache import cache_folder, new_file
 
-__all__ = ["Copies", "Files"]
-
 PROGRAM = "voila.js"
 # Webpack's and Rspack's parts add themselves to a list, before or after the program is there.
 PART = re.compile(rb"""(/\*.*?\*/\s*)?("use strict";\s*)?\(self(\.|\[")(webpack|rspack)Chunk""", re.DOTALL)

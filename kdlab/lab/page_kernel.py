@@ -13,8 +13,6 @@ from ipykernel.iostream import OutStream
 from ipykernel.kernelbase import Kernel
 from IPython.core import shellapp
 
-__all__ = ["ARGUMENTS", "Comm", "Stream", "install"]
-
 ARGUMENTS = [
     f"--IPKernelApp.outstream_class={__name__}.Stream",
     # A rest after each cell, for programs that read replies and outputs apart; the server reads outputs to their end.

@@ -9,16 +9,14 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-__all__ = ["CHAPTERS", "OWN", "Page", "cards", "footer", "header", "notebooks_folder", "picture", "style"]
-
 HOME = "index"
 OWN = "KDLAB_NOTEBOOKS"
 """The environment variable that names the folder of a lecturer's own pages (``kdlab --notebooks``)."""
 
 
 @dataclass(frozen=True)
-class Page:
-    """A page: the notebook's name without .ipynb and its title; a chapter has a sentence, minutes and a card's picture, too."""
+class Chapter:
+    """A page on the home page: its notebook's name without .ipynb and its title; ours have a sentence, minutes and a picture, too."""
 
     name: str
     title: str
@@ -28,35 +26,35 @@ class Page:
 
 
 CHAPTERS = (
-    Page(
+    Chapter(
         "01_temperature_softening",
         "Temperature softening",
         "Soften a teacher's answer yourself and see what a hard label hides: which 3 looks like an 8.",
         30,
         "One digit's probabilities at the temperatures 1 and 16.",
     ),
-    Page(
+    Chapter(
         "02_response_based_kd",
         "Response-based distillation",
         "Every position of T and alpha trains ten real students while you watch: where it helps, and where it does not.",
         60,
         "Test accuracy of ten students alone and of their distilled pairs, a dot each.",
     ),
-    Page(
+    Chapter(
         "03_feature_based_kd",
         "Feature-based distillation",
         "Match hidden layers of teacher and student and look inside: what the student learns, where it helps, and where it hurts.",
         60,
         "A table of how similar the layers of a teacher and of a student are.",
     ),
-    Page(
+    Chapter(
         "04_medical_imaging",
         "Medical imaging",
         "Real tissue under the microscope: a student a thirtieth of its teacher's size, judged by clinical measures.",
         60,
         "Three nuclei, one of each class, under the microscope.",
     ),
-    Page(
+    Chapter(
         "05_tinyml_export",
         "The way to a microcontroller",
         "Convert a student to 8-bit integers, see which real boards it fits on, and what distilling before quantising is worth.",
@@ -112,7 +110,7 @@ def _own_pages():
     folders = [Path(folder) for folder in (notebooks_folder(), os.environ.get(OWN)) if folder]
     # Of two files of one name the later is shown, the lecturer's.
     files = {file.stem: file for folder in folders for file in notebooks_in(folder)}
-    return [Page(name, _title(file)) for name, file in files.items() if name not in shipped]
+    return [Chapter(name, _title(file)) for name, file in files.items() if name not in shipped]
 
 
 def _title(file):

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from ..cache import cache_folder
 
-__all__ = ["ProgramCache"]
-
 LIMIT = 200e6  # bytes; a program has half a million
 ROOM = 1e9  # bytes that must be free on the disk for a kernel to write
 

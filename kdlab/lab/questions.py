@@ -19,17 +19,6 @@ from ..evaluation import paired_difference
 from .controls import points
 from .widgets import plain
 
-__all__ = [
-    "Answer",
-    "Question",
-    "Questions",
-    "asked",
-    "by_training",
-    "chosen",
-    "predicted",
-    "typed",
-]
-
 AT_ONCE = 1  # seconds between leaving a field for its button and pressing that, at most
 
 

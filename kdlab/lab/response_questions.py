@@ -5,8 +5,6 @@ from functools import partial
 from ..conventions import to_ours
 from .questions import Question, asked, by_training, chosen, typed
 
-__all__ = ["predict_students", "response_questions"]
-
 
 @asked
 def predict_students(trainer):

@@ -1,4 +1,11 @@
-"""The server of the dashboards: Voila on our notebooks, with what a classroom needs set right."""
+"""The server of the dashboards: Voila on our notebooks, with what a classroom needs set right.
+
+Some of it leans on what Voila and Jupyter have no option for, and tests tell where a new version changes it: the names by
+which Voila finds its executor and exporter, and the one method of a client by which a cell is sent (``Executor``); the
+list of Jinja's extensions (``KeptTemplates``); in ``kernels``, the process id of multiprocessing's forkserver and the
+table of provisioners; in ``page_kernel``, the modules that ipykernel and comm look up; in the template, the widget
+manager's way to make a comm.
+"""
 
 import asyncio
 import contextlib
@@ -50,8 +57,6 @@ from .kernels import EXTENSIONS, FORKED, NOT_FORKED, UPLOADS, KernelSpecs, end_k
 from .page_files import PROGRAM, Copies, Files
 from .pages import HOME, OWN, notebooks_folder, notebooks_in
 from .program_cache import ProgramCache
-
-__all__ = ["Dashboards", "bound", "serve"]
 
 CULL_EVERY = 30  # seconds
 PROTOCOL = "v1.kernel.websocket.jupyter.org"  # of pages and kernels, as JupyterLab's libraries speak it

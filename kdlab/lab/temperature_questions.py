@@ -6,8 +6,6 @@ from ..datasets.dataset import digits_logits
 from ..softening import softmax
 from .questions import Question, asked, chosen, predicted, typed
 
-__all__ = ["predict_exponent", "predict_softening", "temperature_questions"]
-
 
 def _least_sure():
     """Return the teacher's logits, (10,), on the first digit of chapter 1: the least sure of its two best classes."""

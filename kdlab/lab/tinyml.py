@@ -16,29 +16,6 @@ from ..softening import softmax
 from .controls import points, table, verdict
 from .memo import once
 
-__all__ = [
-    "DIGITS",
-    "KINDS",
-    "PAIRS",
-    "TASKS",
-    "WIDTHS",
-    "Students",
-    "before_and_after",
-    "build",
-    "changed",
-    "compare",
-    "copy",
-    "data",
-    "differences",
-    "fit",
-    "needs",
-    "prepared",
-    "representative",
-    "step",
-    "teacher",
-    "trained_on",
-]
-
 DIGITS = {SCENARIOS[name].title: name for name in ("few", "unlabelled", "all")}
 TASKS = {f"Digits: {title}": name for title, name in DIGITS.items()} | {"Nuclei: all 551 labels": "nuclei"}
 WIDTHS = ("narrow", "medium", "wide")

@@ -2,8 +2,6 @@
 
 from .questions import Question, asked, chosen, typed
 
-__all__ = ["tinyml_questions"]
-
 
 @asked
 def tinyml_questions():

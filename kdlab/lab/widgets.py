@@ -17,8 +17,6 @@ from PIL import Image
 from ..checks import check_logits
 from ..figures import ink, pixels
 
-__all__ = ["Bars", "FigureView", "Grid", "Pad", "State", "plain"]
-
 STATIC = Path(__file__).parent / "static"
 BLUE, ORANGE = np.array([0, 114, 178]), np.array([213, 94, 0])
 

@@ -12,8 +12,6 @@ import numpy as np
 from ..backend import keras, tf
 from ..training_checks import check_not_probabilities
 
-__all__ = ["DenseStudent", "apply", "apply_all", "gather", "spread"]
-
 ELEMENTWISE = tuple(
     getattr(keras.layers, name) for name in ("Activation", "ELU", "Identity", "LeakyReLU", "ReLU", "Rescaling")
 )

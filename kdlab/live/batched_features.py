@@ -13,8 +13,6 @@ import numpy as np
 from ..backend import tf
 from ..features.losses import compare_angles, compare_distances, compare_products
 
-__all__ = ["IN_ANGLES", "METHODS", "FeatureTies", "feature_loss", "teacher_table", "tied_loss"]
-
 METHODS = ("hint", "similarity", "relational_distance", "relational_angle", "relational")
 """The methods of ``kdlab.FeatureDistillation`` between dense layers."""
 IN_ANGLES = 16

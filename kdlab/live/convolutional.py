@@ -16,10 +16,8 @@ from ..distiller import Distiller
 from ..features.distillation import FeatureDistillation
 from ..features.taps import tap
 from ..teacher_targets import TeacherTargets
-from ..transfer_set import over_batches
+from ..transfer_set import logits_of, over_batches
 from .sequential import KeptModel, SequentialTrainer
-
-__all__ = ["ConvolutionalResult", "ConvolutionalTrainer"]
 
 
 @dataclass(eq=False)
@@ -42,7 +40,7 @@ class ConvolutionalResult:
 
     def logits(self, x):
         """Return all students' logits on ``x`` (N, height, width, channels): (students, N, C)."""
-        return np.stack([over_batches(lambda batch, s=s: s(batch, training=False), x) for s in self.students])
+        return np.stack([logits_of(s, x) for s in self.students])
 
     def features(self, x, layer):
         """Return what ``layer`` of all students returns on ``x``: (students, N, …). ValueError, naming those there are."""

@@ -11,8 +11,6 @@ from .batched import Product, apply, apply_all
 from .batched_features import tied_loss
 from .stable_names import with_stable_names
 
-__all__ = ["adam", "loss_and_gradient", "training_program"]
-
 
 @lru_cache(maxsize=64)
 def training_program(steps, ties=None, mutual=False):

@@ -7,8 +7,6 @@ import numpy as np
 from ..checks import check_count
 from .batched import DenseStudent, apply_all, spread
 
-__all__ = ["LiveResult", "LiveSweep", "diverged_at"]
-
 
 class _Divergence:
     """What a result says of students whose training went wrong."""

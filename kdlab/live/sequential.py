@@ -9,8 +9,6 @@ import numpy as np
 from ..backend import keras
 from ..checks import check_count
 
-__all__ = ["KeptModel", "SequentialTrainer"]
-
 
 class KeptModel:
     """A compiled Keras model whose ``student`` is trained again and again."""

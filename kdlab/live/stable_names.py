@@ -14,8 +14,6 @@ from tensorflow.python.framework import ops  # no public function takes a name o
 
 from ..backend import tf
 
-__all__ = ["with_stable_names"]
-
 _thread = threading.local()
 _traced = Counter()
 _next_number = getattr(ops, "uid", None)

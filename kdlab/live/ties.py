@@ -9,8 +9,6 @@ import numpy as np
 from ..backend import tf
 from .batched_features import IN_ANGLES, METHODS, FeatureTies, teacher_table
 
-__all__ = ["Tied", "Ties"]
-
 
 class Tied(NamedTuple):
     """One choice of method and pairs: its part of the program, ``ties``, and of the memory, in numbers of 4 bytes."""

@@ -17,15 +17,13 @@ import numpy as np
 
 from ..backend import keras, tf
 from ..checks import check_alpha, check_count, check_labels, check_training_temperature
-from ..foreign_models import adapt, check_no_sigmoid, inputs_by_itself, warn_at_chance
+from ..foreign_models import ready, warn_at_chance
 from ..softening import softmax
-from ..transfer_set import check_teacher_logits, over_batches
+from ..transfer_set import check_teacher_logits, logits_of
 from .batched import DenseStudent, gather, spread
 from .program import training_program
 from .result import LiveResult, LiveSweep, diverged_at
 from .ties import Ties
-
-__all__ = ["LiveTrainer"]
 
 STUDENTS_AT_ONCE = 20  # Of a sweep, in one call of the program: the next picture is never far.
 SECOND = 10**6  # The second of a mutual pair starts as that many seeds further on would.
@@ -329,10 +327,7 @@ def _run(teacher, data):
     models = list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
     if not models or not all(isinstance(model, keras.Model) for model in models):
         return teacher
-    for number, model in enumerate(models, 1):
-        check_no_sigmoid(model, f"teacher {number}")
-    adapted = [adapt(model, inputs_by_itself(model)) for model in models]
-    logits = [over_batches(lambda batch, run=model: run(batch, training=False), data.train.x) for model in adapted]
+    logits = [logits_of(model, data.train.x) for model in ready(models)]
     warn_at_chance(models, data, stacklevel=3)
     return np.stack(logits)
 

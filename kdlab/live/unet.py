@@ -15,8 +15,6 @@ from ..training_checks import DivergenceGuard
 from ..unet import dice_loss, logits, segment, soft_binary_cross_entropy, unet
 from .sequential import KeptModel, SequentialTrainer
 
-__all__ = ["UNetResult", "UNetTrainer"]
-
 VIEWS = 8
 
 
@@ -52,7 +50,7 @@ class UNetTrainer(SequentialTrainer):
         x, masks = (views(a).reshape(-1, *a.shape[1:]) for a in (train.x, train.masks()))
         self.teacher_logits = logits(teacher, x)
         self._arrays = tuple(map(tf.constant, (x, masks.astype(bool), self.teacher_logits)))
-        learner = UNetDistiller(unet(width))
+        learner = _UNetDistiller(unet(width))
         rate = keras.optimizers.schedules.CosineDecay(learning_rate, self.epochs * self.steps_per_epoch)
         # An epoch is one call of a plain graph.
         learner.compile(keras.optimizers.Adam(rate), steps_per_execution=self.steps_per_epoch, jit_compile=False)
@@ -110,11 +108,11 @@ class UNetTrainer(SequentialTrainer):
         result.validation_dice[place] = np.nanmean(dice(found))
 
 
-class UNetDistiller(keras.Model):
+class _UNetDistiller(keras.Model):
     """A U-Net, ``student``, with the loss of ``UNetTrainer.train``; the targets are masks, teacher logits and whose labels count."""
 
     def __init__(self, student):
-        super().__init__()
+        super().__init__(name="unet_distiller")  # its own would begin with an underscore, which TensorFlow refuses
         self.student = student
         self.temperature, self.alpha = (tf.Variable(1.0, trainable=False) for _ in range(2))
 

@@ -4,8 +4,6 @@ import itertools
 import warnings
 from concurrent.futures import CancelledError
 
-__all__ = ["on_cluster"]
-
 ANSWER, PATIENCE = 10, 30  # seconds until a scheduler must have answered, and without any worker
 
 

@@ -5,15 +5,6 @@ from contextlib import contextmanager
 from ..backend import keras, tf
 from ..execution import leaf_layers
 
-__all__ = [
-    "MIXED_PRECISION",
-    "EvaluateOnOneDevice",
-    "choose_policy",
-    "choose_strategy",
-    "mixed_precision",
-    "trainee_of",
-]
-
 MIXED_PRECISION = ("auto", "on", "off")
 
 

@@ -12,8 +12,6 @@ from ..timing import time_per_example
 from ..transfer_set import over_batches
 from .results import ModelResult, machine, now, versions
 
-__all__ = ["UNKNOWN", "answers", "describe_run", "knows_data", "measure", "record"]
-
 BATCH_SIZES = (1, 32)
 MOST_MEASURED = 5000  # samples of a split that is only looked at
 

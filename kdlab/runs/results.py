@@ -12,32 +12,8 @@ from statistics import NormalDist
 import numpy as np
 
 from .. import __version__
-from ..clinical import confusion_matrix
 from ..evaluation import Interval, at_chance, mcnemar, mean_interval, paired_difference, wilson_interval
 from ..timing import Spread
-
-__all__ = [
-    "ModelResult",
-    "byte_size",
-    "compare",
-    "compare_pairs",
-    "compare_seeds",
-    "grid_table",
-    "machine",
-    "markdown",
-    "markdown_table",
-    "mean_of_seeds",
-    "milliseconds",
-    "now",
-    "page",
-    "percent",
-    "percent_interval",
-    "samples_to_tell",
-    "table",
-    "to_bytes",
-    "two_digits",
-    "versions",
-]
 
 SIGNIFICANT = 0.05
 MOST_WRONG, MOST_LISTED, MOST_CONFUSIONS = 1000, 50, 10  # samples kept and shown, pairs of classes shown
@@ -78,7 +54,9 @@ class ModelResult:
     def to_json(self):
         """Return it as plain values: shares with their 95 % Wilson intervals, times in seconds per example."""
         accuracy = wilson_interval(int(self.correct.sum()), len(self.correct))
-        confusion = confusion_matrix(self.predicted, self.labels, self.classes)
+        from sklearn.metrics import confusion_matrix
+
+        confusion = confusion_matrix(self.labels, self.predicted, labels=range(self.classes))
         recall = [
             wilson_interval(int(row[k]), int(row.sum()))._asdict() if row.sum() else None
             for k, row in enumerate(confusion)
@@ -222,12 +200,9 @@ def mean_of_seeds(accuracies):
 
 
 def table(models):
-    """Return a table of models, as from ``ModelResult.to_json``: a header and a row for each, all strings.
-
-    Older records are read too: they may lack other splits' accuracies and have intervals without names.
-    """
-    batches, clinical = list(models[0]["seconds_per_example"]), list(models[0].get("clinical", ()))
-    others = [name for name in models[0].get("accuracies", ()) if all(name in model["accuracies"] for model in models)]
+    """Return a table of models, as from ``ModelResult.to_json``: a header and a row for each, all strings."""
+    batches, clinical = list(models[0]["seconds_per_example"]), list(models[0]["clinical"])
+    others = [name for name in models[0]["accuracies"] if all(name in model["accuracies"] for model in models)]
     header = [
         *("model", "parameters", "on disk", "test accuracy (95 % interval)"),
         *(f"{name} accuracy" for name in others),
@@ -242,10 +217,10 @@ def table(models):
                 model["name"],
                 f"{model['parameters']:,}",
                 byte_size(model["size_on_disk_bytes"]),
-                percent_interval(model["test_accuracy"], *_ends(model["test_accuracy_95_percent"])),
+                percent_interval(model["test_accuracy"], *model["test_accuracy_95_percent"].values()),
                 *(percent(model["accuracies"][name]) for name in others),
-                *(_with_interval(*_ends(model["clinical"][name])) for name in clinical),
-                *(milliseconds(time["median"], *_ends(time["quartiles"])) for time in times),
+                *(_with_interval(*model["clinical"][name].values()) for name in clinical),
+                *(milliseconds(time["median"], *time["quartiles"].values()) for time in times),
             ]
         )
     return header, rows
@@ -254,13 +229,6 @@ def table(models):
 def _with_interval(value, low, high):
     # A bootstrap of samples that are all right has none: 1 to 1 would claim too much.
     return f"{value:.3f} ({low:.3f} to {high:.3f})" if low < high else f"{value:.3f} (no interval)"
-
-
-def _ends(interval):
-    """Return low and high of an interval, the mean before them where it has one; older records have no names there."""
-    if not isinstance(interval, dict):
-        return interval
-    return [interval[name] for name in ("mean", "low", "high") if name in interval]
 
 
 def grid_table(grid):

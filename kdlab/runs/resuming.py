@@ -9,8 +9,6 @@ import numpy as np
 from ..backend import keras
 from ..cache import ELSEWHERE, new_file
 
-__all__ = ["TrainingState", "state_path"]
-
 _KEPT = ("history", "seconds", "best_epoch", "halved_at")
 
 

@@ -11,9 +11,8 @@ import numpy as np
 
 from ..backend import keras
 from ..checks import check_alpha, check_count, check_temperature, check_training_temperature
-from ..datasets.image_streams import stream
 from ..distiller import Distiller
-from ..execution import build_state, choose_execution, seed_layers
+from ..execution import batches, build_state, choose_execution, seed_layers
 from ..model_files import check_fits, fingerprint, save
 from ..training_checks import DivergenceGuard
 from ..transfer_set import check_teacher_logits
@@ -27,8 +26,6 @@ from .hardware import (
     trainee_of,
 )
 from .resuming import TrainingState
-
-__all__ = ["Run", "Settings", "distill", "suggest", "train"]
 
 EVALUATION_BATCH = 256
 
@@ -155,24 +152,24 @@ def _run(model, wrap, data, rows, teacher_logits, key, out, settings, callbacks,
         **key,
     }
     # Several devices share a batch: of a small one, some might get nothing.
-    batches = EpochBatches(
+    epochs = EpochBatches(
         data.train, rows, settings.batch_size, settings.seed, teacher_logits, whole=strategy is not None
     )
     initial, trainee = model.get_weights(), trainee_of(model, strategy)
     with mixed_precision(trainee, policy):
         with nullcontext() if strategy is None else strategy.scope():
-            learner = _compiled(wrap, trainee, settings, policy, batches, strategy)
+            learner = _compiled(wrap, trainee, settings, policy, epochs, strategy)
             state = TrainingState(
-                trainee, settings, out, key, lambda epoch: _begin_epoch(trainee, batches, settings, epoch)
+                trainee, settings, out, key, lambda epoch: _begin_epoch(trainee, epochs, settings, epoch)
             )
             resumed_from = state.resume(learner.optimizer)
         arguments, judges = {}, []
         if len(data.validation):
-            samples = stream(data.validation, EVALUATION_BATCH)
+            samples = batches(data.validation, EVALUATION_BATCH)
             if strategy is None:
                 arguments = {"validation_data": samples}
             else:
-                judge = _compiled(wrap, model, settings, policy, batches)
+                judge = _compiled(wrap, model, settings, policy, epochs)
                 judges = [EvaluateOnOneDevice(judge, model, trainee, samples)]
         if settings.tensorboard:
             callbacks = [keras.callbacks.TensorBoard(settings.tensorboard, write_graph=False), *callbacks]
@@ -180,7 +177,8 @@ def _run(model, wrap, data, rows, teacher_logits, key, out, settings, callbacks,
         try:
             if not state.finished:
                 learner.fit(
-                    **batches.from_epoch(resumed_from),
+                    x=epochs.batches(),
+                    steps_per_epoch=epochs.steps,
                     **arguments,
                     epochs=settings.epochs,
                     initial_epoch=resumed_from,
@@ -230,27 +228,24 @@ def _learner(model):
 _KEY = ("batch_size", "learning_rate", "seed", "patience", "reduce_patience")
 
 
-def _compiled(wrap, model, settings, policy, batches, strategy=None):
+def _compiled(wrap, model, settings, policy, epochs, strategy=None):
     """Return what ``wrap`` makes of ``model``, compiled, its optimizer built: a state can be put into it."""
     learner = wrap(model)
     optimizer = keras.optimizers.Adam(settings.learning_rate)
     if policy == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # Many steps a call would run over the end of a streamed epoch.
-    many = strategy is None and not batches.streamed
-    learner.compile(
-        optimizer=optimizer, loss=loss, metrics=["accuracy"], **({} if many else {"steps_per_execution": 1})
-    )
+    alone = {} if strategy is None else {"steps_per_execution": 1}
+    learner.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], **alone)
     build_state(learner, model.output_shape[-1])
-    if many:
-        choose_execution(learner, model, settings.epochs * batches.steps)
+    if strategy is None:
+        choose_execution(learner, model, settings.epochs * epochs.steps)
     return learner
 
 
-def _begin_epoch(trainee, batches, settings, epoch):
+def _begin_epoch(trainee, epochs, settings, epoch):
     """Make all that is random in the epoch depend on its number and the seed alone."""
-    batches.begin_epoch(epoch)
+    epochs.begin(epoch)
     seed_layers(trainee, settings.seed, epoch)
 
 

@@ -10,15 +10,13 @@ import numpy as np
 from ..evaluation import samples_needed
 from .results import compare_seeds, mean_of_seeds, two_digits
 
-__all__ = ["Point", "SweepTable", "read_points", "write_points"]
-
 
 @dataclass(frozen=True)
 class Point:
     """One trained student: ``temperature`` None and ``alpha`` 0 for the student alone. Accuracies from 0 to 1.
 
     ``run`` names data, teacher, student and settings: points of different runs must not be compared. ``at_chance`` is
-    whether it cannot be told from guessing on the test samples; None where an older table does not say.
+    whether it cannot be told from guessing on the test samples.
     """
 
     temperature: float | None
@@ -30,7 +28,7 @@ class Point:
     best_epoch: int
     seconds: float
     run: str
-    at_chance: bool | None = None
+    at_chance: bool = False
 
     @property
     def place(self):
@@ -41,9 +39,8 @@ class Point:
 # How each column is read; an empty temperature is that of the student alone.
 _COLUMNS = Point.__annotations__ | {
     "temperature": lambda text: float(text) if text else None,
-    "at_chance": {"True": True, "False": False, "": None}.__getitem__,
+    "at_chance": {"True": True, "False": False}.__getitem__,
 }
-_OLD_COLUMNS = list(_COLUMNS)[:-1]
 
 
 def write_points(points):
@@ -58,7 +55,7 @@ def write_points(points):
 def read_points(text, name="the file"):
     """Return the points of a CSV text that ``write_points`` made, or raise ValueError, calling it ``name``."""
     lines = csv.DictReader(io.StringIO(text))
-    if lines.fieldnames not in (list(_COLUMNS), _OLD_COLUMNS):
+    if lines.fieldnames != list(_COLUMNS):
         raise ValueError(f"{name} is not a table of a sweep: its columns must be {', '.join(_COLUMNS)}")
     points = []
     for line in lines:
@@ -95,7 +92,7 @@ class SweepTable:
 
     def guesses(self, temperature=None, alpha=0.0):
         """Return which students of a point, those alone unless given, cannot be told from guessing: a boolean per seed."""
-        return [bool(self._by_place[temperature, alpha, seed].at_chance) for seed in self.seeds]
+        return [self._by_place[temperature, alpha, seed].at_chance for seed in self.seeds]
 
     def differences(self):
         """Return the mean difference from the student alone in validation accuracy, (T, A), from −1 to 1."""

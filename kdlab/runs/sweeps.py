@@ -10,15 +10,12 @@ from functools import cache, partial
 from pathlib import Path
 
 from ..cache import ELSEWHERE, new_file
-from ..datasets.stored_images import StoredImages
 from ..evaluation import at_chance
 from . import runs
 from .cluster import on_cluster
 from .record import answers
 from .sweep_table import Point, SweepTable, read_points, write_points
 from .unfinished import Unfinished
-
-__all__ = ["sweep"]
 
 
 def sweep(
@@ -94,10 +91,6 @@ def _train_on_cluster(scheduler, student, teacher_logits, data, folder, settings
         return
     if settings.tensorboard:
         raise ValueError("--tensorboard needs the training on this machine; leave it out, or --scheduler")
-    if isinstance(data.train.x, StoredImages):
-        raise ValueError(
-            "images that are larger than memory cannot be sent to a cluster; a smaller --image-size may do"
-        )
     # As bytes: every training begins with a student of its own.
     students = {seed: pickle.dumps(student(seed)) for seed in {seed for *_, seed in missing.values()}}
     logits = teacher_logits() if any(temperature for temperature, *_ in missing.values()) else None

@@ -14,8 +14,6 @@ except ImportError:  # Windows
     fcntl = None
     import msvcrt
 
-__all__ = ["Unfinished", "exclusive_lock", "refuse_existing"]
-
 _KEY, _COMPLETE = "run.json", "complete"
 
 

@@ -19,8 +19,6 @@ from ..datasets.load import load
 from ..execution import count_steps
 from ..models import mlp
 
-__all__ = ["digits_teacher", "partly_trained_student", "train_digits_teacher", "write"]
-
 TEACHER_FILE = DATA / "digits_teacher.npz"
 
 

@@ -7,8 +7,6 @@ from ..datasets.dataset import DATA
 from ..datasets.nuclei import CLASS_NAMES, crops, fields, load_nuclei, regions, views
 from ..model_files import load, save
 
-__all__ = ["SIZE", "TEACHER_FILE", "augment", "build_teacher", "nuclei_teacher", "train_teacher"]
-
 TEACHER_FILE = DATA / "nuclei_teacher.keras"
 SIZE, SHIFT = 48, 4  # pixels: of a crop, and how far one may lie off its nucleus
 WIDTHS = (16, 32, 64, 96)

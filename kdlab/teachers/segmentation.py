@@ -13,8 +13,6 @@ from ..model_files import load, save
 from ..segmentation import dice, load_tiles, overlaps
 from ..unet import dice_loss, hard_binary_cross_entropy, segment, unet
 
-__all__ = ["TEACHER_FILE", "WIDTH", "segmentation_teacher", "train_teacher", "vary"]
-
 TEACHER_FILE = DATA / "segmentation_teacher.keras"
 WIDTH = 20
 STRIDE = 64  # pixels of the field: its tiles overlap, for more of them

@@ -66,10 +66,11 @@ MOVED = """() => void (globalThis.moved = new Promise((done) => {
 }))"""
 
 
-async def in_chromium(browser, url, stay, where, look):
+async def in_chromium(browser, url, stay, every, where, look):
     """Visit the page; return {"control": s, "students": s, "moves": [s, …]}, as far as it came.
 
-    ``where`` the students are: the panel, its slider, its picture. ``look`` again after so many milliseconds.
+    They move ``every`` so many seconds. ``where`` the students are: the panel, its slider, its picture. ``look`` again after
+    so many milliseconds.
     """
     seen, start = {"moves": []}, time.perf_counter()
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
@@ -82,8 +83,8 @@ async def in_chromium(browser, url, stay, where, look):
         await page.wait_for_function(FIND, arg=list(where), polling=look, timeout=1000 * PATIENCE)
         seen["students"] = time.perf_counter() - start
         knob = page.locator("[data-knob]")
-        for k in range(stay // 6):
-            await asyncio.sleep(6)
+        for k in range(stay // every):
+            await asyncio.sleep(every)
             await knob.focus()
             await page.evaluate(MOVED)
             await page.keyboard.press("ArrowRight" if k % 2 else "ArrowLeft")
@@ -158,7 +159,7 @@ class Client:
                 raise TimeoutError("nothing came")
 
 
-async def by_protocol(url, stay):
+async def by_protocol(url, stay, every):
     """Visit the page without drawing it; return what ``in_chromium`` does."""
     seen, start = {"moves": []}, time.perf_counter()
     try:
@@ -183,8 +184,8 @@ async def by_protocol(url, stay):
         await client.update(panel, available=640, ratio=1, visible=True)
         await client.until(lambda: client.figures)
         seen["students"] = time.perf_counter() - start
-        for k in range(stay // 6):
-            await asyncio.sleep(6)
+        for k in range(stay // every):
+            await asyncio.sleep(every)
             before, begun = client.figures, time.perf_counter()
             await client.update(slider, value=4.0 * 2 ** (0.125 * (k % 5 + 1)))
             await client.until(lambda before=before: client.figures > before)
@@ -229,7 +230,7 @@ async def watch(server, most):
         await asyncio.sleep(2)
 
 
-async def measure(server, visitors, within, stay, browser, where, times):
+async def measure(server, visitors, options, browser, where, times):
     """Let so many visitors come; return the row of the table. Without a browser they draw nothing.
 
     One alone comes several times, as what it sees differs by a fifth from time to time.
@@ -239,10 +240,11 @@ async def measure(server, visitors, within, stay, browser, where, times):
     watching = asyncio.ensure_future(watch(server, most))
 
     async def come(k):
-        await asyncio.sleep(within * k / visitors)
+        await asyncio.sleep(options.within * k / visitors)
         # Looking in every frame, as wait_for_selector does, keeps a processor busy with a dozen pages.
         look = 50 if visitors == 1 else 250
-        return await (in_chromium(browser, url, stay, where, look) if browser else by_protocol(url, stay))
+        pace = options.stay, options.every
+        return await (in_chromium(browser, url, *pace, where, look) if browser else by_protocol(url, *pace))
 
     seen = []
     for again in range(times if visitors == 1 else 1):
@@ -258,7 +260,7 @@ async def measure(server, visitors, within, stay, browser, where, times):
             came = {what: round(visit[what]) for what in ("control", "students") if what in visit}
             print(f"not served: {visit['error']}; it had {came}", file=sys.stderr)
     return [
-        f"{visitors}{f' in {within} s' * (visitors > 1)}, {'Chromium' if browser else 'protocol'}",
+        f"{visitors}{f' in {options.within} s' * (visitors > 1)}, {'Chromium' if browser else 'protocol'}",
         f"{sum('error' not in visit for visit in seen)}",
         *(spread([visit[what] for visit in seen if what in visit]) for what in ("control", "students")),
         spread(moves, 2),
@@ -310,7 +312,7 @@ async def soak(options):
                 coming = iter(range(visits, until))
 
                 async def visitor(coming=coming):
-                    return ["error" in await by_protocol(url, options.stay) for _ in coming]
+                    return ["error" in await by_protocol(url, options.stay, options.every) for _ in coming]
 
                 failed += sum(map(sum, await asyncio.gather(*(visitor() for _ in range(5)))))
                 visits = until
@@ -338,7 +340,7 @@ async def run(options):
                         browser = await playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
                     where = OLD["students"] if source else NEW["students"]
                     times = 1 if options.quick else 5
-                    row = await measure(server, visitors, options.within, options.stay, browser, where, times)
+                    row = await measure(server, visitors, options, browser, where, times)
                     print(f"| {' | '.join(row)} |", flush=True)
                     if browser:
                         await browser.close()
@@ -352,6 +354,7 @@ def main():
     parser.add_argument("--visitors", type=lambda text: [int(n) for n in text.split(",")], default=[1, 5, 15, 30])
     parser.add_argument("--within", type=int, default=60, help="seconds in which they come")
     parser.add_argument("--stay", type=int, default=60, help="seconds that each moves T")
+    parser.add_argument("--every", type=int, default=6, help="seconds from one move to the next")
     parser.add_argument("--rest", type=int, default=15, help="seconds before the first comes")
     parser.add_argument(
         "--kinds",
@@ -366,7 +369,7 @@ def main():
     parser.add_argument("--port", type=int, default=8949)
     options = parser.parse_args()
     if options.quick:
-        options.visitors, options.within, options.stay, options.rest = [1], 1, 6, 1
+        options.visitors, options.within, options.stay, options.every, options.rest = [1], 1, 1, 1, 1
         options.kinds = ["chromium", "protocol"]
     if options.quick or not options.soak:
         asyncio.run(run(options))

@@ -7,6 +7,7 @@ begin of a training to the first point of its curve; an epoch of
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -55,9 +56,13 @@ def quartiles(values, digits):
     return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def first_point(moves):
-    """Print the seconds from a training's begin to the first epoch that it tells of, once all is warm."""
+def first_point(moves, nuclei):
+    """Print the seconds from a training's begin to the first epoch that it tells of, once all is warm.
+
+    ``nuclei`` are how many of those to train on; None: all.
+    """
     data, temperature, first = load_nuclei(size=48), 1.0, []
+    data = replace(data, train=Split(data.train.x[:nuclei], data.train.y[:nuclei]))
 
     def build(seed):
         blocks = models.small_cnn((24, 24, 3), 3, seed, channels=(8, 16, 32)).layers
@@ -117,6 +122,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=192)
     parser.add_argument("--moves", type=int, default=6, help="trainings whose first point is waited for")
+    parser.add_argument("--nuclei", type=int, help="that those trainings have; all without it")
     parser.add_argument("--only", choices=("speeds", "first_point", "epochs"))
     options = parser.parse_args(arguments)
     random = np.random.default_rng(0)
@@ -124,7 +130,7 @@ def main(arguments=None):
     y = random.integers(0, CLASSES, options.images, np.int32)
     parts = {
         "speeds": lambda: speeds(x),
-        "first_point": lambda: first_point(options.moves),
+        "first_point": lambda: first_point(options.moves, options.nuclei),
         "epochs": lambda: epochs(x, y),
     }
     for name, part in parts.items():

@@ -46,6 +46,9 @@ def main(arguments=None):
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--mnist", metavar="NPZ", help="MNIST as an .npz; random images without it")
+    parser.add_argument(
+        "--rival", action=argparse.BooleanOptionalAction, default=True, help="whether Keras's Distiller takes part"
+    )
     options = parser.parse_args(arguments)
     x, y = images(options.images, options.mnist)
     tenth = Split(x[: len(x) // 10], y[: len(x) // 10])
@@ -91,16 +94,18 @@ def main(arguments=None):
             turn(clock)
             best[name] = min(best[name], *clock.seconds)
     TrainingState.on_epoch_end = end
-    clock = Clock()
-    fit(compiled(keras_distiller(cnn())), clock, epochs=2)
-    best[RIVAL] = min(clock.seconds)
+    if options.rival:
+        clock = Clock()
+        fit(compiled(keras_distiller(cnn())), clock, epochs=2)
+        best[RIVAL] = min(clock.seconds)
     folder.cleanup()
 
     print(f"{options.images} images, batches of {options.batch_size}, best of {options.rounds * (EPOCHS - 1)} epochs\n")
     print(f"{'per epoch, validation and state included':44}{'seconds':>9}{'÷ fit':>8}{'÷ alone':>9}{'Keras ÷':>9}")
     for name, value in best.items():
         by_fit = best["student alone, fit" if "alone" in name else "distilled, Distiller.fit"]
-        ratios = f"{value / by_fit:8.3f}{value / best['student alone, runs.train']:9.3f}{best[RIVAL] / value:9.2f}"
+        ratios = f"{value / by_fit:8.3f}{value / best['student alone, runs.train']:9.3f}"
+        ratios += f"{best[RIVAL] / value:9.2f}" if options.rival else f"{'–':>9}"
         print(f"{name:44}{value:9.3f}{ratios}")
     share = min(kept) / best["distilled, runs.distill"]
     print(f"{'of it, judging the epoch and the state':44}{min(kept):9.3f}{share:8.1%}")

@@ -15,6 +15,8 @@ import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from kdlab.lab.pages import CHAPTERS, HOME
+
 NARROW = "STIXGeneral"
 FLAGS = [
     "--no-sandbox",
@@ -92,7 +94,7 @@ class Server:
         while time.monotonic() < end:
             if condition():
                 return True
-            time.sleep(0.1)
+            time.sleep(0.2)  # to look through all processes takes a while
         return False
 
     def stop(self, number=signal.SIGINT):
@@ -129,12 +131,40 @@ def wait():
     return Server.wait
 
 
-@pytest.fixture(scope="session")
-def start_server():
-    servers = []
+# In place of what kernels are forked from: it has imported what the home page needs, and no TensorFlow.
+LIGHT = """
+import importlib.abc, importlib.machinery, sys
 
-    def start(*arguments, **options):
-        servers.append(Server(*arguments, **options))
+class Light(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path, target=None):
+        return importlib.machinery.ModuleSpec(name, self) if name == "kdlab.lab.preload" else None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        import ipykernel.kernelapp, ipywidgets, anywidget, matplotlib.backends.backend_agg
+        import kdlab.lab.interaction, kdlab.lab.pages
+
+sys.meta_path.insert(0, Light())
+"""
+
+
+@pytest.fixture(scope="session")
+def light(tmp_path_factory):
+    """What to add to the environment of a server whose pages compute nothing: it imports several seconds less."""
+    folder = tmp_path_factory.mktemp("light")
+    (folder / "sitecustomize.py").write_text(LIGHT)
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
+
+
+@pytest.fixture(scope="session")
+def start_server(light):
+    """Return a function that starts `kdlab` with these arguments; a ``light`` one is for pages that compute nothing."""
+    servers, ours = [], light
+
+    def start(*arguments, environment=None, light=False, **options):
+        servers.append(Server(*arguments, environment={**(ours if light else {}), **(environment or {})}, **options))
         return servers[-1]
 
     yield start
@@ -202,11 +232,19 @@ LAB_PANELS = """(() => {
         const begun = !panel?.querySelector(".kdlab-empty") && panel?.querySelector("[data-kdlab=state] p");
         if (!begun || begun.dataset.state !== "idle") since.delete(name);
         else if (!since.has(name)) since.set(name, performance.now());
-        else if (performance.now() - since.get(name) > 700) {
+        else if (performance.now() - since.get(name) > 100) {
             since.delete(name);
             return true;
         }
         return false;
+    };
+    // Whether the kernel has taken up all that the page had for it, and has said what it begins therefore. In two frames
+    // the page notices what is on the screen; what a widget keeps back until the kernel is free goes before the second
+    // question.
+    window.labTakenUp = async () => {
+        for (const _ of [1, 2]) await new Promise(requestAnimationFrame);
+        for (const _ of [1, 2]) await jupyterapp.widgetManager.kernel.requestKernelInfo();
+        return true;
     };
 })();"""
 
@@ -228,7 +266,8 @@ class LabPage:
     def settled(self, name):
         """The panel, when the kernel has done all that it was asked for."""
         panel = self.panel(name)
-        self.page.wait_for_function("name => labAtRest(name)", arg=name, polling=100, timeout=120_000)
+        self.page.wait_for_function("() => labTakenUp()", timeout=120_000)
+        self.page.wait_for_function("name => labAtRest(name)", arg=name, polling=50, timeout=120_000)
         return panel
 
     def press(self, name, control, *keys):
@@ -350,6 +389,26 @@ p { line-height: 1.5 !important; margin-bottom: 2em !important; }"""
 OF_LAYOUT = {"runOnly": {"type": "rule", "values": ["scrollable-region-focusable"]}}
 
 
+CUT_OFF = """() => [...document.querySelectorAll('#rendered_cells *, .kdlab-panel *')].filter(e => {
+    const box = e.getBoundingClientRect();
+    const scrolls = e.closest('mjx-container, .kd-code, .kd-wide, .kdlab-hidden, .kdlab-scroll, pre');
+    return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
+}).map(e => e.outerHTML.slice(0, 120))"""
+
+
+def assert_fits(page, *which):
+    """Assert that nothing is cut off, once the page has come to rest; ``which`` says what it is like."""
+    page.wait_for_timeout(300)
+    assert page.evaluate(CUT_OFF) == [], which
+
+
+def assert_is_accessible(page, **options):
+    """Assert that axe finds nothing; ``options`` are its own. What passes is only counted: to list it takes longest."""
+    found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
+    found = [v for v in found if v["impact"] in ("critical", "serious")]
+    assert {v["id"]: [n["html"][:160] for n in v["nodes"]][:3] for v in found} == {}
+
+
 @pytest.fixture(scope="session")
 def fits_and_is_accessible():
     """Return a function that asserts of a page that nothing is cut off, wide or narrow, and that axe finds nothing."""
@@ -357,25 +416,29 @@ def fits_and_is_accessible():
     def check(page, height=900, options=None):
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": height})
-            page.wait_for_timeout(300)
-            too_wide = page.evaluate(
-                """() => [...document.querySelectorAll('#rendered_cells *, .kdlab-panel *')].filter(e => {
-                    const box = e.getBoundingClientRect();
-                    const scrolls = e.closest(
-                        'mjx-container, .kd-code, .kd-wide, .kdlab-hidden, .kdlab-scroll, pre');
-                    return box.width > 0 && !scrolls && (box.right > innerWidth + 1 || box.left < -1);
-                }).map(e => e.outerHTML.slice(0, 120))"""
-            )
-            assert too_wide == [], width
-        found = [v for v in Axe().run(page, options=options).response["violations"]]
-        found = [v for v in found if v["impact"] in ("critical", "serious")]
-        assert {v["id"]: [n["html"][:160] for n in v["nodes"]][:3] for v in found} == {}
+            assert_fits(page, width)
+        assert_is_accessible(page, **(options or {}))
 
     return check
 
 
+LINKS = "navs => navs.map(nav => [...nav.querySelectorAll('a')].map(e => [e.className, e.pathname.split('/').pop()]))"
+
+
+def assert_leads_to_its_neighbours(page):
+    """Assert that the links above and below a page are to those before and after it, and that its title is its own."""
+    names = [HOME, *(chapter.name for chapter in CHAPTERS)]
+    at = names.index(urlsplit(page.url).path.split("/")[-1].removesuffix(".ipynb"))
+    links = (
+        [["kd-prev", at - 1]] * (at > 1) + [["kd-home", 0]] * (at > 0) + [["kd-next", at + 1]] * (at < len(CHAPTERS))
+    )
+    links = [[kind, f"{names[place]}.ipynb"] for kind, place in links]
+    assert page.locator(".kd-nav").evaluate_all(LINKS) == [links] * (2 if at else 1)
+    assert at == 0 or CHAPTERS[at - 1].title in page.inner_text("h1")
+
+
 @pytest.fixture(scope="session")
-def keeps_the_promises_of_every_page(fits_and_is_accessible):
+def keeps_the_promises_of_every_page():
     """Return a function that asserts of a page: no source, no traceback, it fits and is accessible in any letters."""
 
     def check(page):
@@ -384,16 +447,23 @@ def keeps_the_promises_of_every_page(fits_and_is_accessible):
         assert "from kdlab" not in text
         assert page.locator(".jp-InputArea-editor, .cm-editor").count() == 0
         assert page.locator("h1").count() == 1
+        assert_leads_to_its_neighbours(page)
         ids = page.locator("[id]").evaluate_all("all => all.map(e => e.id)")
         assert len(ids) == len(set(ids))
-        fits_and_is_accessible(page)
-        for css in (SPACED, NARROWER):
-            wide = page.locator("h1").evaluate(TEXT_WIDTH)
-            style = page.add_style_tag(content=css)
-            changed = page.locator("h1").evaluate(TEXT_WIDTH) / wide
-            assert changed > 1.1 if css == SPACED else changed < 0.9
-            fits_and_is_accessible(page, options=OF_LAYOUT)
-            style.evaluate("e => e.remove()")
+        for width in (1280, 390):  # for each, what is seen is drawn anew
+            page.set_viewport_size({"width": width, "height": 900})
+            assert_fits(page, width)
+            if width == 390:
+                assert_is_accessible(page)
+            for css in (SPACED, NARROWER):
+                wide = page.locator("h1").evaluate(TEXT_WIDTH)
+                style = page.add_style_tag(content=css)
+                changed = page.locator("h1").evaluate(TEXT_WIDTH) / wide
+                assert changed > 1.1 if css == SPACED else changed < 0.9
+                assert_fits(page, width, css)
+                if width == 390:
+                    assert_is_accessible(page, **OF_LAYOUT)
+                style.evaluate("e => e.remove()")
 
     return check
 

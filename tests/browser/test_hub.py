@@ -17,19 +17,29 @@ CONFIGURATION = Path(__file__).parents[2] / "binder" / "jupyterhub_config.py"
 
 # What the configuration leaves open, and what makes a test short.
 OWN = """
+import sys
 load_subconfig({configuration!r})
 c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = {home!r}
 c.Spawner.args += ["--allow-root"]  # as a container's user may be
-c.Spawner.environment = {{"JUPYTERHUB_ACTIVITY_INTERVAL": "1", "HOME": {home!r}}}
-c.JupyterHub.services[0]["command"][-1:] = ["--timeout=45", "--cull-every=3"]  # a first page may take half a minute
+c.Spawner.environment = {{"JUPYTERHUB_ACTIVITY_INTERVAL": "1", "HOME": {home!r}}} | {light!r}
+# Who is idle is looked for when the test has closed its pages: a first one may take half a minute.
+command = c.JupyterHub.services[0]["command"]
+command[:] = [sys.executable, "-c", {waits!r}, {left!r}, *command[:-1], "--timeout=3", "--cull-every=1"]
 c.JupyterHub.last_activity_interval = 1
 c.JupyterHub.bind_url = "http://127.0.0.1:{ports[0]}"
 c.JupyterHub.hub_port = {ports[1]}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{ports[2]}"
 c.ConfigurableHTTPProxy.command = {proxy!r}
+"""
+
+WAITS = """
+import os, sys, time
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.2)
+os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -58,10 +68,12 @@ def proxy(tmp_path_factory):
 
 
 @pytest.fixture
-def hub(tmp_path, proxy, wait):
+def hub(tmp_path, proxy, light, wait):
     """The process of a hub that serves, with ``.url``."""
     ports = free_ports(3)
-    own = OWN.format(configuration=str(CONFIGURATION), home=str(tmp_path / "{username}"), ports=ports, proxy=proxy)
+    paths = {"configuration": CONFIGURATION, "home": tmp_path / "{username}", "left": tmp_path / "left"}
+    others = {"ports": ports, "proxy": proxy, "light": light, "waits": WAITS}
+    own = OWN.format(**{name: str(path) for name, path in paths.items()}, **others)
     (tmp_path / "config.py").write_text(own)
     log = tmp_path / "log"
     with log.open("w") as out:
@@ -140,5 +152,6 @@ def test_two_users_have_dashboards_of_their_own_that_end_when_they_are_left(hub,
     assert wait(lambda: not any(map(kernels, filter(psutil.Process.is_running, ours))), 10)
     for context in contexts:
         context.close()
+    (tmp_path / "left").touch()
     _, alive = psutil.wait_procs(ours, timeout=120)  # nobody uses them any more
     assert alive == []

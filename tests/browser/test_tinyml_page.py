@@ -3,7 +3,7 @@
 import re
 
 NAME = "05_tinyml_export"
-QUERY = "?bits=9&draw=3&set=up+to+200+samples"
+QUERY = "?bits=9&draw=3&set=up+to+200+samples&data=digits"
 
 
 def test_the_address_is_read_and_what_it_may_not_say_is_named(lab_page):

@@ -464,8 +464,10 @@ def test_serving_ends_quietly_and_hides_no_error_of_ours(monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_is_one_line_and_leaves_what_it_takes_to_go_on(folder):
+    # Seconds of training, and too few steps to be compiled by XLA.
+    long = ["--batch-size", "512", "--epochs", "240", "--patience", "240"]
     with subprocess.Popen(
-        [sys.executable, "-m", "kdlab.commands.command_line", *TRAIN, "--epochs", "100000"],
+        [sys.executable, "-m", "kdlab.commands.command_line", *TRAIN, *long],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -16,7 +16,6 @@ import kdlab
 from kdlab.datasets import load as loading
 from kdlab.datasets.dataset import Dataset, Split, digits_logits, digits_teacher_weights, epoch_order, hold_out
 from kdlab.datasets.load import load
-from kdlab.datasets.stored_images import StoredImages, to_float
 from kdlab.scenarios import few
 
 SPLITS = ("train", "validation", "test")
@@ -279,14 +278,6 @@ def test_whatever_changes_the_data_changes_the_fingerprint():
     found = [data.fingerprint for data in (good, *changed)]
     assert len(set(found)) == len(found)
     assert replace(good, source="there", licence="other", notes=("a note",)).fingerprint == good.fingerprint
-
-
-def test_stored_images_have_the_fingerprint_of_the_array_in_memory():
-    pixels = np.random.default_rng(0).integers(0, 256, (2050, 2, 2, 1), np.uint8)  # more than one block
-    rows, y = np.arange(2050)[::-1], np.arange(2050, dtype=np.int32) % 2
-    stored, inside = Split(StoredImages(pixels, rows), y), Split(to_float(pixels, rows), y)
-    both = [Dataset(part, part, part, ("a", "b"), source="here", licence="none") for part in (stored, inside)]
-    assert both[0].fingerprint == both[1].fingerprint
 
 
 def test_notes_are_kept():

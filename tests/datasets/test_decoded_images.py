@@ -364,7 +364,6 @@ def test_files_are_decoded_once(tmp_path, three, cache, count):
     assert len(count) == 3
     np.testing.assert_array_equal(first.pixels, second.pixels)
     assert (first.digests, first.skipped) == (second.digests, second.skipped)
-    assert isinstance(second.pixels, np.memmap)
     np.testing.assert_array_equal(second.pixels[1, ..., 0], RAMP // 2)
 
 
@@ -397,39 +396,12 @@ def test_a_changed_file_is_decoded_anew_and_the_old_entry_is_gone(tmp_path, thre
         three.pop()
     assert len(decode_files(three, tmp_path, SIZE).digests) == len(three)
     assert len(count) == 3 + len(three)
-    assert len(kept(cache)) == 2
+    assert len(kept(cache)) == 1
     assert not set(before) & set(kept(cache))
 
 
-def flip(path, place):
-    content = bytearray(path.read_bytes())
-    content[place] ^= 1
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("ending", [".npy", ".json"])
-@pytest.mark.parametrize("damage", ["first", "middle", "last", "cut", "empty", "gone", "longer"])
-def test_a_damaged_entry_is_made_anew(tmp_path, three, cache, count, ending, damage):
-    whole = np.array(decode_files(three, tmp_path, SIZE).pixels)
-    path = next((cache / "decoded").glob(f"*{ending}"))
-    size = path.stat().st_size
-    if damage == "gone":
-        path.unlink()
-    elif damage in ("cut", "empty"):
-        path.write_bytes(path.read_bytes()[: size // 2 if damage == "cut" else 0])
-    elif damage == "longer":
-        path.write_bytes(path.read_bytes() + b"0")
-    else:
-        flip(path, {"first": 0, "middle": size // 2, "last": size - 1}[damage])
-    np.testing.assert_array_equal(decode_files(three, tmp_path, SIZE).pixels, whole)
-    assert len(count) == 6
-    decode_files(three, tmp_path, SIZE)
-    assert len(count) == 6
-
-
 @pytest.mark.parametrize("place", [0, 3, 6, None])
-def test_channels_follow_from_all_files_wherever_the_coloured_one_is(tmp_path, cache, monkeypatch, place):
-    monkeypatch.setattr(decoded_images, "_BLOCK", 3)
+def test_channels_follow_from_all_files_wherever_the_coloured_one_is(tmp_path, cache, place):
     paths = [
         saved(tmp_path, COLOUR if k == place else np.stack([RAMP] * 3, -1) if k % 2 else RAMP, f"{k}.png")
         for k in range(7)
@@ -439,14 +411,3 @@ def test_channels_follow_from_all_files_wherever_the_coloured_one_is(tmp_path, c
     three_channels = decode_files(paths, tmp_path, SIZE, 3)
     assert decoded.digests == three_channels.digests
     np.testing.assert_array_equal(np.broadcast_to(decoded.pixels, (7, *SIZE, 3)), three_channels.pixels)
-
-
-def test_a_full_disk_leaves_nothing_half_written(tmp_path, cache, file_size_limit):
-    paths = [saved(tmp_path, RAMP, f"{k}.png") for k in range(20)]
-    file_size_limit(5000)
-    with pytest.raises(OSError, match=r"no space left in .*decoded: free some, or set KDLAB_CACHE") as caught:
-        decode_files(paths, tmp_path, (40, 40))
-    assert "\n" not in str(caught.value)
-    assert kept(cache) == []
-    file_size_limit(10**6)
-    assert decode_files(paths, tmp_path, (40, 40)).pixels.shape == (20, 40, 40, 1)

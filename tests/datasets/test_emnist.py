@@ -248,7 +248,7 @@ def test_a_class_of_one_training_sample_is_refused(tmp_path):
 
 
 def test_more_than_the_memory_is_refused_before_it_is_filled(letters, monkeypatch):
-    monkeypatch.setattr("kdlab.datasets.stored_images.free_memory", lambda: 10_000)
+    monkeypatch.setattr("kdlab.datasets.splits.free_memory", lambda: 10_000)
     refused(letters[0], "GB of memory and 0.0 GB are free")
 
 

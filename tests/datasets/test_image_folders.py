@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import kdlab
-from kdlab.datasets import image_folders
 from kdlab.datasets.brain_mri import prepare_scan
 from kdlab.datasets.image_folders import read_folder
-from kdlab.datasets.stored_images import StoredImages
 
 BRAINS = Path(__file__).parents[3] / "shared" / "data" / "brain_yesno"
 SPLITS = ("train", "validation", "test")
@@ -272,22 +270,13 @@ def test_a_long_list_of_unreadable_files_is_cut(animals):
 # --- larger than memory
 
 
-def test_images_larger_than_memory_stay_on_disk(animals):
-    inside = read_folder(animals, image_size=4)
-    stored = read_folder(animals, image_size=4, memory_limit=70 * 16 * 4 - 1)
-    assert isinstance(stored.train.x, StoredImages)
-    assert isinstance(stored.test.x, StoredImages)
-    assert stored.notes == ("The images stay on disk: as float32 they need 4.48e-06 GB, more than memory_limit.",)
-    for name in SPLITS:
-        np.testing.assert_array_equal(getattr(stored, name).x[:], getattr(inside, name).x)
-        np.testing.assert_array_equal(getattr(stored, name).y, getattr(inside, name).y)
-    assert stored.fingerprint == inside.fingerprint
-    assert isinstance(read_folder(animals, image_size=4, memory_limit=70 * 16 * 4).train.x, np.ndarray)
-
-
-def test_half_of_the_free_memory_is_the_limit(animals, monkeypatch):
-    monkeypatch.setattr(image_folders, "free_memory", lambda: 2 * 70 * 16 * 4 - 1)
-    assert isinstance(read_folder(animals, image_size=4).train.x, StoredImages)
+def test_images_larger_than_memory_are_refused_with_a_way_out(animals, monkeypatch):
+    monkeypatch.setattr("kdlab.datasets.splits.free_memory", lambda: 2 * 70 * 16 * 4)
+    assert len(read_folder(animals, image_size=4).train)
+    with pytest.raises(
+        ValueError, match=r"needs 0\.0 GB of memory .*image_dataset_from_directory, whose batches kdlab"
+    ):
+        read_folder(animals, image_size=5)
 
 
 # --- refused
@@ -378,7 +367,6 @@ def test_a_class_of_which_nothing_is_left_is_refused(tmp_path):
         ({"image_size": 3.5}, r"image_size must be .* got 3.5"),
         ({"image_size": True}, r"image_size must be .* got True"),
         ({"channels": 4}, "channels must be 1, 3 or 'auto', got 4"),
-        ({"memory_limit": "1 GB"}, "memory_limit must be a number of bytes or None, got '1 GB'"),
         ({"test_split": 1}, r"must lie in \[0, 1\), got 1"),
         ({"validation_split": -0.1}, r"must lie in \[0, 1\), got -0.1"),
         ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
@@ -398,7 +386,7 @@ def test_load_reads_a_folder(animals, monkeypatch):
     assert kdlab.load("animals", image_size=4, seed=2).class_names == ("cat", "dog", "emu")
     with pytest.raises(
         ValueError,
-        match="takes image_size, channels, preparation, seed, validation_split, test_split, memory_limit, classes; got size",
+        match="takes image_size, channels, preparation, seed, validation_split, test_split, classes; got size",
     ):
         kdlab.load(animals, size=4)
 

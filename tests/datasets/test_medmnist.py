@@ -349,7 +349,7 @@ def test_members_that_are_no_arrays_are_refused(tmp_path):
 
 def test_more_than_the_memory_is_refused_before_it_is_filled(tmp_path, monkeypatch):
     path = save(tmp_path / "a.npz", arrays())
-    monkeypatch.setattr("kdlab.datasets.stored_images.free_memory", lambda: 10_000)
+    monkeypatch.setattr("kdlab.datasets.splits.free_memory", lambda: 10_000)
     refused(path, "GB of memory and 0.0 GB are free")
 
 

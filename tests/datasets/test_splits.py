@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import kdlab
+from kdlab.datasets import splits
 from kdlab.datasets.splits import divide, from_arrays
 
 SPLITS = ("train", "validation", "test")
@@ -178,3 +179,29 @@ def test_without_copies_the_validation_samples_are_those_that_were_always_chosen
     # Pinned: another choice would mix what earlier teachers trained on with what students are judged by.
     chosen = [6, 54, 65, 71, 72, 90, 91, 92, 105, 111, 126, 142, 152, 157, 158, 159, 165, 168, 171, 179]
     assert numbers_in(data)["validation"] == chosen
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 2), np.uint8)
+
+
+def test_every_byte_becomes_its_255th():
+    values = np.arange(256, dtype=np.uint8).reshape(256, 1, 1, 1)
+    images = splits.to_float(values, np.arange(256))
+    np.testing.assert_array_equal(images.ravel(), (np.arange(256) / 255).astype(np.float32))
+    assert (images.dtype, images.shape) == (np.float32, (256, 1, 1, 1))
+
+
+@given(st.lists(st.integers(0, 19), max_size=40), st.integers(1, 7))
+def test_rows_are_taken_in_their_order_whatever_the_block(rows, block):
+    rows, before, splits._BLOCK = np.array(rows, int), splits._BLOCK, block
+    try:
+        np.testing.assert_array_equal(splits.to_float(PIXELS, rows), (PIXELS[rows] / 255).astype(np.float32))
+    finally:
+        splits._BLOCK = before
+
+
+def test_what_does_not_fit_in_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(splits, "free_memory", lambda: 3 * 10**9)
+    splits.check_fits_in_memory(3 * 10**9, "a.npz")
+    with pytest.raises(ValueError, match=r"a\.npz needs 50\.0 GB of memory and 3\.0 GB are free: "):
+        splits.check_fits_in_memory(50 * 10**9, "a.npz")

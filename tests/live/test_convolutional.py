@@ -49,8 +49,12 @@ def same(first, second):
     return all(np.allclose(a, b, atol=1e-5) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("features", [None, ATTENTION])
-def test_it_trains_what_distiller_trains_on_the_same_batches(trainer, data, teacher, features):
+@pytest.fixture(scope="module")
+def viewing(data, teacher):
+    return ConvolutionalTrainer(data, teacher, build, epochs=EPOCHS, batch_size=32, views=nuclei.views)
+
+
+def check_against_distiller(trainer, data, teacher, features):
     """By hand: batch after batch, the teacher run in each of them."""
     settings = {"temperature": 3.0, "alpha": 0.7, "features": features, "feature_alpha": 0.4 if features else 0.0}
     distiller = kdlab.Distiller(teacher=teacher, student=build(1), **settings)
@@ -73,30 +77,33 @@ def test_it_trains_what_distiller_trains_on_the_same_batches(trainer, data, teac
     assert found.test_accuracy[1] == pytest.approx(np.mean(answers == data.test.y), abs=0.02)
 
 
-def test_views_are_seen_with_the_teachers_logits_of_those_very_views(data, teacher):
-    trainer = ConvolutionalTrainer(data, teacher, build, epochs=EPOCHS, batch_size=32, views=nuclei.views)
+def test_it_trains_what_distiller_trains_on_the_same_batches(trainer, data, teacher):
+    check_against_distiller(trainer, data, teacher, None)
+
+
+def test_views_are_seen_with_the_teachers_logits_of_those_very_views(viewing, data, teacher):
     seen = nuclei.views(data.train.x)
     said = teacher(seen.reshape(-1, 8, 8, 1), training=False).numpy().reshape(8, SAMPLES, 10)
     distiller = kdlab.Distiller(student=build(0), temperature=3.0, alpha=0.7)
-    distiller.compile(keras.optimizers.Adam(trainer.learning_rate))
-    for rows, ways in zip(trainer.batch_order(0), trainer.view_order(0), strict=True):
+    distiller.compile(keras.optimizers.Adam(viewing.learning_rate))
+    for rows, ways in zip(viewing.batch_order(0), viewing.view_order(0), strict=True):
         assert len(np.unique(ways)) == 8
         for batch, way in zip(rows, ways, strict=True):
             distiller.train_on_batch(seen[way, batch], (data.train.y[batch], said[way, batch]))
-    assert same(trainer.train(3.0, 0.7, seeds=1).students[0], distiller.student)
-    np.testing.assert_allclose(trainer.teacher_logits, said, atol=1e-5)
+    assert same(viewing.train(3.0, 0.7, seeds=1).students[0], distiller.student)
+    np.testing.assert_allclose(viewing.teacher_logits, said, atol=1e-5)
     with pytest.raises(ValueError, match="features must be None where there are views"):
-        trainer.train(seeds=1, features=HINT)
+        viewing.train(seeds=1, features=HINT)
 
 
-def test_logits_of_another_view_are_those_of_the_one_after(data, teacher):
-    trainer = ConvolutionalTrainer(data, teacher, build, epochs=EPOCHS, batch_size=32, views=nuclei.views)
-    mismatched = trainer.train(3.0, 0.7, seeds=1, another_view=True)
-    same_view = trainer.train(3.0, 0.7, seeds=1)
+def test_logits_of_another_view_are_those_of_the_one_after(viewing, monkeypatch):
+    mismatched = viewing.train(3.0, 0.7, seeds=1, another_view=True)
+    same_view = viewing.train(3.0, 0.7, seeds=1)
     assert not same(mismatched.students[0], same_view.students[0])
-    trainer.teacher_logits = trainer.teacher_logits[[1, 2, 3, 4, 5, 6, 7, 0]]
-    assert same(mismatched.students[0], trainer.train(3.0, 0.7, seeds=1).students[0])
-    alone = [trainer.train(alpha=0.0, seeds=1, another_view=other).students[0] for other in (True, False)]
+    rolled = viewing.teacher_logits[[1, 2, 3, 4, 5, 6, 7, 0]]
+    monkeypatch.setattr(viewing, "teacher_logits", rolled)
+    assert same(mismatched.students[0], viewing.train(3.0, 0.7, seeds=1).students[0])
+    alone = [viewing.train(alpha=0.0, seeds=1, another_view=other).students[0] for other in (True, False)]
     assert same(*alone)  # without the teacher's term it does not matter
 
 
@@ -105,16 +112,16 @@ def test_views_that_do_more_than_move_pixels_are_refused(data, teacher):
         ConvolutionalTrainer(data, teacher, build, views=lambda x: np.stack([x, 0 * x]))
 
 
-def test_another_position_traces_nothing_and_is_as_if_it_were_the_first(data, teacher, monkeypatch):
+def test_another_position_traces_nothing_and_is_as_if_it_were_the_first(trainer, data, teacher, monkeypatch):
     traced, loss = [], kdlab.Distiller.compute_loss
     monkeypatch.setattr(kdlab.Distiller, "compute_loss", lambda *a, **k: traced.append(1) or loss(*a, **k))
-    first, second = (ConvolutionalTrainer(data, teacher, build, epochs=EPOCHS, batch_size=32) for _ in range(2))
-    first.train(1.0, 0.0, seeds=2)
+    other = ConvolutionalTrainer(data, teacher, build, epochs=EPOCHS, batch_size=32)
+    other.train(1.0, 0.0, seeds=2)
     once = len(traced)
-    found = first.train(3.0, 0.7, seeds=1)
+    assert once > 0
+    found = other.train(3.0, 0.7, seeds=1)
     assert len(traced) == once
-    fresh = second.train(3.0, 0.7, seeds=1)
-    assert len(traced) > once
+    fresh = trainer.train(3.0, 0.7, seeds=1)
     assert same(found.students[0], fresh.students[0])
     np.testing.assert_allclose(found.train_loss, fresh.train_loss, rtol=1e-5)
 
@@ -186,3 +193,8 @@ def test_kinds_are_what_each_is_alone_and_are_kept(trainer):
     for name, settings in kinds.items():
         np.testing.assert_allclose(found[name].train_loss, trainer.train(**settings, seeds=1).train_loss, rtol=1e-5)
     assert trainer.train_kinds(kinds, 1) == found
+
+
+def test_with_attention_it_trains_what_distiller_trains(trainer, data, teacher):
+    """Last, for a trainer keeps two kinds of features: with a third the tests before would trace theirs again."""
+    check_against_distiller(trainer, data, teacher, ATTENTION)

@@ -93,17 +93,19 @@ def test_progress_counts_the_epochs_of_all_seeds_and_a_stop_keeps_what_there_is(
         assert np.isfinite(curve).tolist() == [[True, True], [True, False], [False, False]]
 
 
-def test_of_several_kinds_only_what_changed_is_trained_again():
-    mine, told = Trainer(), []
+def test_of_several_kinds_only_what_changed_is_trained_again(trainer, monkeypatch):
+    for name, nothing in {"trained": [], "finished": {}, "_settings": {}}.items():
+        monkeypatch.setattr(trainer, name, nothing)
+    told = []
     kinds = {"one": {"target": 1.0}, "two": {"target": 2.0}}
-    first = mine.train_kinds(kinds, 2, lambda done, total, results: told.append((done, total, list(results))))
+    first = trainer.train_kinds(kinds, 2, lambda done, total, results: told.append((done, total, list(results))))
     assert told == [(k, 8, ["one"] if k <= 4 else ["one", "two"]) for k in range(1, 9)]
-    second = mine.train_kinds(kinds | {"two": {"target": 3.0}}, 2)
-    assert mine.trained == [1.0, 2.0, 3.0]
+    second = trainer.train_kinds(kinds | {"two": {"target": 3.0}}, 2)
+    assert trainer.trained == [1.0, 2.0, 3.0]
     assert second["one"] is first["one"]
-    assert mine.finished == second
-    assert mine.train_kinds({"one": {"target": 1.0}}, 1)["one"] is not first["one"]
-    assert mine.trained == [1.0, 2.0, 3.0, 1.0]
+    assert trainer.finished == second
+    assert trainer.train_kinds({"one": {"target": 1.0}}, 1)["one"] is not first["one"]
+    assert trainer.trained == [1.0, 2.0, 3.0, 1.0]
 
 
 def test_a_stop_keeps_the_kinds_that_were_finished_before(trainer):

@@ -1,38 +1,33 @@
-"""The batches of an epoch: all samples once, in the order that seed and epoch say, whether in memory or on disk."""
+"""The batches of an epoch: all samples once, in the order that seed and epoch say."""
 
 import numpy as np
 import pytest
 
 from kdlab.datasets.dataset import Split, epoch_order
-from kdlab.datasets.stored_images import StoredImages
 from kdlab.runs.epoch_batches import EpochBatches
 
 SAMPLES = 10
 
 
-def split(stored=False):
-    pixels = np.random.default_rng(0).integers(0, 256, (SAMPLES, 2, 2, 1)).astype(np.uint8)
-    images = StoredImages(pixels, np.arange(SAMPLES))
-    return Split(images if stored else images[:], np.arange(SAMPLES, dtype=np.int32) % 3)
+def split():
+    images = np.random.default_rng(0).random((SAMPLES, 2, 2, 1), np.float32)
+    return Split(images, np.arange(SAMPLES, dtype=np.int32) % 3)
 
 
-def epochs_of(batches, first, number):
+def epochs_of(epochs, first, number):
     """The batches of ``number`` epochs from ``first`` on, as fit takes them."""
-    arguments = batches.from_epoch(first)
-    assert arguments["steps_per_epoch"] == batches.steps
-    iterator = iter(arguments["x"])
+    batches = epochs.batches()
+    iterator = iter(batches)
     for epoch in range(first, first + number):
-        batches.begin_epoch(epoch)
-        yield [next(iterator) for _ in range(batches.steps)]
-        if not batches.streamed:
-            assert next(iterator, None) is None
-            iterator = iter(arguments["x"])  # as Keras does it: before the next epoch has begun
+        epochs.begin(epoch)
+        yield [next(iterator) for _ in range(epochs.steps)]
+        assert next(iterator, None) is None
+        iterator = iter(batches)  # as Keras does it: before the next epoch has begun
 
 
-@pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize(("batch_size", "whole", "steps"), [(4, False, 3), (4, True, 2), (5, True, 2), (20, True, 1)])
-def test_every_epoch_in_its_own_order(stored, batch_size, whole, steps):
-    data, logits = split(stored), np.random.default_rng(1).normal(size=(SAMPLES, 3)).astype(np.float32)
+def test_every_epoch_in_its_own_order(batch_size, whole, steps):
+    data, logits = split(), np.random.default_rng(1).normal(size=(SAMPLES, 3)).astype(np.float32)
     batches = EpochBatches(data, np.arange(SAMPLES), batch_size, 7, logits, whole)
     assert batches.steps == steps
     for epoch, found in enumerate(epochs_of(batches, 3, 2), 3):
@@ -45,18 +40,14 @@ def test_every_epoch_in_its_own_order(stored, batch_size, whole, steps):
             assert (x.dtype, y.dtype, targets.dtype) == ("float32", "int32", "float32")
 
 
-@pytest.mark.parametrize("stored", [False, True])
-def test_labels_alone(stored):
-    ((first, *_),) = epochs_of(EpochBatches(split(stored), np.arange(SAMPLES), 4, 0), 0, 1)
+def test_labels_alone():
+    ((first, *_),) = epochs_of(EpochBatches(split(), np.arange(SAMPLES), 4, 0), 0, 1)
     x, y = first
     assert (x.shape, y.shape) == ((4, 2, 2, 1), (4,))
 
 
 def test_some_rows_only():
     data, rows = split(), np.array([1, 4, 9, 2, 7])
-    batches = EpochBatches(data, rows, 2, 0)
-    (found,) = epochs_of(batches, 0, 1)
+    (found,) = epochs_of(EpochBatches(data, rows, 2, 0), 0, 1)
     expected = rows[epoch_order(5, 0, 0)]
     np.testing.assert_array_equal(np.concatenate([x for x, _ in found]), data.x[expected])
-    with pytest.raises(ValueError, match="images that stay on disk must all have labels"):
-        EpochBatches(split(stored=True), rows, 2, 0)

@@ -1,8 +1,6 @@
 """Several devices train as one does, and half the precision only where the hardware has it."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -76,7 +74,7 @@ def test_the_loss_is_scaled_for_float16():
 
 
 SCRIPT = """
-import dataclasses, json, sys
+import dataclasses, json
 import numpy as np
 from kdlab.backend import tf
 tf.config.set_logical_device_configuration(
@@ -87,7 +85,7 @@ from kdlab.runs import hardware, runs
 from kdlab.datasets.dataset import Split
 from kdlab.models import mlp
 
-folder = sys.argv[1]
+folder = {folder!r}
 digits = kdlab.load("digits")
 # The last batch of validation samples leaves nothing for the second device, that of training samples is none.
 data = dataclasses.replace(
@@ -95,28 +93,30 @@ data = dataclasses.replace(
 )
 settings = runs.Settings(epochs=2, batch_size=32)
 logits = np.random.default_rng(0).normal(size=(96, 10)).astype(np.float32)
-found = {"train": [], "distill": []}
+found = {{"train": [], "distill": []}}
 for devices in ([], ["CPU:0", "CPU:1"]):
     runs.choose_strategy = lambda: hardware.choose_strategy(devices)
     for kind in found:
-        out, model = f"{folder}/{kind}{len(devices)}.keras", mlp(64, (8,), 10, seed=0)
+        out, model = f"{{folder}}/{{kind}}{{len(devices)}}.keras", mlp(64, (8,), 10, seed=0)
         if kind == "train":
             run = runs.train(model, data, out, settings)
         else:
             run = runs.distill(model, logits, data, out, settings, 2.0, 0.5)
         weights = [w.tolist() for w in run.model.get_weights()]
-        found[kind].append({"history": run.history, "weights": weights, "notes": run.notes})
-print(json.dumps(found))
+        found[kind].append({{"history": run.history, "weights": weights, "notes": run.notes}})
+with open(f"{{folder}}/found.json", "w") as file:
+    json.dump(found, file)
 """
 
 
 @pytest.fixture(scope="module")
-def on_two_devices(tmp_path_factory):
+def on_two_devices(tmp_path_factory, launch):
     """The same runs on one device and on two, in a process that has two."""
-    command = [sys.executable, "-c", SCRIPT, tmp_path_factory.mktemp("devices")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    folder = tmp_path_factory.mktemp("devices")
+    process = launch(SCRIPT.format(folder=str(folder)))
+    process.join(120)
+    assert process.exitcode == 0
+    return json.loads((folder / "found.json").read_text())
 
 
 @pytest.mark.parametrize("kind", ["train", "distill"])

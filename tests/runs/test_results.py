@@ -221,19 +221,6 @@ def test_students_at_chance_are_not_compared():
     assert (one.to_json()["at_chance"], knowing.to_json()["at_chance"]) == (True, False)
 
 
-def test_a_record_of_before_is_still_read():
-    old = {**model([1, 0]).to_json(), "clinical": {"AUC": [0.9, 0.8, 0.95]}}
-    del old["accuracies"]
-    old["test_accuracy_95_percent"] = list(old["test_accuracy_95_percent"].values())
-    old["seconds_per_example"] = {
-        batch: {**time, "quartiles": list(time["quartiles"].values())}
-        for batch, time in old["seconds_per_example"].items()
-    }
-    header, rows = table([old])
-    assert rows[0][header.index("AUC")] == "0.900 (0.800 to 0.950)"
-    assert rows[0][:4] + rows[0][5:] == table([model([1, 0]).to_json()])[1][0]
-
-
 def test_pairs_say_how_many_samples_one_of_them_would_take_and_nothing_where_all_guess():
     labels, rng = np.arange(400) % 4, np.random.default_rng(0)
 

@@ -100,7 +100,6 @@ def quick(monkeypatch):
         out.write_text("weights")
         return runs.Run(model=model, history={}, seconds=1.0, epochs_done=2, best_epoch=1)
 
-    monkeypatch.setattr("kdlab.runs.sweeps.gc.collect", int)  # a second a point, behind all other tests
     monkeypatch.setattr(runs, "train", train)
     monkeypatch.setattr(runs, "distill", lambda model, logits, **keywords: train(model, **keywords))
     return asked
