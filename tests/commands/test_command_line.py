@@ -15,6 +15,7 @@ import pytest
 from kdlab.commands import command_line, run_arguments
 from kdlab.commands.command_line import main
 from kdlab.lab.copies import without_solutions
+from kdlab.lab.kernels import NOT_FORKED
 from kdlab.lab.pages import notebooks_folder
 from kdlab.runs.unfinished import exclusive_lock
 
@@ -257,13 +258,16 @@ def serve(arguments):
 
 labapp.main = serve
 from kdlab.commands.command_line import main
+from kdlab.lab import kernels
+kernels.FORKED = False
 sys.exit(main(["lab", "--copy-to", "copy"]))
 """
 
 
-def test_lab_ends_even_if_a_thread_still_waits_for_work(folder):
+def test_lab_ends_even_if_a_thread_still_waits_for_work_and_says_where_kernels_are_not_forked(folder):
     done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "served"), done.stderr
+    first, *_, last = done.stdout.splitlines()
+    assert (done.returncode, first, last) == (0, NOT_FORKED, "served"), done.stderr
 
 
 @pytest.mark.parametrize(
