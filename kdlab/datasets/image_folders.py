@@ -57,6 +57,9 @@ def read_folder(
         raise ValueError(f"preparation must be one of {', '.join(map(repr, PREPARATIONS))}, got {preparation!r}")
     files, notes = find_images(path, _check_names(classes))
     class_names = tuple(sorted({file.class_name for file in files}))
+    # As bytes, one by one and then together; before anything fills the memory.
+    room = partial(check_fits_in_memory, name=str(path), way_out=LARGER)
+    room((2 if channels == 1 else 6) * len(files) * image_size[0] * image_size[1])
     decoded = decode_files([file.path for file in files], path, image_size, channels, preparation)
     good = np.flatnonzero([digest != "" for digest in decoded.digests])
     if not len(good):
@@ -79,7 +82,7 @@ def read_folder(
     notes += notes_of_copies
 
     # As float32, and once more while something trains on them.
-    check_fits_in_memory(8 * len(good) * int(np.prod(decoded.pixels.shape[1:])), f"{path} as float32", LARGER)
+    room(8 * len(good) * int(np.prod(decoded.pixels.shape[1:])))
     return Dataset(
         *(Split(to_float(decoded.pixels, good[part]), labels[part], _names(files, good[part], path)) for part in parts),
         class_names=class_names,
