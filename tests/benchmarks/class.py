@@ -338,7 +338,8 @@ async def run(options):
                     browser = None
                     if kind == "chromium":
                         browser = await playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-                    where = OLD["students"] if source else NEW["students"]
+                    old = source and not (source / "kdlab/lab/interaction.py").exists()
+                    where = (OLD if old else NEW)["students"]
                     times = 1 if options.quick else 5
                     row = await measure(server, visitors, options, browser, where, times)
                     print(f"| {' | '.join(row)} |", flush=True)
