@@ -62,7 +62,7 @@ def run(options):
             x = _noise((10, *model.inputs[0].shape[1:]), *inputs.pixel_range)
             check_not_probabilities(model(x[:1], training=False), f"model {options.model}")
         display.note(f"Converting and measuring {options.model}")
-        found = forms(model, representative, x, seconds=0.5)
+        found = forms(model, representative, x, seconds=0.5, count=display.count)
         table = _table(options, model, found, data and _right_outputs(data, inputs))
         tflite = list(found.values())[-1].tflite
         contract = describe(

@@ -219,7 +219,8 @@ def _decoded(paths, image_size, channels, preparation):
     bar = {"description": "decoding", "console": Console(stderr=True), "transient": True, "disable": len(paths) < 1000}
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of odd files
-        span = used_range(values for values in threads.map(_deep_values, paths) if values is not None)
+        # One after the other: such images are large, and threads would have many of them in memory.
+        span = used_range(values for path in paths if (values := _deep_values(path)) is not None)
         work = partial(
             _attempt, image_size=image_size, channels=1 if channels == 1 else 3, preparation=preparation, span=span
         )

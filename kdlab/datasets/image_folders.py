@@ -48,7 +48,7 @@ def read_folder(
 
     Raises ValueError for a folder without class folders, one that leaves doubt which those are, a class of which
     nothing can be read or that one side does not have, images that are larger than the free memory, and options out of
-    range; OSError for a disk that is full.
+    range.
     """
     path, image_size = Path(path), _check_size(image_size)
     if channels not in ("auto", 1, 3):
@@ -57,9 +57,12 @@ def read_folder(
         raise ValueError(f"preparation must be one of {', '.join(map(repr, PREPARATIONS))}, got {preparation!r}")
     files, notes = find_images(path, _check_names(classes))
     class_names = tuple(sorted({file.class_name for file in files}))
-    # As bytes, one by one and then together; before anything fills the memory.
-    room = partial(check_fits_in_memory, name=str(path), way_out=LARGER)
-    room((2 if channels == 1 else 6) * len(files) * image_size[0] * image_size[1])
+
+    def check_room(images, channels):
+        """Refuse what does not fit: as float32, and once more while something trains on it; the bytes before take less."""
+        check_fits_in_memory(8 * images * image_size[0] * image_size[1] * channels, path, LARGER)
+
+    check_room(len(files), 3 if channels == 3 else 1)
     decoded = decode_files([file.path for file in files], path, image_size, channels, preparation)
     good = np.flatnonzero([digest != "" for digest in decoded.digests])
     if not len(good):
@@ -81,8 +84,7 @@ def read_folder(
     parts, notes_of_copies = divide(labels, sides, groups, class_names, shares, seed)
     notes += notes_of_copies
 
-    # As float32, and once more while something trains on them.
-    room(8 * len(good) * int(np.prod(decoded.pixels.shape[1:])))
+    check_room(len(good), decoded.pixels.shape[-1])
     return Dataset(
         *(Split(to_float(decoded.pixels, good[part]), labels[part], _names(files, good[part], path)) for part in parts),
         class_names=class_names,

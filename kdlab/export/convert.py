@@ -211,15 +211,22 @@ def macro(name):
     return re.sub(r"^_+(?=[A-Za-z])", "", name).upper()
 
 
-def run_tflite(tflite, x):
+def run_tflite(tflite, x, progress=None):
     """Return the logits (N, C), float32, of a LiteRT file's bytes on ``x`` (N, …), float32, one sample after another.
 
     An int8 file gets the samples quantised by its input's scale, and its outputs are given back in units of logits.
+    ``progress(done, samples)`` is called now and then.
+
     Raises ValueError for bytes that are no LiteRT file and for ``x`` of another shape.
     """
     run, shape = _runner(tflite)
     x = _check_samples(x, shape, "x")
-    return np.concatenate([run(x[k : k + 1]) for k in range(len(x))])
+    logits = []
+    for k in range(len(x)):
+        logits.append(run(x[k : k + 1]))
+        if progress and (k + 1 == len(x) or k % 256 == 255):
+            progress(k + 1, len(x))
+    return np.concatenate(logits)
 
 
 def latency(tflite, x, seconds=0.5):

@@ -27,13 +27,13 @@ class Form(NamedTuple):
     tflite: bytes = b""
 
 
-def forms(model, representative, x, seconds=0.1):
+def forms(model, representative, x, seconds=0.1, count=None):
     """Return {"Keras": ``Form``, "float32": …, "int8": …} of a ``keras.Model`` on the samples ``x`` (N, …).
 
     ``representative`` are the training samples that int8 measures its ranges on, as of ``convert.to_tflite_int8``, or
-    None for no int8;
-    ``seconds`` is how long each form is timed. The Keras file is counted without an optimizer's state. Raises
-    ValueError as ``convert.to_tflite_int8`` does.
+    None for no int8; ``seconds`` is how long each form is timed. The Keras file is counted without an optimizer's state.
+    ``count`` is a function from what is counted to a ``progress(done, samples)``. Raises ValueError as
+    ``convert.to_tflite_int8`` does.
     """
     files = {"float32": convert.to_tflite(model)}
     if representative is not None:
@@ -42,7 +42,8 @@ def forms(model, representative, x, seconds=0.1):
     found = {"Keras": Form(answers, _size(model), None, convert.keras_latency(model, x, seconds))}
     for name, tflite in files.items():
         times = convert.latency(tflite, x, seconds)
-        found[name] = Form(convert.run_tflite(tflite, x), len(tflite), convert.arena_bytes(tflite), times, tflite)
+        logits = convert.run_tflite(tflite, x, count and count(f"samples by {name}"))
+        found[name] = Form(logits, len(tflite), convert.arena_bytes(tflite), times, tflite)
     return found
 
 

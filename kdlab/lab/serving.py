@@ -183,12 +183,12 @@ class Executor(VoilaExecutor):
     async def async_start_new_kernel_client(self):
         """Return the kernel's client; the page of a kernel that dies before it answers, or never does, ends without a cell.
 
-        Its own script says so then. Voila would send it signs of life for ever.
+        Its own script says so then. Whatever went wrong, Voila would send it signs of life for ever.
         """
         kernel = self.km
         try:
             return await super().async_start_new_kernel_client()
-        except (RuntimeError, TimeoutError):
+        except Exception:
             self.nb.cells = []
             with contextlib.suppress(HTTPError):  # it is no more among the kernels
                 await kernel.parent.shutdown_kernel(kernel.kernel_id, now=True)

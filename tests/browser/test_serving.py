@@ -741,8 +741,10 @@ def test_a_page_says_that_its_kernel_or_the_network_was_lost_before_it_was_there
         page.wait_for_selector("#loading_text")
         losing.relay.state = "silent"
         losing.says("does not respond")
+        assert not page.locator("#loading_text").is_visible()
         losing.relay.state = "up"
         page.wait_for_selector("#kd-lost", state="detached", timeout=10_000)
+        assert page.locator("#loading_text").is_visible()
     for kernel in impatient.kernel_processes():
         kernel.kill()
     losing.says("has stopped")
