@@ -904,6 +904,7 @@ def test_pages_that_come_and_go_leave_nothing_behind_nor_does_a_server_that_ends
     with tempfile.TemporaryDirectory() as folder:
         server = start_server("--port", "8955", environment={"TMPDIR": folder}, light=True)
         come_and_go(server, wait, Path(folder))
+        assert len(open_pages(server, *[HOME] * 30)) == 30
         assert_ends_while_kernels_start(server, 2)
         assert left_by_kernels(Path(folder)) == []
 
