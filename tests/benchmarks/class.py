@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
-from pages import CHAPTERS, FIND, NEW, OLD, serving
+from pages import CHAPTERS, FIND, NEW, OLD, WATCH, serving
 from playwright.async_api import Error, async_playwright
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
 from tornado.websocket import websocket_connect
@@ -51,19 +51,6 @@ SHOWN = """() => ({
     loading: document.querySelector("#loading_text")?.innerText,
     since: Math.round(performance.now() / 1000),
 })"""
-# globalThis.moved becomes the milliseconds from the next key until the students' picture has changed.
-MOVED = """() => void (globalThis.moved = new Promise((done) => {
-    let pressed;
-    addEventListener("keydown", () => { pressed ??= performance.now(); }, { capture: true, once: true });
-    const picture = document.querySelector("[data-watched]");
-    const observer = new MutationObserver(() => {
-        if (pressed === undefined) return;
-        observer.disconnect();
-        done(performance.now() - pressed);
-    });
-    const every = { subtree: true, childList: true, attributes: true, characterData: true };
-    observer.observe(picture, picture.dataset.kdlab ? { attributeFilter: ["data-drawn"] } : every);
-}))"""
 
 
 async def in_chromium(browser, url, stay, every, where, look):
@@ -82,13 +69,13 @@ async def in_chromium(browser, url, stay, every, where, look):
         seen["control"] = time.perf_counter() - start
         await page.wait_for_function(FIND, arg=list(where), polling=look, timeout=1000 * PATIENCE)
         seen["students"] = time.perf_counter() - start
-        knob = page.locator("[data-knob]")
+        await page.evaluate(WATCH)  # to ask the page about every move would take it as long as the move
+        await page.locator("[data-knob]").focus()
         for k in range(stay // every):
             await asyncio.sleep(every)
-            await knob.focus()
-            await page.evaluate(MOVED)
             await page.keyboard.press("ArrowRight" if k % 2 else "ArrowLeft")
-            seen["moves"].append(await asyncio.wait_for(page.evaluate("moved"), 60) / 1000)
+        await page.wait_for_function("keyTimes.length && !globalThis.pressed", polling=look, timeout=60_000)
+        seen["moves"] = [milliseconds / 1000 for milliseconds in await page.evaluate("keyTimes")]
     except (Error, TimeoutError) as error:
         seen["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
         with contextlib.suppress(Error, TimeoutError):

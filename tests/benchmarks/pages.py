@@ -50,15 +50,15 @@ OBSERVE = """const observe = (seen) => {
     const every = { subtree: true, childList: true, attributes: true, characterData: true };
     new MutationObserver(seen).observe(picture, picture.dataset.kdlab ? { attributeFilter: ["data-drawn"] } : every);
 };"""
+# keyTimes are the ms from each key to the changed picture; pressed is when the one was that is still waited for.
 WATCH = f"""() => {{
     {OBSERVE}
     globalThis.keyTimes = [];
-    let pressed;
-    addEventListener("keydown", () => {{ pressed = performance.now(); }}, true);
+    addEventListener("keydown", () => {{ globalThis.pressed ??= performance.now(); }}, true);
     observe(() => {{
-        if (pressed === undefined) return;
+        if (!globalThis.pressed) return;
         keyTimes.push(performance.now() - pressed);
-        pressed = undefined;
+        globalThis.pressed = undefined;
     }});
 }}"""
 FRAMES = f"""(seconds) => {{
