@@ -179,8 +179,7 @@ class Panel(ipywidgets.VBox):
     def _ask(self):
         self._pending = not self._state.visible
         if self._state.visible:
-            if self._state.state != "computing":
-                self._state.say("waiting", self._state.message)
+            self._state.say("computing", self._state.message)  # or it waits for its turn
             self._queue.ask(self._compute, self._now(), first=self._state.hand)
 
     def _seen(self, change):

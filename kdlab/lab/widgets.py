@@ -150,7 +150,7 @@ class State(BrowserWidget):
     """What a panel is doing, in words, and what the browser knows of it: width, pixel ratio, on the screen, in use."""
 
     kind = traitlets.Unicode("state").tag(sync=True)
-    state = traitlets.Enum(["idle", "waiting", "computing", "failed"], "idle").tag(sync=True)
+    state = traitlets.Enum(["idle", "computing", "failed"], "idle").tag(sync=True)
     message, stale = traitlets.Unicode().tag(sync=True), traitlets.Bool(False).tag(sync=True)
     available, ratio = traitlets.Int(0).tag(sync=True), traitlets.Float(1.0).tag(sync=True)
     visible, hand = traitlets.Bool(False).tag(sync=True), traitlets.Bool(False).tag(sync=True)

@@ -795,7 +795,7 @@ def test_unconnected_kernels_end_and_a_page_that_lost_its_kernel_or_server_says_
     assert page.locator("#kd-lost").count() == 0
     (kernel,) = server.kernel_processes()
     page.get_by_role("slider", name="T", exact=True).first.press("PageUp")
-    page.wait_for_selector("[data-kdlab=state] :is([data-state=waiting], [data-state=computing])")
+    page.wait_for_selector("[data-state=computing]")
     kernel.kill()
     losing.says("has stopped")
     losing.reload()

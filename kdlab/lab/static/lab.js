@@ -414,7 +414,7 @@ function renderPage({ model, el }) {
 
 async function everyPanel() {
   document.documentElement.classList.add("kdlab-printing");
-  const busy = ".kdlab-panel:not(:has([data-state=failed])) .kdlab-empty, [data-kdlab=state] :is([data-state=waiting], [data-state=computing])";
+  const busy = ".kdlab-panel:not(:has([data-state=failed])) .kdlab-empty, [data-state=computing]";
   for (let quiet = 0; quiet < 5; quiet++) {
     document.dispatchEvent(new CustomEvent("kdlab-print", { detail: true }));
     await new Promise((resolve) => setTimeout(resolve, 200));
