@@ -6,6 +6,7 @@ carry a checksum, those without are removed before the first kernel starts, and 
 
 import contextlib
 import hashlib
+import os
 import platform
 import shutil
 from importlib.metadata import version
@@ -18,7 +19,7 @@ ROOM = 1e9  # bytes that must be free on the disk for a kernel to write
 
 
 class ProgramCache:
-    """The folder for this version of TensorFlow and this processor. Where there can be none, kernels do without."""
+    """The folder for this TensorFlow, this processor and how XLA is told to compile. Where there can be none, kernels do without."""
 
     def __init__(self):
         self.folder = None
@@ -69,13 +70,14 @@ class ProgramCache:
 
 
 def _machine():
-    """Return a name for this version of TensorFlow on this processor."""
+    """Return a name for this version of TensorFlow on this processor, and for XLA's flags, which its own names leave out."""
     processor = platform.processor()
     with contextlib.suppress(OSError):
         # The first processor's: what it can do, and not how fast it is at the moment.
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
         processor = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
-    return hashlib.sha256(f"{version('tensorflow')} {platform.machine()} {processor}".encode()).hexdigest()[:16]
+    of_machine = f"{version('tensorflow')} {platform.machine()} {processor} {os.environ.get('XLA_FLAGS', '')}"
+    return hashlib.sha256(of_machine.encode()).hexdigest()[:16]
 
 
 def _seal(program):

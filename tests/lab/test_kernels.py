@@ -439,13 +439,15 @@ def test_kernels_share_their_programs_by_the_folder_in_which_another_server_leav
     assert all(program.stat().st_size > 100 for program in programs)
 
 
-def test_another_version_and_another_processor_have_folders_of_their_own(cache, monkeypatch):
+def test_another_version_another_processor_and_other_flags_have_folders_of_their_own(cache, monkeypatch):
     folders = [ProgramCache().folder]
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=1")  # whose slow programs would be everybody's
+    folders.append(ProgramCache().folder)
     monkeypatch.setattr(program_cache, "version", lambda name: "9.9.9")
     folders.append(ProgramCache().folder)
     monkeypatch.setattr(program_cache.Path, "read_text", lambda path: "model name: another\nflags: none\n\n")
     folders.append(ProgramCache().folder)
-    assert len(set(folders)) == 3
+    assert len(set(folders)) == 4
 
 
 @pytest.mark.parametrize(("free", "read_only"), [(10**12, False), (10**6, True), (0, True)])
