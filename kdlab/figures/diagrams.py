@@ -29,10 +29,12 @@ def diagram():
             bbox={"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": "#54606d"}, in_layout=False,
         )  # fmt: skip
     for start, end in map(str.split, arrows):
+        from_box, to_box = boxes[start], boxes[end]
         axes.annotate(
-            "", boxes[end].get_position(), boxes[start].get_position(), zorder=0,
-            arrowprops={"arrowstyle": "-|>", "color": "#54606d", "shrinkA": 26 if down else 46, "shrinkB": 26 if down else 52},
-            in_layout=False,
+            "", to_box.get_position(), from_box.get_position(), in_layout=False,
+            zorder=4,  # after the boxes, of which it is known then where they end
+            arrowprops={"arrowstyle": "-|>", "color": "#54606d", "shrinkA": 3, "shrinkB": 3,
+                        "patchA": from_box.get_bbox_patch(), "patchB": to_box.get_bbox_patch()},
         )  # fmt: skip
     figure.set_label(
         "Diagram: an image goes to the teacher and to the student. The teacher's logits, softened at T, and the student's, "
