@@ -788,3 +788,14 @@ def test_a_picture_that_failed_draws_the_next_values_right():
                 kept = figures.bars({"a": values})
                 picture = pixels(kept)
     assert np.array_equal(picture, pixels(figures.bars({"a": [0.3, 0.7]})))
+
+
+@pytest.mark.parametrize("size", ["wide", "column", "narrow"])
+def test_the_diagrams_arrows_begin_and_end_at_its_boxes(size):
+    figure, _ = drawn(figures.diagram, size)
+    texts = figure.axes[0].texts
+    boxes = [text.get_bbox_patch().get_window_extent() for text in texts if text.get_text()]
+    arrows = [text.arrow_patch.get_window_extent() for text in texts if not text.get_text()]
+    assert (len(boxes), len(arrows)) == (8, 8)
+    for arrow in arrows:
+        assert sum(box.padded(8).overlaps(arrow) for box in boxes) >= 2

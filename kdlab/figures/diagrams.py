@@ -32,7 +32,7 @@ def diagram():
         from_box, to_box = boxes[start], boxes[end]
         axes.annotate(
             "", to_box.get_position(), from_box.get_position(), in_layout=False,
-            zorder=4,  # after the boxes, of which it is known then where they end
+            zorder=4,  # drawn after the boxes: only then their borders are known
             arrowprops={"arrowstyle": "-|>", "color": "#54606d", "shrinkA": 3, "shrinkB": 3,
                         "patchA": from_box.get_bbox_patch(), "patchB": to_box.get_bbox_patch()},
         )  # fmt: skip

@@ -24,7 +24,7 @@ class ProgramCache:
     def __init__(self):
         self.folder = None
         with contextlib.suppress(OSError):
-            self.folder = cache_folder("programs", _machine())
+            self.folder = cache_folder("programs", _folder_name())
             self.tidy(trust_new=False)
 
     def flags(self, environment):
@@ -69,15 +69,15 @@ class ProgramCache:
                     path.unlink()
 
 
-def _machine():
-    """Return a name for this version of TensorFlow on this processor, and for XLA's flags, which its own names leave out."""
+def _folder_name():
+    """Return a name for what programs depend on and XLA's names for them leave out: TensorFlow, processor, XLA's flags."""
     processor = platform.processor()
     with contextlib.suppress(OSError):
         # The first processor's: what it can do, and not how fast it is at the moment.
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
         processor = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
-    of_machine = f"{version('tensorflow')} {platform.machine()} {processor} {os.environ.get('XLA_FLAGS', '')}"
-    return hashlib.sha256(of_machine.encode()).hexdigest()[:16]
+    depends_on = f"{version('tensorflow')} {platform.machine()} {processor} {os.environ.get('XLA_FLAGS', '')}"
+    return hashlib.sha256(depends_on.encode()).hexdigest()[:16]
 
 
 def _seal(program):

@@ -53,7 +53,7 @@ OBSERVE = """const observe = (seen) => {
 # keyTimes are the ms from each key to the changed picture; pressed is when the one was that is still waited for.
 WATCH = f"""() => {{
     {OBSERVE}
-    globalThis.keyTimes = [];
+    [globalThis.keyTimes, globalThis.pressed] = [[], undefined];
     addEventListener("keydown", () => {{ globalThis.pressed ??= performance.now(); }}, true);
     observe(() => {{
         if (!globalThis.pressed) return;

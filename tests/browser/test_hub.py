@@ -153,9 +153,8 @@ def test_two_users_have_dashboards_of_their_own_that_end_when_they_are_left(hub,
     assert len(ours) == 2
     # The page of before has ended its kernel; one that is looked at goes on asking for its own.
     assert wait(lambda: [len(kernels(server)) for server in ours] == [1, 1], 20)
-    contexts[1].set_offline(
-        True
-    )  # a browser that dies says nothing when it goes: its kernel ends when it was idle for long
+    # A browser that dies says nothing when it goes: its kernel ends when it was idle for long.
+    pages["grace"].context.set_offline(True)
     pages["grace"].close(run_before_unload=True)
     assert wait(lambda: sorted(len(kernels(server)) for server in ours) == [0, 1], 20)
     assert pages["ada"].locator("#kd-lost").count() == 0

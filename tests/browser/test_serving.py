@@ -1028,7 +1028,7 @@ def test_prose_is_made_once_and_its_pictures_are_those_of_now(tmp_path):
 
 
 def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_shipped_ones_or_in_place_of_one(
-    start_server, tmp_path
+    start_server, tmp_path, browser
 ):
     captures = "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    print('cap' + 'tured')\nout"
     for name in ("my page", PAGE):
@@ -1037,6 +1037,10 @@ def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_sh
     cells = ["a = 6", "", "print(7 * a)", *tagged, "print(1000 * a)", "1 / 0", "print(8 * a)"]
     (tmp_path / "failing.ipynb").write_text(page_of(*cells))
     (tmp_path / "data.txt").write_text("read from the folder of the page")
+    marked = ("$x$", "$$x$$", r"\\(x\\)", r"\\[x\\]", r"\begin{equation}x\end{equation}")
+    texts = [*(f"formula {k}: {text}" for k, text in enumerate(marked)), "the price: x"]
+    cells = [*map(nbformat.v4.new_markdown_cell, texts), nbformat.v4.new_code_cell("'shown'")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "formulas.ipynb")
     (tmp_path / "broken.ipynb").write_text("no <notebook>")
     (tmp_path / "._mine.ipynb").write_bytes(b"\0\5\x16\7")  # as macOS puts beside others on a stick
     (tmp_path / "folder.ipynb").mkdir()
@@ -1074,6 +1078,13 @@ def test_a_taken_port_is_said_and_a_lecturers_own_pages_are_served_beside_the_sh
         assert '<a href="/">Home</a>' in page
         assert "http" not in page.partition("<body>")[2]
     assert get(server.url + "voila/render/data.txt")[0] == 404
+    # Formulas are set however they are marked.
+    page = browser.new_page()
+    page.goto(server.page("formulas"))
+    for k in range(5):
+        page.wait_for_selector(f".kd-text:has-text('formula {k}') mjx-container")
+    assert page.locator(".kd-text:has-text('price') mjx-container").count() == 0
+    page.close(run_before_unload=True)
     assert_ends_while_kernels_start(server, 0)
 
 
