@@ -251,7 +251,8 @@ class Panel(ipywidgets.VBox):
         if lines and kind:
             where = f" (line {lines[-1] - code.co_firstlineno + 1} of {_name_of(self.function)})"
         shown = f" What is shown was made for {self._made_for()}." if self.values is not None else ""
-        return f"{': '.join(filter(None, [kind, str(error).rstrip('.')]))}{where}.{shown}"
+        words = f"{': '.join(filter(None, [kind, str(error).rstrip('.')]))}{where}"
+        return f"{words}{'' if words.endswith(('?', '!')) else '.'}{shown}"
 
     def _made_for(self, controls=None):
         """Return in words the values that what is shown was made for, of all controls or of some, but for empty ones."""

@@ -434,6 +434,18 @@ def test_a_job_that_raises_does_not_end_the_queue(queue, capsys):
     assert "RuntimeError: of no panel" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("said", "ends"), [("no.", "no."), ("no", "no."), ("which column?", "which column?"), ("stop!", "stop!")]
+)
+def test_what_went_wrong_ends_with_one_mark(queue, said, ends):
+    def failing(x):
+        raise ValueError(said)
+
+    panel = on_screen(lab.interact(failing, queue=queue, x=slider(9)))
+    settle(queue)
+    assert state(panel).message == ends
+
+
 def test_the_first_run_may_fail_too(queue):
     panel = on_screen(lab.interact(failing, queue=queue, x=slider(9)))
     settle(queue)
