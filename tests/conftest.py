@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 import threadpoolctl
+from xdist.scheduler import LoadFileScheduling
 
 import kdlab
 from kdlab.datasets.dataset import Split
@@ -25,8 +26,18 @@ from kdlab.lab.kernels import start_forkserver
 sys.modules.setdefault("rfc3987_syntax", None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes already share the processors
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-# Programs are compiled to be run a few times: to make them fast takes a fifth of the tests that compile.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+
+
+class _Schedule(LoadFileScheduling):
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return "pages" if file.endswith(("_page.py", "/test_pages.py")) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file of tests in one process, and in one process all those of pages that compute, with one server."""
+    return _Schedule(config, log)
 
 
 def pytest_collection_finish():
@@ -38,10 +49,22 @@ def pytest_collection_finish():
     threadpoolctl.threadpool_limits(1, "blas")
     if "keras" in sys.modules:
         sys.modules["keras"].config.disable_traceback_filtering()
-        sys.modules["tensorflow"].debugging.disable_traceback_filtering()
+        _compile_fast(sys.modules["tensorflow"])
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # what a trace leaves is looked through less often
+
+
+def _compile_fast(tf):
+    """What is compiled here runs a few times: to make it fast takes a fifth of the tests that compile.
+
+    In kernels programs are as users have them: those of one kernel are there for the next. XLA reads its flags once.
+    """
+    tf.debugging.disable_traceback_filtering()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+        tf.function(lambda: tf.zeros(()), jit_compile=True)()
 
 
 @pytest.fixture(scope="session", autouse=True)

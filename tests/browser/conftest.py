@@ -131,7 +131,7 @@ def wait():
     return Server.wait
 
 
-# In place of what kernels are forked from: it has imported what the home page needs, and no TensorFlow.
+# In place of what kernels are forked from: it has imported what the first two pages need, and no TensorFlow.
 LIGHT = """
 import importlib.abc, importlib.machinery, sys
 
@@ -145,6 +145,8 @@ class Light(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module):
         import ipykernel.kernelapp, ipywidgets, anywidget, matplotlib.backends.backend_agg
         import kdlab.lab.interaction, kdlab.lab.pages
+        import kdlab
+        kdlab.load("digits")
 
 sys.meta_path.insert(0, Light())
 """
@@ -175,8 +177,17 @@ def start_server(light):
 @pytest.fixture(scope="session")
 def server(start_server, worker_id):
     """A server whose kernels start when a page is opened: none is started ahead of nobody."""
-    port = "8971" if worker_id == "master" else f"897{worker_id.removeprefix('gw')}"
-    return start_server("--port", port)
+    return start_server("--port", _port(worker_id, 1))
+
+
+@pytest.fixture(scope="session")
+def light_server(start_server, worker_id):
+    """`server` for the home page and chapter 1, which compute nothing that needs TensorFlow."""
+    return start_server("--port", _port(worker_id, 4), light=True)
+
+
+def _port(worker_id, k):
+    return f"897{k + int(worker_id.removeprefix('gw') if worker_id != 'master' else 0)}"
 
 
 @pytest.fixture(scope="session")

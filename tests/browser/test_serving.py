@@ -60,6 +60,11 @@ def get(url, headers=None, method="GET"):
         return error.code, error.read().decode(errors="replace")
 
 
+@pytest.fixture(scope="module")
+def server(light_server):
+    return light_server
+
+
 def listens(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -398,7 +403,7 @@ TOKEN = "a+b 50% & more? ключ#1/2"
 @pytest.fixture(scope="module")
 def guarded(start_server):
     """A server that asks for a token, whatever is in it, and can be reached from other machines and through a proxy."""
-    server = start_server("--port", "8985", "--ip", "0.0.0.0", "--token", TOKEN, "--base-url", "kdlab")
+    server = start_server("--port", "8985", "--ip", "0.0.0.0", "--token", TOKEN, "--base-url", "kdlab", light=True)
     yield server
     server.stop()
 
@@ -913,7 +918,7 @@ def test_thirty_kernels_outlive_what_they_were_forked_from_the_next_one_comes_an
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder, "long/" * 10)  # too long for sockets of files: kernels are spoken with by ports
         folder.mkdir(parents=True)
-        server = start_server("--port", "8967", environment={"TMPDIR": str(folder)})
+        server = start_server("--port", "8967", environment={"TMPDIR": str(folder)}, light=True)
         come_and_go(server, wait, folder)  # by ports, too, they leave nothing behind
         kernels = open_pages(server, *[HOME] * 27, *[PAGE] * 3)
         assert len(kernels) == 30
