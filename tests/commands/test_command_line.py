@@ -243,8 +243,7 @@ def test_bad_arguments_of_export_are_one_line(folder, capsys, arguments, said):
 
 
 ENDS = """
-import asyncio, sys, anyio.to_thread
-from jupyterlab import labapp
+import asyncio, sys, types, anyio.to_thread
 
 def serve(arguments):
     async def work():
@@ -255,7 +254,8 @@ def serve(arguments):
     task = loop.create_task(work())  # its end, which tells the thread to stop, does not come
     loop.run_forever()
 
-labapp.main = serve
+sys.modules["jupyterlab"] = types.ModuleType("jupyterlab")  # which takes a second to import
+sys.modules["jupyterlab.labapp"] = types.SimpleNamespace(main=serve)
 from kdlab.commands.command_line import main
 from kdlab.lab import kernels
 kernels.FORKED = False
