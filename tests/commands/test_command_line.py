@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -244,8 +243,7 @@ def test_bad_arguments_of_export_are_one_line(folder, capsys, arguments, said):
 
 
 ENDS = """
-import asyncio, sys, anyio.to_thread
-from jupyterlab import labapp
+import asyncio, sys, types, anyio.to_thread
 
 def serve(arguments):
     async def work():
@@ -256,7 +254,8 @@ def serve(arguments):
     task = loop.create_task(work())  # its end, which tells the thread to stop, does not come
     loop.run_forever()
 
-labapp.main = serve
+sys.modules["jupyterlab"] = types.ModuleType("jupyterlab")  # which takes a second to import
+sys.modules["jupyterlab.labapp"] = types.SimpleNamespace(main=serve)
 from kdlab.commands.command_line import main
 from kdlab.lab import kernels
 kernels.FORKED = False
@@ -464,25 +463,3 @@ def test_serving_ends_quietly_and_hides_no_error_of_ours(monkeypatch):
     monkeypatch.setattr("kdlab.commands.command_line._serve", lambda options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main([])
-
-
-@pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_ctrl_c_is_one_line_and_leaves_what_it_takes_to_go_on(folder):
-    # Seconds of training, and too few steps to be compiled by XLA.
-    long = ["--batch-size", "512", "--epochs", "240", "--patience", "240"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "kdlab.commands.command_line", *TRAIN, *long],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts what is to run behind it with Ctrl-C ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        for line in process.stdout:
-            if "epoch 2 of" in line:
-                process.send_signal(signal.SIGINT)
-                break
-        _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert error == "kdlab: stopped; repeat the command to resume\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["a.keras.unfinished", "teacher.keras"]

@@ -12,14 +12,18 @@ from kdlab.commands import progress
 from kdlab.commands.progress import Display, duration
 
 
-def fit(callback, initial_epoch=0, epochs=3):
+@pytest.fixture(scope="module")
+def fit():
+    """A function that trains a model with a callback, the same in all tests, and returns its history."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     x, y = np.eye(4, 2, dtype=np.float32), np.zeros(4, np.int32)
-    history = model.fit(
-        x, y, validation_data=(x, y), callbacks=[callback], epochs=epochs, initial_epoch=initial_epoch, verbose=0
-    )
-    return history.history
+
+    def fit(callback, initial_epoch=0, epochs=3):
+        epochs = {"epochs": epochs, "initial_epoch": initial_epoch}
+        return model.fit(x, y, validation_data=(x, y), callbacks=[callback], **epochs, verbose=0).history
+
+    return fit
 
 
 class Terminal(io.StringIO):
@@ -38,7 +42,7 @@ def plain(text):
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
-def test_an_epoch_is_a_line_with_its_losses_accuracies_and_the_time_left():
+def test_an_epoch_is_a_line_with_its_losses_accuracies_and_the_time_left(fit):
     file = io.StringIO()
     with Display(file) as display:
         history = fit(display.training("student"))
@@ -53,7 +57,7 @@ def test_an_epoch_is_a_line_with_its_losses_accuracies_and_the_time_left():
         assert re.search(r" s each" + (r", at most [\d.]+ s left$" if number < 3 else "$"), line)
 
 
-def test_a_run_that_goes_on_counts_from_its_first_epoch():
+def test_a_run_that_goes_on_counts_from_its_first_epoch(fit):
     file = io.StringIO()
     with Display(file) as display:
         fit(display.training("student"), initial_epoch=2, epochs=4)
@@ -75,14 +79,14 @@ def test_the_time_left_is_that_of_the_epochs_seen_here(monkeypatch):
     ]
 
 
-def test_one_of_many_trainings_is_one_line():
+def test_one_of_many_trainings_is_one_line(fit):
     file = io.StringIO()
     with Display(file) as display:
         fit(display.training("T 2, alpha 0.5, seed 0", passing=True))
     assert re.fullmatch(r"T 2, alpha 0.5, seed 0: epoch 3 of 3, .* each\n", file.getvalue())
 
 
-def test_quiet_shows_results_only():
+def test_quiet_shows_results_only(fit):
     file = io.StringIO()
     with Display(file, quiet=True) as display:
         display.note("Reading data")
@@ -100,7 +104,7 @@ def test_long_lines_and_square_brackets_stay_as_they_are():
     assert file.getvalue() == text + "\n"
 
 
-def test_on_a_terminal_bars_count_epochs_and_samples(terminal):
+def test_on_a_terminal_bars_count_epochs_and_samples(terminal, fit):
     with Display(terminal) as display:
         display.count("logits of teacher.keras")(256, 1000)
         history = fit(display.training("student"))
@@ -112,7 +116,7 @@ def test_on_a_terminal_bars_count_epochs_and_samples(terminal):
     assert "│ student │" in shown
 
 
-def test_on_a_terminal_the_bar_of_one_of_many_goes_and_leaves_a_line(terminal):
+def test_on_a_terminal_the_bar_of_one_of_many_goes_and_leaves_a_line(terminal, fit):
     with Display(terminal) as display:
         fit(display.training("seed 0", passing=True))
         assert not display.bars.tasks

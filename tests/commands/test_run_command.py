@@ -1,14 +1,15 @@
 """``kdlab train``, ``distill`` and ``sweep`` on small files of every kind: what they write is right, whatever happens."""
 
+import contextlib
+import dataclasses
 import io
 import json
 import os
 import shlex
-import signal
 import sys
-import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -25,7 +26,7 @@ from kdlab.commands.command_line import main
 from kdlab.datasets.class_folders import printable
 from kdlab.foreign_models import Inputs, adapt
 from kdlab.runs import runs
-from kdlab.runs.record import knows_data
+from kdlab.runs.record import describe_run, knows_data
 from kdlab.softening import softmax
 
 SETTINGS = runs.Settings(epochs=2, batch_size=32)
@@ -33,7 +34,17 @@ FAST = ["--epochs", "2", "--batch-size", "32"]
 TRAIN = ["train", "--data", "data.npz", "--model", "mlp"]
 DISTILL = ["distill", "--data", "data.npz", "--teacher", "teacher.keras", "--student", "mlp", *FAST]
 SWEEP = ["sweep", "--data", "data.npz", "--teacher", "teacher.keras", "--student", "mlp", *FAST]
-GRID = ["--temperatures", "1,8", "--alphas", "0.5", "--seeds", "2"]
+GRID = ["--temperatures", "1,8", "--alphas", "0.5", "--seeds", "1"]
+
+
+def call_in(folder, line):
+    """Run a command that must succeed in a folder, and keep what it shows in a file there, named for the command."""
+    shown = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(shown):
+        patch.chdir(folder)
+        patch.setenv("KDLAB_CACHE", str(folder / "cache"))
+        assert main(line) == 0
+    (folder / f"{line[0]}.txt").write_text(shown.getvalue(), "utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +55,7 @@ def shared(tmp_path_factory):
     images = np.rint(images.reshape(-1, 8, 8) / 16 * 255).astype(np.uint8)
     parts = {"x_train": images[:300], "y_train": labels[:300], "x_test": images[300:400], "y_test": labels[300:400]}
     np.savez(folder / "data.npz", **parts)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("KDLAB_CACHE", str(folder / "cache"))
-        line = [*TRAIN, "--epochs", "6", "--batch-size", "64", "--out", "teacher.keras", "--seed", "7"]
-        assert main(line) == 0
+    call_in(folder, [*TRAIN, "--epochs", "6", "--batch-size", "64", "--out", "teacher.keras", "--seed", "7"])
     return folder
 
 
@@ -68,13 +75,40 @@ def data(shared):
 
 
 @pytest.fixture(scope="module")
-def distilled(shared):
+def trainings():
+    """What the trainings of ``distilled`` were called with, and the runs that they came to: {name: (arguments, run)}."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def distilled(shared, trainings):
     """The folder of a distillation by the command, with the tutorial's own weight."""
+
+    def seen(train):
+        def call(model, *args, **keywords):
+            weights = model.get_weights()
+            run = train(model, *args, **keywords)
+            trainings[train.__name__] = SimpleNamespace(weights=weights, args=args, run=run, **keywords)
+            return run
+
+        return call
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(shared)
-        patch.setenv("KDLAB_CACHE", str(shared / "cache"))
-        assert main([*DISTILL, "--temperature", "3", "--lambda", "0.5", "--out", "student.keras"]) == 0
+        for train in (runs.train, runs.distill):
+            patch.setattr(runs, train.__name__, seen(train))
+        line = [*DISTILL, "--temperature", "3", "--lambda", "0.5", "--out", "student.keras", "--tensorboard", "logs"]
+        call_in(shared, line)
     return shared
+
+
+@pytest.fixture(scope="module")
+def swept(shared, tmp_path_factory):
+    """The folder of a sweep by the command, at two temperatures."""
+    folder = tmp_path_factory.mktemp("swept")
+    for name in ("data.npz", "teacher.keras", "teacher.json"):
+        (folder / name).symlink_to(shared / name)
+    call_in(folder, [*SWEEP, *GRID, "--out", "sweep.csv"])
+    return folder
 
 
 def predict(path, x):
@@ -109,14 +143,22 @@ def make_folder(path, mode, classes=("a", "b"), number=15):
     return path
 
 
+def knows_brightness(shape, levels):
+    """Return a model that tells classes by how bright their images are."""
+    head = keras.layers.Dense(len(levels))
+    model = keras.Sequential([keras.Input(shape), keras.layers.GlobalAveragePooling2D(), head])
+    head.set_weights([100 * levels * np.ones((shape[-1], 1)) / shape[-1], -50 * levels**2])
+    return model
+
+
 @pytest.mark.parametrize("grey", ["folder", "npz"])
-def test_a_teacher_of_colour_images_teaches_grey_ones(folder, capsys, grey):
+def test_a_teacher_of_colour_images_teaches_grey_ones(folder, untrained, capsys, grey):
     if grey == "folder":
         source, size = str(make_folder(folder / "grey", "L")), ["--image-size", "8"]
+        knows_brightness((8, 8, 3), np.array([0.176, 0.411])).save("rgb.keras")
     else:
         source, size = "data.npz", []
-    classes = 2 if grey == "folder" else 10
-    models.mlp((8, 8, 3), (), classes, seed=0).save("rgb.keras")
+        models.mlp((8, 8, 3), (), 10, seed=0).save("rgb.keras")
     line = [
         "distill",
         "--data",
@@ -126,7 +168,6 @@ def test_a_teacher_of_colour_images_teaches_grey_ones(folder, capsys, grey):
         "rgb.keras",
         "--student",
         "mlp",
-        *FAST,
         "--quiet",
         "--weak-teacher",
     ]
@@ -143,7 +184,7 @@ def test_a_teacher_of_colour_images_teaches_grey_ones(folder, capsys, grey):
     assert found["models"][0]["test_correct"] == right.sum()
 
 
-def test_a_teacher_of_grey_images_teaches_colour_ones_and_others_are_refused(folder, capsys):
+def test_a_teacher_of_grey_images_teaches_colour_ones_and_others_are_refused(folder, untrained, capsys):
     source = str(make_folder(folder / "colour", "RGB"))
     models.mlp((8, 8, 1), (), 2, seed=0).save("grey.keras")
     line = [
@@ -152,16 +193,15 @@ def test_a_teacher_of_grey_images_teaches_colour_ones_and_others_are_refused(fol
         "grey.keras",
         "--student",
         "mlp",
-        *FAST,
         "--weak-teacher",
+        "--quiet",
         "--out",
         "student.keras",
-        "--quiet",
     ]
     assert main([*line, "--data", source, "--image-size", "8", "--channels", "1"]) == 0
     assert record("student.json")["data"]["shape"] == [8, 8, 1]
     capsys.readouterr()
-    assert main([*line[:-3], "--out", "b.keras", "--data", "digits", "--channels", "3"]) == 2
+    assert main([*line[:-1], "b.keras", "--data", "digits", "--channels", "3"]) == 2
     assert capsys.readouterr().err == "kdlab: --channels 3 does not go with digits, whose samples have shape (64,)\n"
 
 
@@ -265,35 +305,22 @@ def test_train_takes_files_of_every_kind(folder, capsys, name, make, arguments, 
 # --- distill
 
 
-def test_distill_writes_both_students_of_the_same_beginning_and_nothing_else(distilled, data, tmp_path):
-    alpha = 1 / (1 + 0.5 * 3**2)  # the two-headed student's lambda in our weights
-    teacher = models.build(distilled / "teacher.keras", data)
-    alone = runs.train(models.build("mlp", data), data, tmp_path / "a.keras", SETTINGS)
-    student = runs.distill(
-        models.build("mlp", data),
-        teacher.predict(data.train.x, verbose=0),
-        data,
-        tmp_path / "s.keras",
-        SETTINGS,
-        3.0,
-        alpha,
-    )
-    assert_same_weights(distilled / "student.alone.keras", alone.model)
-    for a, b in zip(
-        models.build(distilled / "student.keras", data).get_weights(), student.model.get_weights(), strict=True
-    ):
-        np.testing.assert_allclose(a, b, atol=1e-5)  # the teacher's logits come in other batches
-    assert names(distilled) == [
-        "cache",
-        "data.npz",
-        "student.alone.keras",
-        "student.json",
-        "student.keras",
-        "student.md",
-        "teacher.json",
-        "teacher.keras",
-        "teacher.md",
-    ]
+def test_distill_trains_both_students_of_the_same_beginning_and_writes_nothing_else(distilled, trainings, data):
+    alone, student = trainings["train"], trainings["distill"]
+    assert student.temperature == 3.0
+    assert student.alpha == pytest.approx(1 / (1 + 0.5 * 3**2))  # the two-headed student's lambda in our weights
+    for training, part, file in ((alone, "alone", "student.alone.keras"), (student, "distilled", "student.keras")):
+        assert training.settings == dataclasses.replace(SETTINGS, tensorboard=Path("logs", part))
+        for weight, expected in zip(training.weights, models.build("mlp", data).get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
+        assert_same_weights(distilled / file, training.run.model)
+        assert list((distilled / "logs" / part).rglob("events.out.tfevents.*"))
+    logits, data_of_student = student.args
+    np.testing.assert_allclose(logits, predict(distilled / "teacher.keras", data.train.x), atol=1e-5)
+    assert data_of_student.fingerprint == alone.args[0].fingerprint == data.fingerprint
+    written = ["student.alone.keras", "student.json", "student.keras", "student.md"]
+    others = ["cache", "data.npz", "distill.txt", "logs", "teacher.json", "teacher.keras", "teacher.md", "train.txt"]
+    assert names(distilled) == sorted(written + others)
 
 
 def test_the_record_of_distill_compares_the_students(distilled, data):
@@ -321,36 +348,45 @@ def test_lambda_is_translated_and_said(distilled):
     assert any("81.8 % of the weight is on the labels" in note for note in found["notes"])
 
 
-def test_a_student_alone_that_is_given_is_not_trained_again(folder, data, monkeypatch, capsys):
+def test_a_student_alone_that_is_given_is_not_trained_again_and_quiet_prints_the_results_only(
+    folder, monkeypatch, capsys
+):
     monkeypatch.setattr(runs, "train", lambda *args, **keywords: pytest.fail("trained"))
-    assert main([*DISTILL, "--alpha", "0.5", "--student-alone", "teacher.keras", "--out", "s.keras"]) == 0
-    assert "The student alone is teacher.keras" in capsys.readouterr().out
+    line = [*DISTILL, "--alpha", "0.5", "--student-alone", "teacher.keras", "--out", "s.keras", "--quiet"]
+    assert main(line) == 0
+    out, error = capsys.readouterr()
+    assert out.startswith("| model |")
+    assert "The student alone is teacher.keras" in out
+    assert not any(word in out for word in ("Reading", "Judging", "Measuring", "epoch"))
+    assert error == ""
     found = record("s.json")
     assert found["models"][0]["test_correct"] == found["models"][1]["test_correct"]
     assert not Path("s.alone.keras").exists()
 
 
 def test_several_teachers_are_an_ensemble(folder, data):
-    other = models.build("mlp", data, 3)
+    other = keras.saving.load_model("teacher.keras")
+    other.set_weights([weight + 0.05 * np.cos(99 * weight) for weight in other.get_weights()])
     other.save("other.keras")
-    line = [*DISTILL, "--teacher", "other.keras", "--student-alone", "other.keras", "--weak-teacher"]
+    line = [*DISTILL, "--teacher", "other.keras", "--student-alone", "other.keras"]
     assert main([*line, "--out", "s.keras"]) == 0
-    row = record("s.json")["models"][0]
+    row, alone, _ = record("s.json")["models"]
     p = np.mean([softmax(predict(name, data.test.x)) for name in ("teacher.keras", "other.keras")], axis=0)
-    assert row["test_correct"] == (p.argmax(axis=1) == data.test.y).sum()
+    assert row["test_correct"] == (p.argmax(axis=1) == data.test.y).sum() != alone["test_correct"]
     assert row["file"] == "teacher.keras, other.keras"
     assert row["parameters"] == 2 * other.count_params()
 
 
-@pytest.mark.parametrize("line", [TRAIN, DISTILL, [*SWEEP, "--temperatures", "2", "--alphas", "0.5", "--seeds", "1"]])
-def test_every_run_begins_with_the_classes_and_their_numbers_of_images(folder, capsys, data, line):
-    assert main([*line, "--epochs", "1", "--out", f"new{'.csv' if line[0] == 'sweep' else '.keras'}"]) == 0
-    first, said, *rest = capsys.readouterr().out.splitlines()
+@pytest.mark.parametrize("command", ["train", "distill", "sweep"])
+def test_every_run_begins_with_the_classes_and_their_numbers_of_images(distilled, swept, data, command):
+    folder = swept if command == "sweep" else distilled
+    first, said, *rest = (folder / f"{command}.txt").read_text("utf-8").splitlines()
     assert first == "Reading data.npz"
     labels = [getattr(data, name).y for name in ("train", "validation", "test")]
     numbers = [f"{c} {' + '.join(str((y == c).sum()) for y in labels)}" for c in range(10)]
     assert said == f"10 classes, samples to train on + validate with + test on: {', '.join(numbers)}"
-    assert any("epoch 1 of 1" in line for line in rest)
+    last = 6 if command == "train" else 2
+    assert any(f"epoch {last} of {last}" in line for line in rest)
 
 
 def scans(*folders):
@@ -361,7 +397,7 @@ def scans(*folders):
             Image.new("L", (9, 9), 20 * number + k).save(Path("scans", name, f"{k}.png"))
 
 
-def test_classes_are_chosen_and_what_is_left_out_is_said_before_and_after(folder, capsys):
+def test_classes_are_chosen_and_what_is_left_out_is_said_before_and_after(folder, untrained, capsys):
     scans("b/x", "b/y", "c/x", "c/y", "d")
     line = ["train", "--data", "scans", "--model", "mlp", "--epochs", "1", "--image-size", "8", "--out", "model.keras"]
     assert main(line) == 2
@@ -386,13 +422,14 @@ def bytes_in_names(name):
     return os.fsdecode(b"scans of " + name)
 
 
-def test_names_of_any_bytes_can_be_trained_on_and_written_down(folder, capsys):
+def test_names_of_any_bytes_can_be_trained_on_and_written_down(folder, capsys, request):
     name = b"m\xe9ningiome \xff a\nb " + "\U0001f9e0 $x_$ |".encode()
     images = bytes_in_names(name)
     Path("scans").rename(images)
     common = ["--data", images, "--image-size", "8", "--epochs", "1"]
     teacher, student, table = (f"{images} {what}" for what in ("t.keras", "s.keras", "w.csv"))
     assert main(["train", *common, "--model", "mlp", "--out", teacher]) == 0
+    request.getfixturevalue("untrained")  # One training writes all the kinds of files that the others write.
     taught = [*common, "--teacher", teacher, "--weak-teacher", "--student", "mlp"]  # after an epoch it knows nothing
     assert main(["distill", *taught, "--out", student]) == 0
     grid = ["--temperatures", "2", "--alphas", "0.5", "--seeds", "1"]
@@ -409,7 +446,7 @@ def test_names_of_any_bytes_can_be_trained_on_and_written_down(folder, capsys):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_that_has_not_all_signs_is_no_reason_to_fail(folder, monkeypatch, encoding):
+def test_a_terminal_that_has_not_all_signs_is_no_reason_to_fail(folder, untrained, monkeypatch, encoding):
     scans("腫瘍", "普通")
     shown = io.TextIOWrapper(io.BytesIO(), encoding)
     monkeypatch.setattr(sys, "stdout", shown)
@@ -421,8 +458,14 @@ def test_a_terminal_that_has_not_all_signs_is_no_reason_to_fail(folder, monkeypa
     assert r"\u816b\u760d 5 + 1 + 2" in shown.buffer.getvalue().decode(encoding)
 
 
-@pytest.mark.parametrize("line", [TRAIN, DISTILL, [*SWEEP, *GRID]])
-@pytest.mark.parametrize("fault", ["page", "json", "long name"])
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        *((TRAIN, fault) for fault in ("page", "long name")),
+        (DISTILL, "json"),
+        *(([*SWEEP, *GRID], fault) for fault in ("page", "json", "long name")),
+    ],
+)
 def test_what_the_record_needs_is_tried_before_training(folder, capsys, monkeypatch, line, fault):
     def fail(*found, **keywords):
         raise ValueError("this cannot be written down")
@@ -442,64 +485,72 @@ def test_what_the_record_needs_is_tried_before_training(folder, capsys, monkeypa
     assert names(folder) == before
 
 
-def test_quiet_prints_the_results_only(folder, capsys):
-    assert main([*DISTILL, "--student-alone", "teacher.keras", "--out", "s.keras", "--quiet"]) == 0
-    out, error = capsys.readouterr()
-    assert out.startswith("| model |")
-    assert "epoch" not in out
-    assert error == ""
-
-
 def test_a_warning_is_a_line_among_the_others(folder, capsys, monkeypatch):
-    def teacher_logits(teacher, split, *args, **keywords):
+    def teacher_logits(*args, **keywords):
         warnings.warn("the teacher's logits are not kept", stacklevel=1)
-        return teacher.predict(split.x, verbose=0)
+        raise KeyboardInterrupt  # the rest of the run says nothing of it
 
     monkeypatch.setattr(run_command, "teacher_logits", teacher_logits)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        assert main([*DISTILL, "--student-alone", "teacher.keras", "--out", "s.keras"]) == 0
+        assert main([*DISTILL, "--student-alone", "teacher.keras", "--out", "s.keras"]) == 130
     out, error = capsys.readouterr()
     assert "\nNote: the teacher's logits are not kept\n" in out
-    assert error == ""
-
-
-def test_logs_for_tensorboard(folder):
-    assert main([*DISTILL, "--out", "s.keras", "--tensorboard", "logs"]) == 0
-    assert names(folder / "logs") == ["alone", "distilled"]
-    assert list((folder / "logs").rglob("events.out.tfevents.*"))
+    assert error == "kdlab: stopped; repeat the command to resume\n"
 
 
 # --- sweep
 
 
-def test_sweep_writes_table_picture_and_record(folder, capsys, monkeypatch):
-    assert main([*SWEEP, *GRID, "--out", "sweep.csv"]) == 0
-    assert {"sweep.csv", "sweep.png", "sweep.json", "sweep.md"} <= set(names(folder))
-    assert not (folder / "sweep.csv.unfinished").exists()
-    found = record("sweep.json")
-    lines = [line.split(",") for line in (folder / "sweep.csv").read_text().splitlines()[1:]]
-    validation = {(line[0], line[2]): float(line[3]) for line in lines}
-    test = {(line[0], line[2]): float(line[4]) for line in lines}
-    wanted = [[np.mean([validation[t, s] - validation["", s] for s in "01"])] for t in ("1.0", "8.0")]
+def test_sweep_writes_table_picture_and_record(swept):
+    written = ["sweep.csv", "sweep.json", "sweep.md", "sweep.png"]
+    assert names(swept) == sorted([*written, "cache", "data.npz", "sweep.txt", "teacher.json", "teacher.keras"])
+    found = record(swept / "sweep.json")
+    rows = [line.split(",") for line in (swept / "sweep.csv").read_text().splitlines()[1:]]
+    validation, test = ({row[0]: float(row[k]) for row in rows} for k in (3, 4))
+    wanted = [[validation[t] - validation[""]] for t in ("1.0", "8.0")]
     np.testing.assert_allclose(found["grid"]["validation_difference"], wanted)
     chosen = ("1.0", "8.0")[int(np.argmax(wanted))]
     assert (found["sweep"]["temperature"], found["sweep"]["alpha"]) == (float(chosen), 0.5)
-    assert found["sweep"]["test_accuracy"]["mean"] == pytest.approx(np.mean([test[chosen, s] for s in "01"]))
+    assert found["sweep"]["test_accuracy"]["mean"] == pytest.approx(test[chosen])
     assert found["models"][0]["name"] == "teacher"
-    with Image.open("sweep.png") as picture:
+    with Image.open(swept / "sweep.png") as picture:
         assert picture.size[0] > 500
-    shown = capsys.readouterr().out
+    shown = (swept / "sweep.txt").read_text("utf-8")
     assert f"T = {float(chosen):g}, alpha = 0.5, chosen on validation data" in shown
     again = f"{shlex.join(['kdlab', *DISTILL])} --temperature {float(chosen):g} --alpha 0.5 --out student.keras"
     assert again in shown
 
+
+@pytest.fixture
+def copy_of_swept(folder, swept):
+    """The folder to work in, with the files of a sweep that is done."""
+    for name in ("sweep.csv", "sweep.json", "sweep.md", "sweep.png"):
+        (folder / name).write_bytes((swept / name).read_bytes())
+
+
+@pytest.mark.usefixtures("copy_of_swept")
+def test_a_sweep_that_is_done_is_shown_again_and_another_is_refused(capsys, monkeypatch):
     monkeypatch.setattr(runs, "train", lambda *args, **keywords: pytest.fail("trained"))
     monkeypatch.setattr(runs, "distill", lambda *args, **keywords: pytest.fail("trained"))
-    assert main([*SWEEP, *GRID, "--out", "sweep.csv"]) == 0  # done: it is shown again
-
+    assert main([*SWEEP, *GRID, "--out", "sweep.csv"]) == 0
     assert main([*SWEEP, *GRID, "--out", "sweep.csv", "--learning-rate", "0.01"]) == 2
     assert "sweep.csv holds points of other data, models or settings; --force" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("copy_of_swept")
+def test_a_sweep_goes_on_only_where_the_record_beside_is_its_own(capsys):
+    line = [*SWEEP, *GRID, "--out", "sweep.csv", "--quiet"]
+    foreign = json.dumps({**record("sweep.json"), "table": "other.csv"})
+    for name, content in (("json", foreign), ("json", "{}"), ("md", "mine"), ("png", "mine")):
+        for kind in ("json", "md", "png"):
+            Path(f"sweep.{kind}").unlink(missing_ok=True)
+        Path(f"sweep.{name}").write_text(content)
+        capsys.readouterr()
+        assert main(line) == 2
+        said = f"sweep.{name} exists already, and is not of the sweep in sweep.csv: move it away"
+        assert said in capsys.readouterr().err
+        assert Path(f"sweep.{name}").read_text() == content
 
 
 # --- bad input: exit code 2, one line, nothing half-written, nothing lost
@@ -583,49 +634,32 @@ def test_a_teacher_of_other_classes_is_told_by_its_record(folder, capsys):
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_of_models_of_other_data_the_teacher_is_a_note_and_the_student_alone_refused(folder, capsys, told):
+def test_of_models_of_other_data_the_teacher_is_a_note_and_the_student_alone_refused(folder, untrained, capsys, told):
     theirs = record("teacher.json")
     theirs["data"]["fingerprint"] = "0" * 64
     Path("theirs.keras").symlink_to("teacher.keras")
     if told:
         Path("theirs.json").write_text(json.dumps(theirs))
-    line = [*DISTILL[:3], "--teacher", "theirs.keras", *DISTILL[5:], "--out", "s.keras", "--quiet"]
-    assert main([*line, "--student-alone", "teacher.keras"]) == 0
-    (note,) = (note for note in record("s.json")["notes"] if "theirs.keras was trained on" in note)
-    assert ("which may hold some of these test samples" in note) == told
-    assert ("theirs.keras was trained on is not known" in note) == (not told)
-
-    line = [*DISTILL, "--student-alone", "theirs.keras", "--out", "t.keras", "--quiet"]
-    assert main(line) == (2 if told else 0)
+    line = [*DISTILL[:3], "--teacher", "theirs.keras", *DISTILL[5:], "--quiet"]
+    assert main([*line, "--student-alone", "teacher.keras" if told else "theirs.keras", "--out", "s.keras"]) == 0
+    notes = [note for note in record("s.json")["notes"] if "theirs.keras was trained on" in note]
+    if not told:
+        assert [note.partition("theirs.keras was trained on is not known")[0] for note in notes] == ["What "] * 2
+        return
+    (note,) = notes
+    assert "which may hold some of these test samples" in note
+    assert main([*DISTILL, "--student-alone", "theirs.keras", "--out", "t.keras", "--quiet"]) == 2
     said = (
         "--student-alone theirs.keras was trained on other data, or on these read or split otherwise, and may have seen"
     )
-    assert (said in capsys.readouterr().err) == told
-    if not told:
-        assert any("What theirs.keras was trained on is not known" in note for note in record("t.json")["notes"])
+    assert said in capsys.readouterr().err
 
 
 def test_the_student_alone_of_a_distillation_is_known_by_its_record(distilled, data):
     assert knows_data("student", distilled / "student.alone.keras", data) is True
 
 
-def test_a_sweep_goes_on_only_where_the_record_beside_is_its_own(folder, capsys):
-    line = [*SWEEP, "--temperatures", "2", "--alphas", "0.5", "--seeds", "1", "--out", "s.csv", "--quiet"]
-    assert main(line) == 0
-    assert main(line) == 0  # its own
-    own = record("s.json")
-    foreign = json.dumps({**own, "table": "other.csv"})
-    for name, content in (("s.json", foreign), ("s.json", "{}"), ("s.md", "mine"), ("s.png", "mine")):
-        for kind in ("json", "md", "png"):
-            Path(f"s.{kind}").unlink(missing_ok=True)
-        Path(name).write_text(content)
-        capsys.readouterr()
-        assert main(line) == 2
-        assert f"{name} exists already, and is not of the sweep in s.csv: move it away" in capsys.readouterr().err
-        assert Path(name).read_text() == content
-
-
-def test_a_table_s_column_of_labels_is_named(folder, capsys):
+def test_a_table_s_column_of_labels_is_named(folder, untrained, capsys):
     random = np.random.default_rng(0)
     rows = [f"{k % 3},{random.normal(k % 2):.4f},{'yn'[k % 2]}" for k in range(60)]
     Path("t.csv").write_text("\n".join(["class,age,target", *rows]))
@@ -653,7 +687,7 @@ def test_the_record_of_a_model_whose_name_ends_in_alone_is_its_own(folder, data)
     assert knows_data("teacher", "m.alone.keras", data) is False
 
 
-def test_a_folder_with_the_name_of_a_data_set_is_a_question(folder, capsys):
+def test_a_folder_with_the_name_of_a_data_set_is_a_question(folder, untrained, capsys):
     make_folder(folder / "digits", "L")
     assert main(["train", "--data", "digits", "--model", "mlp", *FAST, "--out", "m.keras"]) == 2
     error = capsys.readouterr().err
@@ -663,14 +697,11 @@ def test_a_folder_with_the_name_of_a_data_set_is_a_question(folder, capsys):
     assert record("m.json")["data"]["class_names"] == ["a", "b"]
 
 
-def test_classes_with_commas_in_their_names_are_given_in_quotes_and_named_so(folder, capsys):
+def test_classes_with_commas_in_their_names_are_given_in_quotes_and_named_so(folder, untrained, capsys):
     classes = ("duct, tubule", "leukocytes", "mucus")
     make_folder(folder / "tissue", "L", classes)
     line = ["--data", "tissue", "--image-size", "8", "--epochs", "1"]
-    head, levels = keras.layers.Dense(3), np.array([0.175, 0.41, 0.645])  # how bright a class is
-    knows = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.GlobalAveragePooling2D(), head])
-    head.set_weights([100 * levels[None], -50 * levels**2])
-    knows.save("t.keras")
+    knows_brightness((8, 8, 1), np.array([0.175, 0.41, 0.645])).save("t.keras")
     data = kdlab.load("tissue", image_size=8)
     turned = adapt(keras.saving.load_model("t.keras"), Inputs(classes=(1, 2, 0)))
     turned.save("turned.keras")
@@ -683,7 +714,9 @@ def test_classes_with_commas_in_their_names_are_given_in_quotes_and_named_so(fol
     assert record("s.json")["models"][0]["test_correct"] == right
 
 
-def test_an_existing_output_is_replaced_only_when_forced_and_only_when_all_is_done(folder, capsys, monkeypatch):
+def test_an_existing_output_is_replaced_only_when_forced_and_only_when_all_is_done(
+    folder, untrained, capsys, monkeypatch
+):
     line = [*TRAIN, *FAST, "--out", "model.keras"]
     Path("model.keras").write_text("mine")
     assert main(line) == 2
@@ -724,8 +757,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(folder, capsys,
 # --- stopped and killed
 
 
-def test_stopped_in_the_second_training_the_first_is_not_repeated(folder, distilled, capsys, monkeypatch):
+def test_stopped_in_the_second_training_the_first_is_not_repeated(folder, untrained, capsys, monkeypatch):
     line = [*DISTILL, "--temperature", "3", "--lambda", "0.5", "--out", "student.keras"]
+    first = []
+    train = runs.train
+    monkeypatch.setattr(runs, "train", lambda *args, **keywords: first.append(train(*args, **keywords)) or first[-1])
     with monkeypatch.context() as patch:
         patch.setattr(runs, "distill", lambda *args, **keywords: (_ for _ in ()).throw(KeyboardInterrupt()))
         assert main(line) == 130
@@ -735,18 +771,16 @@ def test_stopped_in_the_second_training_the_first_is_not_repeated(folder, distil
     assert main(other) == 2
     said = capsys.readouterr().err
     assert "student.keras.unfinished holds an unfinished run that differs in temperature, alpha" in said
-    monkeypatch.setattr(runs, "train", lambda *args, **keywords: pytest.fail("trained again"))
     assert main(line) == 0
     assert not Path("student.keras.unfinished").exists()
-    for name in ("student.keras", "student.alone.keras"):
-        assert_same_weights(name, keras.saving.load_model(distilled / name))
-    ours, theirs = record("student.json"), record(distilled / "student.json")
-    for name in ("student alone", "student distilled"):
-        assert ours["training"][name]["history"] == theirs["training"][name]["history"]
-    assert ours["comparison"] == theirs["comparison"]
+    (run,) = first
+    assert_same_weights("student.alone.keras", run.model)
+    training = record("student.json")["training"]
+    assert list(training) == ["student alone", "student distilled"]
+    assert training["student alone"] == describe_run(run)
 
 
-def test_stopped_as_the_files_are_put_in_place_the_next_call_does_that_alone(folder, capsys, monkeypatch):
+def test_stopped_as_the_files_are_put_in_place_the_next_call_does_that_alone(folder, untrained, capsys, monkeypatch):
     line = [*TRAIN, *FAST, "--out", "model.keras"]
     real = os.replace
 
@@ -766,48 +800,3 @@ def test_stopped_as_the_files_are_put_in_place_the_next_call_does_that_alone(fol
     assert {"model.json", "model.keras", "model.md"} <= set(names(folder))
     assert not Path("model.keras.unfinished").exists()
     assert main(line) == 2  # it exists
-
-
-def kill_when(ready, line, launch):
-    """Start the command in a process of its own and kill it as soon as ``ready()``."""
-    process = launch(f"from kdlab.commands.command_line import main; main({line!r})")
-    deadline = time.monotonic() + 120
-    while not ready() and process.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-
-
-def test_killed_in_an_epoch_it_comes_to_the_same_weights(folder, data, capsys, launch):
-    line = [*TRAIN, "--out", "model.keras", "--epochs", "8", "--patience", "8", "--batch-size", "64"]
-    work = folder / "model.keras.unfinished"
-
-    def some_epochs():
-        state = work / "model.keras.resume"
-        try:
-            return json.loads(str(np.load(state)["head"]))["values"]["best_epoch"] > 2
-        except (OSError, ValueError, KeyError, EOFError):
-            return False
-
-    kill_when(some_epochs, line, launch)
-    assert not (folder / "model.keras").exists()
-    assert main(line) == 0
-    shown = capsys.readouterr().out
-    assert "epoch 8 of 8" in shown
-    assert "epoch 2 of 8" not in shown
-    whole = runs.train(models.build("mlp", data), data, folder / "whole.keras", runs.Settings(epochs=8, patience=8))
-    assert_same_weights("model.keras", whole.model)
-    assert record("model.json")["training"]["model"]["history"] == whole.history
-
-
-def test_a_sweep_that_is_killed_keeps_its_points_and_goes_on(folder, launch):
-    line = [*SWEEP, *GRID, "--temperatures", "8", "--out", "sweep.csv"]
-    table = folder / "sweep.csv"
-    kill_when(lambda: table.exists() and table.read_text().count("\n") >= 2, line, launch)
-    kept = table.read_text()
-    assert kept.count("\n") in (2, 3)
-    assert main(line) == 0
-    assert table.read_text().startswith(kept)
-    assert table.read_text().count("\n") == 1 + 4
-    assert not (folder / "sweep.csv.unfinished").exists()
