@@ -21,6 +21,7 @@ from xdist.scheduler import LoadFileScheduling
 import kdlab
 from kdlab.datasets.dataset import Split
 from kdlab.lab.kernels import start_forkserver
+from kdlab.quiet import without_standard_error
 
 # As the command line does: a parser that takes seconds to import, which nbformat's dependencies never ask anything.
 sys.modules.setdefault("rfc3987_syntax", None)
@@ -62,7 +63,7 @@ def _compile_fast(tf):
     """
     tf.debugging.disable_traceback_filtering()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, without_standard_error():
         patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
         tf.function(lambda: tf.zeros(()), jit_compile=True)()
 
