@@ -112,20 +112,20 @@ def outputs_of(model, *names, training=False):
 
 
 def test_hint_against_a_plain_loop(data, teacher):
-    """An epoch of the same batches: dense and 1×1 projectors, batch norm, weights, unlabelled samples, Adam."""
+    """An epoch of the same batches: dense and 1×1 projectors, batch norm, weights, unlabelled samples, momentum."""
     x, y = data
     pairs = [("maps", "maps"), ("code", "code")]
     y = np.where(np.arange(len(y)) % 5 == 0, -1, y)
     weight = np.random.default_rng(1).random(len(x)).astype(np.float32)
     students = [cnn(3, seed=2), cnn(3, seed=2)]
     options = {"temperature": 3.0, "alpha": 0.7, "feature_alpha": 0.4}
-    model = distiller(teacher, students[0], pairs=pairs, optimizer=keras.optimizers.Adam(0.01), **options)
+    model = distiller(teacher, students[0], pairs=pairs, optimizer=keras.optimizers.SGD(0.05, momentum=0.9), **options)
     start = [projector.get_weights() for projector in model.feature_term.projectors]
     kernels = [[keras.Variable(w) for w in pair] for pair in start]
     fit(model, x, y, batch_size=16, sample_weight=weight, shuffle=False)
 
     names = [name for name, _ in pairs]
-    plain, optimizer = students[1], keras.optimizers.Adam(0.01)
+    plain, optimizer = students[1], keras.optimizers.SGD(0.05, momentum=0.9)
     end = keras.Model(plain.inputs[0], [*(plain.get_layer(name).output for name in names), plain.outputs[0]])
     targets = [np.float32(part) for part in outputs_of(teacher, *names)(x)]
     for first in (0, 16, 32):
@@ -377,7 +377,7 @@ def test_batch_norm_moves_once_a_step(data, teacher):
 def test_saved_and_loaded_it_goes_on_and_the_student_alone_has_no_projector(data, teacher, tmp_path):
     x, y = data
     pairs = [("maps", "maps"), ("code", "code")]
-    model = distiller(teacher, pairs=pairs, optimizer=keras.optimizers.Adam(0.01), feature_alpha=0.3)
+    model = distiller(teacher, pairs=pairs, optimizer=keras.optimizers.SGD(0.1, momentum=0.9), feature_alpha=0.3)
     fit(model, x, y, batch_size=48)
     model.save(tmp_path / "distiller.keras")
     loaded = keras.models.load_model(tmp_path / "distiller.keras")
