@@ -145,14 +145,14 @@ def test_a_trained_model_looks_at_what_tells_the_classes_apart():
     """Class 1 has a bright patch anywhere, class 0 none; trained for a few steps."""
     keras.utils.set_random_seed(3)
     random = np.random.default_rng(3)
-    corners, y = random.integers(0, 11, (96, 2)), np.arange(96) % 2
-    x = random.uniform(0, 0.5, (96, 16, 16, 1)).astype(np.float32)
+    corners, y = random.integers(0, 8, (64, 2)), np.arange(64) % 2
+    x = random.uniform(0, 0.5, (64, 13, 13, 1)).astype(np.float32)
     for image, (top, left), patch in zip(x, corners, y, strict=True):
         if patch:
             image[top : top + 5, left : left + 5] += 0.5
     model = keras.Sequential(
         [
-            keras.Input((16, 16, 1)),
+            keras.Input((13, 13, 1)),
             layers.Conv2D(8, 3, padding="same", activation="relu"),
             layers.Conv2D(8, 3, padding="same", activation="relu"),
             layers.GlobalMaxPooling2D(),
@@ -160,13 +160,13 @@ def test_a_trained_model_looks_at_what_tells_the_classes_apart():
         ]
     )
     model.compile(keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(x, y, batch_size=16, epochs=15, verbose=0)
+    model.fit(x, y, batch_size=32, epochs=8, verbose=0)
     with_patch = y == 1
     assert np.mean(np.argmax(model(x), axis=1) == y) > 0.9
     maps = grad_cam(model, x[with_patch], class_index=1)
     places = corners[with_patch]
     inside = [m[t : t + 5, k : k + 5].sum() / m.sum() for m, (t, k) in zip(maps, places, strict=True)]
-    assert np.median(inside) > 4 * 25 / 256  # four times what a map that sees nothing has there
+    assert np.median(inside) > 4 * 25 / 169  # four times what a map that sees nothing has there
 
 
 def test_where_nothing_speaks_for_the_class_it_is_zero():
@@ -182,13 +182,13 @@ def test_each_image_has_its_own_map_and_scale_whatever_the_batch(model):
     assert whole.shape == (70, 12, 9)
     assert set(np.unique(whole.max(axis=(1, 2)))) <= {0, 1}
     assert whole.min() == 0
-    for k in (0, 31, 32, 69):
+    for k in (31, 32, 69):
         alone = grad_cam(model, x[k : k + 1], class_index=int(classes[k]))[0]
         np.testing.assert_allclose(whole[k], alone, atol=1e-5)
 
 
 def test_the_model_stays_as_it_was(model):
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", run_eagerly=True)
     model.fit(X, np.zeros((5, 3)), verbose=0)
     model.get_layer("second").trainable = False
     state = [v for part in (model, model.optimizer) for v in part.variables] + model.non_trainable_variables

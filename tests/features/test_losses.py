@@ -32,14 +32,17 @@ def gradient(name, teacher, student):
     return tape.gradient(value, variable).numpy()
 
 
-def finite_differences(name, teacher, student, step=1e-5):
-    slope = np.zeros_like(student)
-    for i in np.ndindex(student.shape):
-        up, down = student.copy(), student.copy()
-        up[i] += step
-        down[i] -= step
-        slope[i] = (compare(name, teacher, up).mean() - compare(name, teacher, down).mean()) / (2 * step)
-    return slope
+def assert_gradient_is_that_of_finite_differences(name, teacher, student, step=1e-5):
+    """Along five directions."""
+    directions = np.random.default_rng(2).normal(size=(5, *student.shape))
+    slopes = [
+        (compare(name, teacher, student + step * along).mean() - compare(name, teacher, student - step * along).mean())
+        / (2 * step)
+        for along in directions
+    ]
+    assert np.abs(slopes).max() > 1e-3
+    found = [(gradient(name, teacher, student) * along).sum() for along in directions]
+    np.testing.assert_allclose(found, slopes, atol=1e-8)
 
 
 # Each from its paper, with loops.
@@ -143,19 +146,15 @@ def test_batch_losses_against_numpy(name, theirs, ours):
 @pytest.mark.parametrize("name", ["hint", "attention", *BATCH_LOSSES])
 def test_gradients_against_finite_differences(name):
     teacher, student = (features(2, 1, seed=seed) ** 2 for seed in (0, 1))
-    slope = finite_differences(name, teacher, student)
-    assert np.abs(slope).max() > 1e-3
-    np.testing.assert_allclose(gradient(name, teacher, student), slope, atol=1e-8)
+    assert_gradient_is_that_of_finite_differences(name, teacher, student)
 
 
 def test_gradient_through_pooled_attention():
     teacher, student = features(2, 3) ** 2, features(5, 3, seed=1) ** 2
-    np.testing.assert_allclose(
-        gradient("attention", teacher, student), finite_differences("attention", teacher, student), atol=1e-8
-    )
+    assert_gradient_is_that_of_finite_differences("attention", teacher, student)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 10**6), scale=st.floats(0.1, 10))
 def test_what_the_losses_do_not_see(seed, scale):
     """Attention: the scale; similarity: rotations too; relations: moves of the whole batch as well."""
