@@ -121,9 +121,12 @@ def texts(figure):
     return [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in beyond]
 
 
-# All pictures are saved in the same way.
-SAVED = ("bars", "students", "matrix", "landscape", "images")
-SIZES = [(name, size) for name in ONCE for size in WIDTHS if size != "saved" or name in SAVED]
+# All pictures are saved in the same way, and wide ones are laid out as columns are.
+SOME = {
+    "saved": ("bars", "students", "matrix"),
+    "wide": ("students", "images, long titles", "diagram", "matrices", "memory"),
+}
+SIZES = [(name, size) for name in ONCE for size in WIDTHS if name in SOME.get(size, ONCE)]
 
 
 @pytest.mark.parametrize(("name", "size"), SIZES)
@@ -214,7 +217,7 @@ def test_a_kept_figure_equals_a_new_one_pixel_for_pixel(name, size):
     width, narrow = WIDTHS[size]
     new, expected = drawn(lambda: picture(*after[0], **after[1]), size)
     store = {}
-    for results, options in (before, after, before):
+    for results, options in (after, before):
         with keeping(store, narrow):
             kept = picture(*results, **options)
         pixels(kept, width)
@@ -580,7 +583,7 @@ OF_MANY = {
 
 
 @pytest.mark.parametrize("name", OF_MANY)
-@pytest.mark.parametrize("names", [SIGNS, [f"kind {k}" for k in range(25)]], ids=["odd signs", "many"])
+@pytest.mark.parametrize("names", [SIGNS, [f"kind {k}" for k in range(13)]], ids=["odd signs", "many"])
 def test_names_are_shown_as_they_are_and_there_may_be_many(name, names):
     figure, _ = drawn(lambda: OF_MANY[name](names), "wide")
     shown = "\n".join(t.get_text() for t in texts(figure))
