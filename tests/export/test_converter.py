@@ -67,15 +67,17 @@ def of_bytes():
     )
 
 
-@pytest.mark.parametrize("make", [dense, images])
-def test_a_student_of_ordinary_size_needs_no_process_and_becomes_the_same_bytes(make, monkeypatch):
+@pytest.mark.parametrize(
+    ("make", "to"), [(dense, lambda model, _: convert.to_tflite(model)), (images, convert.to_tflite_int8)]
+)
+def test_a_student_of_ordinary_size_needs_no_process_and_becomes_the_same_bytes(make, to, monkeypatch):
     student = make()
     samples = SAMPLES.reshape(-1, *student.input_shape[1:])
     with monkeypatch.context() as patch:
         patch.setattr(convert, "start", lambda: pytest.fail("the process was started"))
-        here = [convert.to_tflite(student), convert.to_tflite_int8(student, samples)]
+        here = to(student, samples)
     monkeypatch.setattr(convert, "convert_here", converter.convert_saved_model)
-    assert here == [convert.to_tflite(student), convert.to_tflite_int8(student, samples)]
+    assert here == to(student, samples)
 
 
 def test_what_kills_the_converter_is_one_line_with_what_helps():
