@@ -14,6 +14,14 @@ from kdlab.segmentation import dice, load_tiles, overlaps
 from kdlab.unet import dice_loss, logits, segment, soft_binary_cross_entropy
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _of_two_levels():
+    """They train as those of three do, which take longer to trace."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unet, "LEVELS", 2)
+        yield
+
+
 @pytest.fixture(scope="module")
 def tiles():
     def few(split, count):
