@@ -85,19 +85,19 @@ def test_what_the_docstring_says_of_the_teacher_is_so(data):
 
 
 def test_a_seed_makes_the_same_networks_whatever_ran_before_and_another_seed_others(data):
-    first = digits.train_digits_teacher(data, epochs=2), digits.partly_trained_student(data, seed=3)
-    # Numbers are drawn and networks made and trained in between, in every generator that there is.
+    first = digits.partly_trained_student(data, seed=3), digits.train_digits_teacher(data, epochs=1)
+    # Numbers are drawn, in every generator that there is, after networks were made and trained.
     keras.utils.set_random_seed(99)
-    other = digits.partly_trained_student(data, seed=5)
     keras.random.normal((7,))
     tf.random.normal((3,))
     random.random()
-    again = digits.train_digits_teacher(data, epochs=2), digits.partly_trained_student(data, seed=3)
-    assert [layer.name for layer in again[0].layers] == ["hidden_1", "hidden_2", "logits"]
+    again = digits.partly_trained_student(data, seed=3), digits.train_digits_teacher(data, epochs=1)
+    assert [layer.name for layer in again[1].layers] == ["hidden_1", "hidden_2", "logits"]
     for networks in zip(first, again, strict=True):
         for one, two in zip(*(network.get_weights() for network in networks), strict=True):
             np.testing.assert_allclose(one, two, atol=1e-5)
-    assert np.abs(first[1].get_weights()[0] - other.get_weights()[0]).max() > 0.01
+    of_seed_1 = digits_logits("test")["student"]
+    assert np.abs(said(first[0], data.test.x) - of_seed_1).max() > 0.1
 
 
 def test_a_teacher_can_be_trained_otherwise(data):
