@@ -405,6 +405,13 @@ def folder(tmp_path, monkeypatch, mlp):
     return tmp_path
 
 
+@pytest.fixture
+def converted(monkeypatch, mlp_float, mlp_int8):
+    """The model is converted already, for tests of what becomes of the files."""
+    monkeypatch.setattr(convert, "to_tflite", lambda *_: mlp_float)
+    monkeypatch.setattr(convert, "to_tflite_int8", lambda *_: mlp_int8)
+
+
 def table(text):
     """The table that a command printed: {name of a row: its cells}."""
     lines = [line.strip("| ").split("|") for line in text.splitlines() if line.startswith("|")]
@@ -414,7 +421,7 @@ def table(text):
 @pytest.mark.parametrize(
     ("to", "ending", "name"), [("tflite", ".tflite", b"\xff net"), ("c-array", ".c", "netz \U0001f9e0".encode())]
 )
-def test_names_of_any_bytes_are_exported(folder, name, to, ending):
+def test_names_of_any_bytes_are_exported(folder, converted, name, to, ending):
     stem = os.fsdecode(name)
     (folder / "student.keras").rename(folder / f"{stem}.keras")
     data = ["--data", "digits"] if to == "c-array" else []
@@ -442,16 +449,20 @@ def test_the_command_writes_the_file_and_shows_what_it_lost(folder, capsys, mlp,
     share = 100 * len(written) / 1024**2
     assert rows["Arduino Nano 33 BLE Sense (nRF52840)"][2] == f"fits: {share:.1f} % of flash, 0.0 % of RAM"
     assert re.fullmatch(r"[\d.e-]+ \([\d.e-]+ to [\d.e-]+\)", rows["ms per sample (quartiles)"][2])
+    made = [f"a.tflite{kind}" for kind in ("", ".json", ".md")]
+    assert sorted(path.name for path in folder.iterdir()) == [*made, "student.keras"]
 
-    assert main([*line[:3], "c-array", *line[4:-1], "2nd model.h"]) == 0
-    rows_of_bytes = convert.to_c_array(written, "_2nd_model").split("#endif")[1]
+
+def test_c_source_is_written_with_its_header_or_is_one(folder, converted, capsys, mlp_int8):
+    line = ["export", "student.keras", "--to", "c-array", "--data", "digits", "--quiet", "--out"]
+    assert main([*line, "2nd model.h"]) == 0
+    rows_of_bytes = convert.to_c_array(mlp_int8, "_2nd_model").split("#endif")[1]
     assert rows_of_bytes.strip() in (folder / "2nd model.h").read_text()
-    assert main([*line[:3], "c-array", *line[4:-1], "net.cc"]) == 0
-    assert (folder / "net.cc").read_text().startswith(convert.to_c_array(written, "net", "net.h"))
-    capsys.readouterr()
-    assert main([*line[:3], "c-array", *line[4:-1], "net.c"]) == 2  # Its header is there already.
+    assert main([*line, "net.cc"]) == 0
+    assert (folder / "net.cc").read_text().startswith(convert.to_c_array(mlp_int8, "net", "net.h"))
+    assert main([*line, "net.c"]) == 2  # Its header is there already.
     assert "net.h" in capsys.readouterr().err
-    made = ("2nd model.h", "a.tflite", "net.cc")
+    made = ("2nd model.h", "net.cc")
     names = [*(name + kind for name in made for kind in ("", ".json", ".md")), "net.h", "student.keras"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
@@ -505,7 +516,7 @@ def test_without_data_too_a_model_must_return_logits(folder, capsys, make, said)
     assert not (folder / "a.tflite").exists()
 
 
-def test_stopped_it_leaves_what_was_there(folder, capsys, monkeypatch):
+def test_stopped_it_leaves_what_was_there(folder, converted, capsys, monkeypatch):
     (folder / "a.h").write_text("old")
     monkeypatch.setattr(convert, "to_c_array", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt()))
     assert main(["export", "student.keras", "--to", "c-array", "--data", "digits", "--out", "a.h", "--force"]) == 130
@@ -514,7 +525,7 @@ def test_stopped_it_leaves_what_was_there(folder, capsys, monkeypatch):
     assert sorted(path.name for path in folder.iterdir()) == ["a.h", "student.keras"]
 
 
-def test_a_full_disk_leaves_nothing(folder, capsys, file_size_limit, monkeypatch):
+def test_a_full_disk_leaves_nothing(folder, converted, capsys, file_size_limit, monkeypatch):
     line = ["export", "student.keras", "--to", "c-array", "--data", "digits", "--out", "a.h", "--quiet"]
 
     def full(*arguments, to_c_array=convert.to_c_array, **keywords):
