@@ -23,19 +23,6 @@ def recurrent(unroll):
     return model(memory, layers.Bidirectional(layers.SimpleRNN(2, unroll=unroll, name="r")))
 
 
-def test_what_kills_the_converter_is_one_line_with_what_helps():
-    rolled = recurrent(False)
-    with pytest.raises(ValueError, match=r"^the model student cannot .* ended with SIG[A-Z]+; .*$") as error:
-        convert.to_tflite_int8(rolled, SAMPLES)
-    named = "memory, backward_r, forward_r"
-    assert str(error.value).endswith(f"build {named} with unroll=True, with the same weights")
-    # What it says helps, and the next conversion finds another process.
-    unrolled = recurrent(True)
-    unrolled.set_weights(rolled.get_weights())
-    logits = convert.run_tflite(convert.to_tflite_int8(unrolled, SAMPLES), SAMPLES)
-    np.testing.assert_allclose(logits, rolled.predict(SAMPLES, verbose=0), atol=0.1)
-
-
 def dense(activation="relu"):
     hidden = layers.Dense(
         6, activation=activation, kernel_initializer=keras.initializers.RandomUniform(0.1, 1.0, seed=0)
@@ -80,14 +67,28 @@ def of_bytes():
     )
 
 
-@pytest.mark.parametrize("student", [dense(), images()], ids=["dense", "images"])
-def test_a_student_of_ordinary_size_needs_no_process_and_becomes_the_same_bytes(student, monkeypatch):
+@pytest.mark.parametrize(
+    ("make", "to"), [(dense, lambda model, _: convert.to_tflite(model)), (images, convert.to_tflite_int8)]
+)
+def test_a_student_of_ordinary_size_needs_no_process_and_becomes_the_same_bytes(make, to, monkeypatch):
+    student = make()
     samples = SAMPLES.reshape(-1, *student.input_shape[1:])
     with monkeypatch.context() as patch:
         patch.setattr(convert, "start", lambda: pytest.fail("the process was started"))
-        here = [convert.to_tflite(student), convert.to_tflite_int8(student, samples)]
+        here = to(student, samples)
     monkeypatch.setattr(convert, "convert_here", converter.convert_saved_model)
-    assert here == [convert.to_tflite(student), convert.to_tflite_int8(student, samples)]
+    assert here == to(student, samples)
+
+
+def test_what_kills_the_converter_is_one_line_with_what_helps():
+    rolled, unrolled = recurrent(False), recurrent(True)
+    unrolled.set_weights(rolled.get_weights())
+    logits = convert.run_tflite(convert.to_tflite_int8(unrolled, SAMPLES), SAMPLES)
+    np.testing.assert_allclose(logits, rolled(SAMPLES), atol=0.1)
+    with pytest.raises(ValueError, match=r"^the model student cannot .* ended with SIG[A-Z]+; .*$") as error:
+        convert.to_tflite_int8(rolled, SAMPLES)
+    named = "memory, backward_r, forward_r"
+    assert str(error.value).endswith(f"build {named} with unroll=True, with the same weights")
 
 
 def of_weights(value):
@@ -97,32 +98,29 @@ def of_weights(value):
 
 
 @pytest.mark.parametrize(
-    "student",
+    "make",
     [
-        *(
-            of_weights(1e30),
-            of_weights(0.0),
-            of_weights(np.nan),
-            dense("sigmoid"),
-            model(layers.LSTM(3)),
-            nested(),
-            twice(),
-        ),
-        *(of_operation(keras.ops.sigmoid), of_operation(lambda x: 0.0 * x), grouped(), of_bytes()),
+        *(lambda: of_weights(1e30), lambda: of_weights(0.0), lambda: of_weights(np.nan), lambda: dense("sigmoid")),
+        *(lambda: model(layers.LSTM(3)), nested, twice, lambda: of_operation(keras.ops.sigmoid)),
+        *(lambda: of_operation(lambda x: 0.0 * x), grouped, of_bytes),
     ],
     ids=[
         *("huge", "zero", "not a number", "sigmoid", "memory", "nested", "a layer twice"),
         *("an operation", "times 0", "groups", "bytes"),
     ],
 )
-def test_what_may_kill_it_is_converted_in_its_process(student, monkeypatch):
+def test_what_may_kill_it_is_known(make):
+    student = make()
+    assert not convert._is_harmless(student, np.resize(SAMPLES, (10, *student.input_shape[1:])))
+
+
+def test_and_converted_in_its_process(monkeypatch):
     asked = []
-    monkeypatch.setattr(convert, "start", lambda: None)
+    monkeypatch.setattr(convert, "start", lambda: asked.append("start"))
     monkeypatch.setattr(convert, "convert_here", lambda *_: pytest.fail("it was converted here"))
-    monkeypatch.setattr(convert, "convert_saved_model", lambda *_: asked.append(1) or b"")
-    samples = np.resize(SAMPLES, (10, *student.input_shape[1:]))
-    convert.to_tflite_int8(student, samples)
-    assert asked
+    monkeypatch.setattr(convert, "convert_saved_model", lambda *_: asked.append("convert") or b"")
+    assert convert.to_tflite_int8(of_weights(1e30), SAMPLES[..., None]) == b""
+    assert asked == ["start", "convert"]
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e6, np.inf, np.nan])
@@ -132,16 +130,11 @@ def test_so_is_what_returns_other_than_ordinary_sizes_on_its_samples(scale):
         assert not convert._is_harmless(dense(), np.concatenate([0 * SAMPLES, SAMPLES[:1] * np.float32(scale)]))
 
 
-def test_weights_that_kill_it_are_one_line():
-    with pytest.raises(ValueError, match=r" ended with SIG[A-Z]+; convert it in float32, or"):
-        convert.to_tflite_int8(of_weights(1e30), SAMPLES[..., None])
-
-
 @pytest.fixture
 def quick(monkeypatch):
     """The same process without TensorFlow: a folder's name is what it makes of it."""
     program = (
-        "import sys, types; sys.modules['tensorflow'] = types.ModuleType('tensorflow');"
+        "import os, sys, types; sys.modules['tensorflow'] = types.ModuleType('tensorflow');"
         "from kdlab.export import converter; converter._convert = lambda folder, samples: folder.encode();"
         "converter.serve()"
     )
@@ -149,6 +142,12 @@ def quick(monkeypatch):
     monkeypatch.setattr(converter, "_PROGRAM", program)
     yield
     converter.end()
+
+
+def test_a_crash_is_one_line_also_where_no_layer_is_to_blame(quick, monkeypatch):
+    monkeypatch.setattr(converter, "_PROGRAM", converter._PROGRAM.replace("folder.encode()", "os.abort()", 1))
+    with pytest.raises(ValueError, match=r" ended with SIGABRT; convert it in float32, or"):
+        convert.to_tflite_int8(of_weights(1e30), SAMPLES[..., None])
 
 
 def test_a_process_killed_from_outside_is_said_and_replaced(quick, monkeypatch):
