@@ -352,13 +352,15 @@ def main():
         help="chromium, protocol (clients that draw nothing), or both",
     )
     parser.add_argument("--soak", type=int, metavar="N", help="visits, in five rows of one after the other")
-    parser.add_argument("--quick", action="store_true", help="a visitor of either kind, for a short while")
+    parser.add_argument(
+        "--quick", action="store_true", help="a visitor in Chromium and a soak of one, for a short while"
+    )
     parser.add_argument("--source", help="folder of another checkout, of commit fada1e4 say, to serve")
     parser.add_argument("--port", type=int, default=8949)
     options = parser.parse_args()
     if options.quick:
         options.visitors, options.within, options.stay, options.every, options.rest = [1], 1, 1, 1, 1
-        options.kinds = ["chromium", "protocol"]
+        options.kinds = ["chromium"]  # the soak's one visitor is of the other kind
     if options.quick or not options.soak:
         asyncio.run(run(options))
     if options.quick or options.soak:

@@ -83,7 +83,7 @@ def test_a_cell_can_be_stopped(run_async):
         try:
             await client.wait_for_ready(timeout=60)
             asked = client.execute("import time; time.sleep(60)")
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.5)
             await manager.interrupt_kernel()
             while (reply := await client.get_shell_msg(timeout=30))["parent_header"].get("msg_id") != asked:
                 pass
@@ -185,9 +185,8 @@ answer = [sorted(targets), plt.get_backend(), "flush_figures" in str(get_ipython
 
 def test_no_two_kernels_draw_the_same_random_numbers():
     code = "import random, numpy, keras; answer = [random.random(), numpy.random.rand(), int(keras.random.randint((), 0, 10**9))]"
-    first, second, third = answers(code, 3)
-    for a, b, c in zip(first, second, third, strict=True):
-        assert len({a, b, c}) == 3
+    for first, second in zip(*answers(code, 2), strict=True):
+        assert first != second
 
 
 async def _published(software, *cells):
