@@ -88,6 +88,8 @@ def logits_of(model, x, batch_size=256, progress=None):
 
 def labels_and_targets(y):
     """Return labels (N,) int32 and what is beside them, a dict of the teacher's "logits" and "features", or less."""
+    if y is not None:
+        y = tf.nest.map_structure(tf.convert_to_tensor, y)  # of an eager step it may be NumPy's
     labels, *targets = y if isinstance(y, (tuple, list)) else (y,)
     if labels is None or (labels.shape.rank == 2 and labels.shape[1] != 1):
         got = "none" if labels is None else f"shape {tuple(labels.shape)}"

@@ -515,15 +515,21 @@ np.savez("weights.npz", *model.get_weights())
         np.testing.assert_allclose(there[f"arr_{number}"], weight, rtol=1e-5, atol=1e-6)
 
 
-def test_one_batch_at_a_time(data, teacher):
+@pytest.mark.parametrize(
+    "compiled", [{}, {"run_eagerly": True}], ids=["graph", "eager"]
+)  # which is given NumPy's arrays
+def test_one_batch_at_a_time(data, teacher, compiled):
     x, y = data
-    students = [new_student(), new_student()]
-    model = distiller(teacher, students[0], compiled={})
+    students = [new_student(), new_student(), new_student()]
+    model = distiller(teacher, students[0], compiled=compiled)
     logs = model.train_on_batch(x, y, return_dict=True)
     history = fit(distiller(teacher, students[1]), x, y, batch_size=100, shuffle=False)
     assert logs["loss"] == pytest.approx(history["loss"][0], rel=1e-6)
-    assert_same_weights(*students, exact=False)
+    assert_same_weights(*students[:2], exact=False)
     assert model.test_on_batch(x, y, return_dict=True).keys() == {"loss", "accuracy"}
+    given = distiller(None, students[2], compiled=compiled)
+    given.train_on_batch(x, (y, teacher(x).numpy()))
+    assert_same_weights(*students[1:], exact=False)
 
 
 def test_compiled_otherwise_it_trains_the_same(data, teacher):
