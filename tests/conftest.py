@@ -29,6 +29,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes already share the p
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
+FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+
 class _Schedule(LoadFileScheduling):
     def _split_scope(self, nodeid):
         file = super()._split_scope(nodeid)
@@ -64,7 +67,7 @@ def _compile_fast(tf):
     tf.debugging.disable_traceback_filtering()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     with pytest.MonkeyPatch.context() as patch, without_standard_error():
-        patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+        patch.setenv("XLA_FLAGS", FAST)
         tf.function(lambda: tf.zeros(()), jit_compile=True)()
 
 
@@ -107,7 +110,7 @@ def launch(tmp_path_factory):
 
     def launch(script):
         file = tmp_path_factory.mktemp("script") / "script.py"
-        environment = {name: os.environ[name] for name in ("KDLAB_CACHE",) if name in os.environ}
+        environment = {name: os.environ[name] for name in ("KDLAB_CACHE",) if name in os.environ} | {"XLA_FLAGS": FAST}
         file.write_text(f"import os\nos.environ.update({environment!r})\n{script}", "utf-8")
         process = context.Process(target=runpy.run_path, args=(str(file),))
         process.start()

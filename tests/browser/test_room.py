@@ -7,9 +7,11 @@ PROSE = "details.kd-prose:not([open])"
 
 
 def test_with_present_prose_is_folded_and_all_is_larger_and_no_other_template_brings_lab_cells_back(
-    open_lab_page, server, fits_and_is_accessible
+    open_lab_page, light_server, fits_and_is_accessible
 ):
-    lab = open_lab_page(server.page("01_temperature_softening", "?present=1&template=lab&T=8"), width=1280, height=720)
+    lab = open_lab_page(
+        light_server.page("01_temperature_softening", "?present=1&template=lab&T=8"), width=1280, height=720
+    )
     page = lab.page
     assert lab.says("how_soft", "At T = 8 the teacher leaves")
     for hidden in ("largest difference", "def soft_gradient", "right of 600"):
