@@ -90,9 +90,6 @@ def main(arguments=None):
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--mnist", metavar="NPZ", help="MNIST as an .npz; random images without it")
-    parser.add_argument(
-        "--rivals", type=int, choices=(1, 2), default=2, help="Keras's Distiller as it comes only, or also as ours"
-    )
     options = parser.parse_args(arguments)
     x, y = images(options.images, options.mnist)
     teacher = cnn()
@@ -108,9 +105,8 @@ def main(arguments=None):
         ALONE + MANY: (compiled(mlp(), **FAST), {}),
         "kdlab.Distiller": (ours, kept),
         RIVAL: (compiled(keras_distiller(teacher)), {}),
+        RIVAL + MANY: (compiled(keras_distiller(teacher), **FAST), {}),
     }
-    if options.rivals == 2:
-        runs[RIVAL + MANY] = compiled(keras_distiller(teacher), **FAST), {}
     seconds = {name: [] for name in runs}
     some = slice(20 * options.batch_size + 1)  # Traces whole and partial batches, before the clock runs.
     for turn in range(options.rounds + 1):

@@ -23,7 +23,7 @@ QUICK = {
     "class": ["--quick"],
     "defaults": ["--images", "60", "--epochs", "2", "--batches", "32", "--seeds", "1", "--at-most", "2"],
     "data": ["--images", "600", "--files", "40", "--rounds", "1"],
-    "distiller": ["--images", "32", "--batch-size", "16", "--rounds", "1", "--rivals", "1"],
+    "distiller": ["--images", "32", "--batch-size", "16", "--rounds", "1"],
     "features": ["--images", "128", "--rounds", "1", "--tables", "1", "--only", "784-512: similarity"],
     "live": ["--repeats", "1", "--rival-seeds", "1", "--seeds", "1,1", "--grid", "1,1", "--epochs", "2"],
     "live_features": ["--repeats", "1", "--rivals", "1", "--epochs", "2", "--only", "equal widths"],

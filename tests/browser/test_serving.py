@@ -88,11 +88,14 @@ def listening(server):
         url = f"ws{server.url[4:]}api/kernels/{kernel}/channels?session_id=a"
         socket = await websocket_connect(url, subprotocols=[serving.PROTOCOL])
         end = IOLoop.current().time() + 31  # the first comes after thirty seconds
+        came = asyncio.ensure_future(socket.read_message())
         while IOLoop.current().time() < end and not over.is_set():
-            with contextlib.suppress(TimeoutError):
-                assert await asyncio.wait_for(socket.read_message(), 0.5) is not None
+            if came in (await asyncio.wait([came], timeout=0.5))[0]:
+                assert came.result() is not None
+                came = asyncio.ensure_future(socket.read_message())
         assert socket.protocol.is_closing() is False
         socket.close()
+        await came
         assert get(f"{server.url}voila/api/shutdown/{kernel}", method="POST")[0] == 204
 
     with ThreadPoolExecutor(1) as thread:
@@ -914,12 +917,19 @@ def test_pages_that_come_and_go_leave_nothing_behind_nor_does_a_server_that_ends
         assert left_by_kernels(Path(folder)) == []
 
 
-def test_thirty_kernels_outlive_what_they_were_forked_from_the_next_one_comes_and_sigterm_ends_all(start_server, wait):
+def test_kernels_that_are_spoken_with_by_ports_leave_nothing_behind_either(start_server, wait):
     with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder, "long/" * 10)  # too long for sockets of files: kernels are spoken with by ports
+        folder = Path(folder, "long/" * 10)  # too long for sockets of files
         folder.mkdir(parents=True)
         server = start_server("--port", "8967", environment={"TMPDIR": str(folder)}, light=True)
-        come_and_go(server, wait, folder)  # by ports, too, they leave nothing behind
+        come_and_go(server, wait, folder)
+        server.ends_with_its_kernels()
+        assert left_by_kernels(folder) == []
+
+
+def test_thirty_kernels_outlive_what_they_were_forked_from_the_next_one_comes_and_sigterm_ends_all(start_server):
+    with tempfile.TemporaryDirectory() as folder:
+        server = start_server("--port", "8967", environment={"TMPDIR": folder}, light=True)
         kernels = open_pages(server, *[HOME] * 27, *[PAGE] * 3)
         assert len(kernels) == 30
         if FORKED:
@@ -928,7 +938,7 @@ def test_thirty_kernels_outlive_what_they_were_forked_from_the_next_one_comes_an
             assert all(kernel.is_running() for kernel in kernels)
             assert len(open_pages(server, PAGE)) == 1  # the others are nobody's children now
         assert_ends_while_kernels_start(server, 1.5, signal.SIGTERM, others=kernels)
-        assert left_by_kernels(folder) == []
+        assert left_by_kernels(Path(folder)) == []
 
 
 def left_by_kernels(folder):
