@@ -14,8 +14,10 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import threadpoolctl
+from sklearn.datasets import load_digits
 from xdist.scheduler import LoadFileScheduling
 
 import kdlab
@@ -97,6 +99,19 @@ def tenth_of_digits():
     digits = kdlab.load("digits")
     splits = {name: getattr(digits, name) for name in ("train", "validation", "test")}
     return replace(digits, **{name: Split(split.x[::10], split.y[::10]) for name, split in splits.items()})
+
+
+@pytest.fixture(scope="session")
+def write_digits():
+    """A function that writes data.npz into a folder: 300 digits to train on and 100 to test with, as grey images."""
+
+    def write(folder):
+        images, labels = load_digits(return_X_y=True)
+        images = np.rint(images.reshape(-1, 8, 8) / 16 * 255).astype(np.uint8)
+        parts = {"x_train": images[:300], "y_train": labels[:300], "x_test": images[300:400], "y_test": labels[300:400]}
+        np.savez(folder / "data.npz", **parts)
+
+    return write
 
 
 @pytest.fixture(scope="session")

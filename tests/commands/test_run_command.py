@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 from scipy.stats import binomtest
-from sklearn.datasets import load_digits
 
 import kdlab
 from kdlab import models
@@ -48,13 +47,10 @@ def call_in(folder, line):
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def shared(tmp_path_factory, write_digits):
     """A folder with data.npz (300 and 100 digits), a teacher trained on it by the command, and a cache."""
     folder = tmp_path_factory.mktemp("commands")
-    images, labels = load_digits(return_X_y=True)
-    images = np.rint(images.reshape(-1, 8, 8) / 16 * 255).astype(np.uint8)
-    parts = {"x_train": images[:300], "y_train": labels[:300], "x_test": images[300:400], "y_test": labels[300:400]}
-    np.savez(folder / "data.npz", **parts)
+    write_digits(folder)
     call_in(folder, [*TRAIN, "--epochs", "6", "--batch-size", "64", "--out", "teacher.keras", "--seed", "7"])
     return folder
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from kdlab.commands.command_line import main
 from kdlab.model_files import load
@@ -28,13 +27,10 @@ SWEEP = ["sweep", "--data", "data.npz", "--teacher", "whole.keras", "--student",
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, write_digits):
     """A folder to work in, with data.npz and whole.keras, which is what the command makes of them that nobody stops."""
     folder = tmp_path_factory.mktemp("commands")
-    images, labels = load_digits(return_X_y=True)
-    images = np.rint(images.reshape(-1, 8, 8) / 16 * 255).astype(np.uint8)
-    parts = {"x_train": images[:300], "y_train": labels[:300], "x_test": images[300:400], "y_test": labels[300:400]}
-    np.savez(folder / "data.npz", **parts)
+    write_digits(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kdlab.timing.MOST", 10)  # nobody looks at how long a model takes
         patch.chdir(folder)
